@@ -1,0 +1,110 @@
+//! The only reader of the system's clocks.
+//!
+//! Everything that decides takes a [`Timestamp`] as a value; everything that measures takes a
+//! [`std::time::Instant`] from [`Clock::monotonic`]. Tests hand in [`Clock::fixed`].
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// Microseconds since 1970-01-01T00:00:00Z: the unit of every `ts` column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The beginning of the epoch, which columns use for "never".
+    pub const ZERO: Self = Self(0);
+    /// The largest instant.
+    pub const MAX: Self = Self(i64::MAX);
+
+    /// From whole seconds since the epoch.
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs * 1_000_000)
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn secs(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// This instant moved later by `d`, stopping at [`Timestamp::MAX`].
+    pub fn saturating_add(self, d: Duration) -> Self {
+        Self(self.0.saturating_add(micros(d)))
+    }
+
+    /// This instant moved earlier by `d`, stopping at the smallest instant.
+    pub fn saturating_sub(self, d: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(d)))
+    }
+
+    /// Time from `earlier` to `self`; zero when `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with six digits of a second.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(ts) => write!(f, "{ts:.6}"),
+            Err(_) => write!(f, "out-of-range({})", self.0),
+        }
+    }
+}
+
+fn micros(d: Duration) -> i64 {
+    i64::try_from(d.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Where time comes from; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    Fixed(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The clock of the machine.
+    pub const fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands at `now` until [`Clock::advance`] moves it.
+    pub fn fixed(now: Timestamp) -> Self {
+        Self(Source::Fixed(Arc::new(AtomicI64::new(now.0))))
+    }
+
+    /// The wall clock now.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System => match SystemTime::now().duration_since(UNIX_EPOCH) {
+                Ok(d) => Timestamp(micros(d)),
+                Err(e) => Timestamp(-micros(e.duration())),
+            },
+            Source::Fixed(now) => Timestamp(now.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The monotonic clock now, for measuring spans only.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+    pub fn monotonic(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Moves a fixed clock by `d`; does nothing to the system's.
+    pub fn advance(&self, d: Duration) {
+        if let Source::Fixed(now) = &self.0 {
+            now.fetch_add(micros(d), Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `[gateway]` and `[api]`: the two HTTP listeners, links and their targets.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// The jump side.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    /// The address served; none turns the gateway off.
+    pub listen: Option<SocketAddr>,
+    /// HTTP threads; 0 for one per core.
+    pub threads: usize,
+    /// What short URLs begin with; `http://<listen>` when empty. Its host is our own: no link may
+    /// point to it.
+    pub public_url: String,
+    /// Other hosts that are our own.
+    pub own_hosts: Vec<String>,
+    /// The wait for a target's addresses at the jump, in milliseconds.
+    pub resolve_timeout_ms: u64,
+    /// A target that could not be resolved in time: jump all the same, or stop.
+    pub on_unresolved: OnUnresolved,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// A connection without a request is closed after this, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// The wait for a whole request head, in milliseconds.
+    pub header_timeout_ms: u64,
+    /// The largest request head, in bytes.
+    pub header_bytes_max: usize,
+    /// Links kept in memory, in bytes.
+    pub link_cache_bytes_max: u64,
+    /// The length of new codes.
+    pub code_length: u8,
+    /// What a target may be.
+    pub targets: Targets,
+}
+
+/// A target that could not be resolved in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnresolved {
+    /// Jump, with outcome `unresolved`.
+    Jump,
+    /// Answer 503, with outcome `unresolved`.
+    Stop,
+}
+
+/// What a target may be.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Targets {
+    /// The longest target, in bytes.
+    pub length_max: usize,
+    /// Whether a host may be an IP address.
+    pub allow_ip_literal: bool,
+    /// Whether a host may be special-purpose (RFC 6761: `localhost`, `.test`, …).
+    pub allow_special_host: bool,
+    /// Special-purpose hosts (and everything below) that are allowed all the same.
+    pub special_hosts: Vec<String>,
+}
+
+/// The HTTP API.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// The address served; none turns the API off.
+    pub listen: Option<SocketAddr>,
+    /// `Host` values accepted besides the listening address and `localhost`.
+    pub hosts: Vec<String>,
+    /// The largest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// The wait for a whole request head, in milliseconds.
+    pub header_timeout_ms: u64,
+    /// The wait for a whole request, in milliseconds.
+    pub request_timeout_ms: u64,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)),
+            threads: 0,
+            public_url: String::new(),
+            own_hosts: Vec::new(),
+            resolve_timeout_ms: 250,
+            on_unresolved: OnUnresolved::Jump,
+            connections_max: 20_000,
+            idle_timeout_ms: 60_000,
+            header_timeout_ms: 10_000,
+            header_bytes_max: 16_384,
+            link_cache_bytes_max: 256 << 20,
+            code_length: 7,
+            targets: Targets::default(),
+        }
+    }
+}
+
+impl Default for Targets {
+    fn default() -> Self {
+        Self {
+            length_max: 4_096,
+            allow_ip_literal: false,
+            allow_special_host: false,
+            special_hosts: Vec::new(),
+        }
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081)),
+            hosts: Vec::new(),
+            body_bytes_max: 1 << 20,
+            connections_max: 256,
+            header_timeout_ms: 10_000,
+            request_timeout_ms: 60_000,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The configuration: TOML, `version = 1`, unknown keys refused, a limit on everything.
+//!
+//! One file per section. Each section has defaults for every key, and `deploy/tracegate.toml`
+//! lists them all with the reason; a test holds the two together.
+
+mod dns;
+mod gateway;
+mod spool;
+mod store;
+
+use std::path::PathBuf;
+
+pub use dns::{Dns, RateLimit, Upstream, UpstreamMode, Zone};
+pub use gateway::{Api, Gateway, OnUnresolved, Targets};
+use serde::{Deserialize, Serialize};
+pub use spool::{Durability, FullPolicy, OnFull, Spool};
+pub use store::{Engine, Store, Trace};
+
+use crate::record::NodeName;
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The version of the file's format: 1.
+    pub version: u32,
+    /// The node's name in every record; the host name when empty.
+    pub node: Option<NodeName>,
+    /// Where everything that outlives the process is kept.
+    pub data_dir: PathBuf,
+    /// How long a drain may take, in milliseconds.
+    pub drain_grace_ms: u64,
+    /// Threads of the shared runtime; 0 for one per core.
+    pub worker_threads: usize,
+    /// The DNS side.
+    pub dns: Dns,
+    /// The jump side.
+    pub gateway: Gateway,
+    /// The HTTP API.
+    pub api: Api,
+    /// The spool.
+    pub spool: Spool,
+    /// The store.
+    pub store: Store,
+    /// Questions.
+    pub trace: Trace,
+    /// Application logs.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            node: None,
+            data_dir: "./data".into(),
+            drain_grace_ms: 10_000,
+            worker_threads: 0,
+            dns: Dns::default(),
+            gateway: Gateway::default(),
+            api: Api::default(),
+            spool: Spool::default(),
+            store: Store::default(),
+            trace: Trace::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// Application logs. They never hold names asked, clients or secrets.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `tracing` filter directives.
+    pub filter: String,
+    /// Lines of `text` or `json`.
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info,hickory_server=warn".into(), format: LogFormat::Text }
+    }
+}

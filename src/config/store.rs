@@ -1,0 +1,122 @@
+//! `[store]` and `[trace]`: ClickHouse, the embedded engine, retention, questions.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The store.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// `embedded`, or the `http(s)://` address of a ClickHouse server.
+    pub url: String,
+    /// The database.
+    pub database: String,
+    /// The user at an external server.
+    pub user: String,
+    /// A file with that user's password, readable by us alone.
+    pub password_file: Option<PathBuf>,
+    /// Rows in one shipment.
+    pub shipment_rows_max: u64,
+    /// Bytes in one shipment.
+    pub shipment_bytes_max: u64,
+    /// The oldest row of a shipment waits at most this long for more, in milliseconds.
+    pub shipment_age_ms_max: u64,
+    /// The wait for the server's answer to one INSERT, in milliseconds.
+    pub insert_timeout_ms: u64,
+    /// Acknowledged segments are kept this long, in seconds.
+    pub grace_s: u64,
+    /// The store's own files, in bytes; 0 for no limit. At the limit shipping stops.
+    pub disk_bytes_max: u64,
+    /// How long rows are kept, in days, at least 184.
+    pub retention_days: u32,
+    /// How often retention looks, in seconds.
+    pub retention_interval_s: u64,
+    /// The embedded engine.
+    pub engine: Engine,
+}
+
+/// The embedded engine.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Engine {
+    /// Its loopback address.
+    pub listen: SocketAddr,
+    /// The shared library; the cached one when absent.
+    pub library: Option<PathBuf>,
+    /// Memory of all queries together, in bytes.
+    pub memory_bytes_max: u64,
+    /// Memory of one query, in bytes.
+    pub query_memory_bytes_max: u64,
+    /// Threads of one query.
+    pub query_threads_max: u32,
+    /// Queries at once.
+    pub connections_max: u32,
+    /// One query's time, in milliseconds.
+    pub query_timeout_ms: u64,
+    /// Mark and uncompressed caches together, in bytes.
+    pub cache_bytes_max: u64,
+    /// The wait for the directory's lock at start, in milliseconds.
+    pub start_timeout_ms: u64,
+}
+
+/// Questions.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trace {
+    /// Rows on one page.
+    pub page_rows_max: u32,
+    /// One question's time, in milliseconds.
+    pub timeout_ms: u64,
+    /// Memory of one question in the store, in bytes.
+    pub memory_bytes_max: u64,
+    /// Questions at once.
+    pub concurrent_max: usize,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: "embedded".into(),
+            database: "tracegate".into(),
+            user: "default".into(),
+            password_file: None,
+            shipment_rows_max: 100_000,
+            shipment_bytes_max: 32 << 20,
+            shipment_age_ms_max: 1_000,
+            insert_timeout_ms: 60_000,
+            grace_s: 600,
+            disk_bytes_max: 0,
+            retention_days: 184,
+            retention_interval_s: 3_600,
+            engine: Engine::default(),
+        }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8124)),
+            library: None,
+            memory_bytes_max: 2 << 30,
+            query_memory_bytes_max: 1 << 30,
+            query_threads_max: 2,
+            connections_max: 8,
+            query_timeout_ms: 60_000,
+            cache_bytes_max: 256 << 20,
+            start_timeout_ms: 30_000,
+        }
+    }
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self {
+            page_rows_max: 1_000,
+            timeout_ms: 30_000,
+            memory_bytes_max: 512 << 20,
+            concurrent_max: 8,
+        }
+    }
+}

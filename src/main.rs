@@ -1,0 +1,3 @@
+//! The tracegate binary.
+
+fn main() {}
