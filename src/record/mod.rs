@@ -11,6 +11,7 @@ mod id;
 mod links;
 pub mod rowbinary;
 pub mod schema;
+mod suffix;
 mod table;
 
 pub use dns::{AnswerData, Resolution, ResolutionTail};
@@ -18,6 +19,7 @@ pub use events::{Access, FrameRow, GapRow, NodeRow, Verification};
 pub use id::{BadNodeName, BadRecordId, Flow, LaneId, NodeName, RecordId};
 pub use links::{Conversion, Jump, Notice};
 pub use schema::SchemaId;
+pub use suffix::{BadSuffixList, PublicSuffixes};
 pub use table::Table;
 
 use crate::clock::Timestamp;
