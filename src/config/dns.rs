@@ -8,6 +8,8 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::ranges::{Limits, limits};
+
 /// The DNS side.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -107,6 +109,28 @@ pub struct RateLimit {
     /// Prefixes never limited.
     pub exempt: Vec<IpNet>,
 }
+
+/// What the numbers may be.
+pub(super) const LIMITS: &[Limits] = &[
+    limits("dns.udp_threads", 0, 1_024),
+    limits("dns.udp_payload_max", 512, 4_096),
+    limits("dns.udp_batch_max", 1, 1_024),
+    limits("dns.misses_max", 1, 1 << 20),
+    limits("dns.tcp_connections_max", 1, 1 << 20),
+    limits("dns.tcp_idle_timeout_ms", 100, 600_000),
+    limits("dns.zone_records_max", 1, 1 << 30),
+    limits("dns.cache_bytes_max", 1 << 20, 1 << 40),
+    limits("dns.cache_ttl_max_s", 0, 604_800),
+    limits("dns.cache_negative_ttl_max_s", 0, 10_800),
+    limits("dns.cache_failure_ttl_s", 1, 300),
+    limits("dns.upstream.timeout_ms", 100, 60_000),
+    limits("dns.upstream.in_flight_max", 1, 1 << 20),
+    limits("dns.rate_limit.responses_per_second", 0, 1_000_000),
+    limits("dns.rate_limit.slip", 0, 100),
+    limits("dns.rate_limit.ipv4_prefix", 1, 32),
+    limits("dns.rate_limit.ipv6_prefix", 1, 128),
+    limits("dns.rate_limit.table_max", 1, 1 << 24),
+];
 
 impl Default for Dns {
     fn default() -> Self {

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::ranges::{Limits, limits};
+
 /// The jump side.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -78,6 +80,23 @@ pub struct Api {
     /// The wait for a whole request, in milliseconds.
     pub request_timeout_ms: u64,
 }
+
+/// What the numbers may be.
+pub(super) const LIMITS: &[Limits] = &[
+    limits("gateway.threads", 0, 1_024),
+    limits("gateway.resolve_timeout_ms", 1, 60_000),
+    limits("gateway.connections_max", 1, 1 << 20),
+    limits("gateway.idle_timeout_ms", 100, 600_000),
+    limits("gateway.header_timeout_ms", 100, 600_000),
+    limits("gateway.header_bytes_max", 8_192, 1 << 20),
+    limits("gateway.link_cache_bytes_max", 1 << 20, 1 << 40),
+    limits("gateway.code_length", 4, 32),
+    limits("gateway.targets.length_max", 64, 65_536),
+    limits("api.body_bytes_max", 1_024, 1 << 30),
+    limits("api.connections_max", 1, 1 << 20),
+    limits("api.header_timeout_ms", 100, 600_000),
+    limits("api.request_timeout_ms", 100, 600_000),
+];
 
 impl Default for Gateway {
     fn default() -> Self {

@@ -1,20 +1,37 @@
 //! The configuration: TOML, `version = 1`, unknown keys refused, a limit on everything.
 //!
-//! One file per section. Each section has defaults for every key, and `deploy/tracegate.toml`
-//! lists them all with the reason; a test holds the two together.
+//! [`load`] reads a file into a valid [`Config`] or says everything that is wrong with it, each
+//! with file, line, key and one sentence on what to do. What only the machine can tell (a port in
+//! use, a directory that cannot be written) is asked by [`probe`], so that reading stays free of
+//! side effects.
+//!
+//! One file per section. A new key needs its default in the section's struct, its limits there if
+//! it is a number, and its line with the reason in `deploy/tracegate.toml`; tests hold the three
+//! together. Relative paths are relative to the working directory.
 
+mod check;
 mod dns;
+mod file;
 mod gateway;
+mod place;
+mod probe;
+mod problem;
+mod ranges;
+mod source;
 mod spool;
 mod store;
 
 use std::path::PathBuf;
 
 pub use dns::{Dns, RateLimit, Upstream, UpstreamMode, Zone};
+pub use file::{Loaded, load, parse};
 pub use gateway::{Api, Gateway, OnUnresolved, Targets};
+pub use probe::probe;
+pub use problem::{Error, Problem};
 use serde::{Deserialize, Serialize};
+pub use source::Source;
 pub use spool::{Durability, FullPolicy, OnFull, Spool};
-pub use store::{Engine, Store, Trace};
+pub use store::{Engine, RETENTION_DAYS_MIN, Store, Trace};
 
 use crate::record::NodeName;
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ranges::{Limits, limits};
+
 /// The spool.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -57,6 +59,17 @@ pub struct OnFull {
     /// Every other jump.
     pub jumps: FullPolicy,
 }
+
+/// What the numbers may be.
+pub(super) const LIMITS: &[Limits] = &[
+    limits("spool.segment_bytes_max", 64 << 10, 1 << 30),
+    limits("spool.frame_rows_max", 1, 1 << 20),
+    limits("spool.frame_bytes_max", 4_096, 256 << 20),
+    limits("spool.frame_age_ms_max", 10, 60_000),
+    limits("spool.batch_bytes_max", 4_096, 64 << 20),
+    limits("spool.disk_bytes_max", 1 << 20, 1 << 50),
+    limits("spool.disk_free_bytes_min", 0, 1 << 50),
+];
 
 impl Default for Spool {
     fn default() -> Self {

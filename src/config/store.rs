@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::ranges::{Limits, limits};
+
 /// The store.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -73,6 +75,33 @@ pub struct Trace {
     /// Questions at once.
     pub concurrent_max: usize,
 }
+
+/// The law asks for six months; no six months are longer than this, in days.
+pub const RETENTION_DAYS_MIN: u32 = 184;
+
+/// What the numbers may be.
+pub(super) const LIMITS: &[Limits] = &[
+    limits("store.shipment_rows_max", 1, 10_000_000),
+    limits("store.shipment_bytes_max", 4_096, 1 << 30),
+    limits("store.shipment_age_ms_max", 10, 60_000),
+    limits("store.insert_timeout_ms", 100, 3_600_000),
+    limits("store.grace_s", 0, 30 * 86_400),
+    limits("store.disk_bytes_max", 0, 1 << 60),
+    // The floor is `RETENTION_DAYS_MIN`, refused with its reason.
+    limits("store.retention_days", 0, 36_500),
+    limits("store.retention_interval_s", 1, 7 * 86_400),
+    limits("store.engine.memory_bytes_max", 256 << 20, 1 << 50),
+    limits("store.engine.query_memory_bytes_max", 64 << 20, 1 << 50),
+    limits("store.engine.query_threads_max", 1, 1_024),
+    limits("store.engine.connections_max", 2, 1_024),
+    limits("store.engine.query_timeout_ms", 100, 3_600_000),
+    limits("store.engine.cache_bytes_max", 0, 1 << 50),
+    limits("store.engine.start_timeout_ms", 100, 600_000),
+    limits("trace.page_rows_max", 1, 100_000),
+    limits("trace.timeout_ms", 100, 600_000),
+    limits("trace.memory_bytes_max", 16 << 20, 1 << 50),
+    limits("trace.concurrent_max", 1, 1_024),
+];
 
 impl Default for Store {
     fn default() -> Self {

@@ -1,0 +1,84 @@
+//! `check-config`: everything that is wrong with a configuration, without starting anything.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::{Exit, Format, Global};
+use crate::config::{self, Problem};
+
+/// Says everything that is wrong with a configuration, without starting anything.
+///
+/// Ports are really bound and directories really written, for a moment; ports of our own running
+/// server are left alone.
+#[derive(Debug, Args)]
+pub(super) struct CheckConfig {
+    /// The configuration, instead of --config.
+    file: Option<PathBuf>,
+    /// Look at the file alone, not at this machine's ports, directories and files.
+    #[arg(long)]
+    file_only: bool,
+}
+
+impl CheckConfig {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
+        let mut global = global.clone();
+        global.config = self.file.or(global.config);
+        let problems = match global.load() {
+            Err(config::Error(problems)) => problems,
+            Ok(_) if self.file_only => Vec::new(),
+            Ok(loaded) => config::probe(&loaded, &running(&loaded.config.data_dir)),
+        };
+        let mut out = io::stdout().lock();
+        match global.format {
+            Format::Json => json(&mut out, &problems)?,
+            Format::Text => text(&mut out, &problems)?,
+        }
+        out.flush()?;
+        Ok(if problems.is_empty() { Exit::Ok } else { Exit::Usage })
+    }
+}
+
+fn json(out: &mut impl Write, problems: &[Problem]) -> io::Result<()> {
+    let report = serde_json::json!({ "ok": problems.is_empty(), "problems": problems });
+    writeln!(out, "{report:#}")
+}
+
+fn text(out: &mut impl Write, problems: &[Problem]) -> io::Result<()> {
+    for problem in problems {
+        writeln!(out, "{problem}")?;
+    }
+    match problems.len() {
+        0 => writeln!(out, "The configuration is good."),
+        1 => writeln!(out, "1 problem."),
+        n => writeln!(out, "{n} problems."),
+    }
+}
+
+/// What a running server says about itself, as far as it matters here.
+#[derive(Deserialize)]
+struct Running {
+    pid: u32,
+    #[serde(default)]
+    dns: Vec<SocketAddr>,
+    gateway: Option<SocketAddr>,
+    api: Option<SocketAddr>,
+    engine: Option<SocketAddr>,
+}
+
+/// The addresses of the server that runs on `data_dir`; none when there is no such process.
+fn running(data_dir: &Path) -> Vec<SocketAddr> {
+    let read = || -> Option<Running> {
+        let text = std::fs::read(data_dir.join("run.json")).ok()?;
+        let running: Running = serde_json::from_slice(&text).ok()?;
+        Path::new("/proc").join(running.pid.to_string()).exists().then_some(running)
+    };
+    let Some(running) = read() else { return Vec::new() };
+    let http = [running.gateway, running.api, running.engine];
+    running.dns.into_iter().chain(http.into_iter().flatten()).collect()
+}

@@ -1,0 +1,384 @@
+//! Counters, gauges and histograms: handles made once, handed on as `Arc<Metrics>`.
+//!
+//! No label ever holds a name asked, a client or a code: whoever may read `/metrics` learns how
+//! much, never who or what. A counter costs one atomic addition; histograms allocate now and then
+//! and stay off the UDP path.
+
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+/// Bounds of every `_seconds` histogram.
+const SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+
+/// Every measure we keep.
+pub struct Metrics {
+    /// DNS listeners and resolver.
+    pub dns: DnsMetrics,
+    /// Jumps.
+    pub gateway: GatewayMetrics,
+    /// The spool.
+    pub spool: SpoolMetrics,
+    /// Shipping, the store, the engine.
+    pub store: StoreMetrics,
+    /// The API and looks at the records.
+    pub api: ApiMetrics,
+    recorder: Arc<PrometheusRecorder>,
+    handle: PrometheusHandle,
+}
+
+/// DNS listeners and resolver.
+pub struct DnsMetrics {
+    /// Queries over UDP with a parsed question.
+    pub queries_udp: Counter,
+    /// Queries over TCP with a parsed question.
+    pub queries_tcp: Counter,
+    /// Datagrams and messages that are no query.
+    pub malformed: Counter,
+    /// Queries refused by `dns.allow`.
+    pub refused: Counter,
+    /// Responses withheld by the rate limit.
+    pub rate_limited: Counter,
+    /// Responses truncated by the rate limit.
+    pub slipped: Counter,
+    /// Answers from the cache.
+    pub cache_hits: Counter,
+    /// Questions that went to an upstream.
+    pub cache_misses: Counter,
+    /// The cache's size.
+    pub cache_bytes: Gauge,
+    /// Queries sent to upstreams.
+    pub upstream_queries: Counter,
+    /// Upstream queries without a usable answer.
+    pub upstream_failures: Counter,
+    /// From an upstream query to its answer.
+    pub upstream_seconds: Histogram,
+    /// Questions turned away because too many waited.
+    pub overload: Counter,
+    /// Open TCP connections.
+    pub tcp_connections: Gauge,
+    /// Zones served.
+    pub zones: Gauge,
+    /// Zones whose newest file is bad; the last good version is served.
+    pub zones_bad: Gauge,
+}
+
+/// Jumps.
+pub struct GatewayMetrics {
+    /// Visitors sent on.
+    pub jumps: Counter,
+    /// Unknown codes.
+    pub unknown: Counter,
+    /// Disabled or expired links.
+    pub gone: Counter,
+    /// Jumps stopped, by policy or for want of room to record them.
+    pub stopped: Counter,
+    /// Requests that are no jump.
+    pub malformed: Counter,
+    /// Open connections.
+    pub connections: Gauge,
+    /// From a request to its response.
+    pub jump_seconds: Histogram,
+    /// Links created or changed.
+    pub conversions: Counter,
+}
+
+/// The spool.
+pub struct SpoolMetrics {
+    /// Rows appended.
+    pub rows: Counter,
+    /// Batches appended.
+    pub batches: Counter,
+    /// Bytes appended.
+    pub bytes: Counter,
+    /// Rows served but only counted in a gap row.
+    pub shed: Counter,
+    /// Rows refused for want of room.
+    pub refused: Counter,
+    /// Gap rows written.
+    pub gaps: Counter,
+    /// Bytes of all segments.
+    pub disk_bytes: Gauge,
+    /// Rows not yet acknowledged.
+    pub pending_rows: Gauge,
+    /// The age of the oldest row not yet acknowledged.
+    pub oldest_seconds: Gauge,
+    /// Frames set aside until they are released by hand.
+    pub quarantined: Gauge,
+}
+
+/// Shipping, the store, the engine.
+pub struct StoreMetrics {
+    /// Shipments acknowledged.
+    pub shipments: Counter,
+    /// Rows in them.
+    pub rows: Counter,
+    /// Attempts that failed because the store is down.
+    pub down: Counter,
+    /// Shipments whose outcome had to be counted.
+    pub doubt: Counter,
+    /// Frames the store will never take.
+    pub never: Counter,
+    /// From an INSERT to its answer.
+    pub insert_seconds: Histogram,
+    /// 1 while the store answers.
+    pub up: Gauge,
+    /// Starts of the engine after the first.
+    pub engine_restarts: Counter,
+    /// Partitions dropped after their retention.
+    pub partitions_dropped: Counter,
+}
+
+/// The API and looks at the records.
+pub struct ApiMetrics {
+    /// Requests answered with success.
+    pub ok: Counter,
+    /// Requests refused for what they ask.
+    pub refused: Counter,
+    /// Requests without a valid token or right.
+    pub unauthorized: Counter,
+    /// Requests that failed on our side.
+    pub failed: Counter,
+    /// Looks at the records.
+    pub accesses: Counter,
+    /// From a question to its page.
+    pub trace_seconds: Histogram,
+}
+
+impl Metrics {
+    /// All handles, at zero.
+    pub fn new() -> Arc<Self> {
+        // The only failure is an empty list of bounds.
+        let builder = PrometheusBuilder::new()
+            .set_buckets(SECONDS)
+            .unwrap_or_else(|_| PrometheusBuilder::new());
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        let make = Make(&recorder);
+        Arc::new(Self {
+            dns: DnsMetrics::new(&make),
+            gateway: GatewayMetrics::new(&make),
+            spool: SpoolMetrics::new(&make),
+            store: StoreMetrics::new(&make),
+            api: ApiMetrics::new(&make),
+            handle,
+            recorder: Arc::new(recorder),
+        })
+    }
+
+    /// Lets libraries that use the `metrics` facade count here too. Once per process, by `main`'s
+    /// long-running commands; later calls change nothing.
+    pub fn install(&self) {
+        if metrics::set_global_recorder(Arc::clone(&self.recorder)).is_err() {
+            tracing::warn!("the recorder of measures was installed twice");
+        }
+    }
+
+    /// The Prometheus text of everything.
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds what histograms gathered; call every few seconds, or they grow until rendered.
+    pub fn maintain(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+/// Makes handles under the prefix `tracegate_`.
+struct Make<'a>(&'a PrometheusRecorder);
+
+const METADATA: Metadata<'static> = Metadata::new("tracegate", Level::INFO, None);
+
+impl Make<'_> {
+    fn counter(&self, name: &'static str, help: &'static str) -> Counter {
+        self.labelled(name, help, None)
+    }
+
+    fn labelled(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: Option<(&'static str, &'static str)>,
+    ) -> Counter {
+        self.0.describe_counter(KeyName::from(name), None, help.into());
+        let labels: Vec<Label> = label.map(|(k, v)| Label::new(k, v)).into_iter().collect();
+        self.0.register_counter(&Key::from_parts(name, labels), &METADATA)
+    }
+
+    fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
+        self.0.describe_gauge(KeyName::from(name), None, help.into());
+        self.0.register_gauge(&Key::from_name(name), &METADATA)
+    }
+
+    fn histogram(&self, name: &'static str, help: &'static str) -> Histogram {
+        self.0.describe_histogram(KeyName::from(name), None, help.into());
+        self.0.register_histogram(&Key::from_name(name), &METADATA)
+    }
+}
+
+impl DnsMetrics {
+    fn new(m: &Make<'_>) -> Self {
+        Self {
+            queries_udp: m.labelled(
+                "tracegate_dns_queries_total",
+                "Queries with a parsed question",
+                Some(("transport", "udp")),
+            ),
+            queries_tcp: m.labelled(
+                "tracegate_dns_queries_total",
+                "Queries with a parsed question",
+                Some(("transport", "tcp")),
+            ),
+            malformed: m.counter(
+                "tracegate_dns_malformed_total",
+                "Datagrams and messages that are no query",
+            ),
+            refused: m.counter("tracegate_dns_refused_total", "Queries refused by `dns.allow`"),
+            rate_limited: m.counter(
+                "tracegate_dns_rate_limited_total",
+                "Responses withheld by the rate limit",
+            ),
+            slipped: m
+                .counter("tracegate_dns_slipped_total", "Responses truncated by the rate limit"),
+            cache_hits: m.counter("tracegate_dns_cache_hits_total", "Answers from the cache"),
+            cache_misses: m
+                .counter("tracegate_dns_cache_misses_total", "Questions that went to an upstream"),
+            cache_bytes: m.gauge("tracegate_dns_cache_bytes", "The cache's size"),
+            upstream_queries: m
+                .counter("tracegate_dns_upstream_queries_total", "Queries sent to upstreams"),
+            upstream_failures: m.counter(
+                "tracegate_dns_upstream_failures_total",
+                "Upstream queries without a usable answer",
+            ),
+            upstream_seconds: m.histogram(
+                "tracegate_dns_upstream_seconds",
+                "From an upstream query to its answer",
+            ),
+            overload: m.counter(
+                "tracegate_dns_overload_total",
+                "Questions turned away because too many waited",
+            ),
+            tcp_connections: m.gauge("tracegate_dns_tcp_connections", "Open TCP connections"),
+            zones: m.gauge("tracegate_dns_zones", "Zones served"),
+            zones_bad: m.gauge(
+                "tracegate_dns_zones_bad",
+                "Zones whose newest file is bad; the last good version is served",
+            ),
+        }
+    }
+}
+
+impl GatewayMetrics {
+    fn new(m: &Make<'_>) -> Self {
+        Self {
+            jumps: m.counter("tracegate_gateway_jumps_total", "Visitors sent on"),
+            unknown: m.counter("tracegate_gateway_unknown_total", "Unknown codes"),
+            gone: m.counter("tracegate_gateway_gone_total", "Disabled or expired links"),
+            stopped: m.counter(
+                "tracegate_gateway_stopped_total",
+                "Jumps stopped, by policy or for want of room to record them",
+            ),
+            malformed: m.counter("tracegate_gateway_malformed_total", "Requests that are no jump"),
+            connections: m.gauge("tracegate_gateway_connections", "Open connections"),
+            jump_seconds: m
+                .histogram("tracegate_gateway_jump_seconds", "From a request to its response"),
+            conversions: m
+                .counter("tracegate_gateway_conversions_total", "Links created or changed"),
+        }
+    }
+}
+
+impl SpoolMetrics {
+    fn new(m: &Make<'_>) -> Self {
+        Self {
+            rows: m.counter("tracegate_spool_rows_total", "Rows appended"),
+            batches: m.counter("tracegate_spool_batches_total", "Batches appended"),
+            bytes: m.counter("tracegate_spool_bytes_total", "Bytes appended"),
+            shed: m
+                .counter("tracegate_spool_shed_total", "Rows served but only counted in a gap row"),
+            refused: m.counter("tracegate_spool_refused_total", "Rows refused for want of room"),
+            gaps: m.counter("tracegate_spool_gaps_total", "Gap rows written"),
+            disk_bytes: m.gauge("tracegate_spool_disk_bytes", "Bytes of all segments"),
+            pending_rows: m.gauge("tracegate_spool_pending_rows", "Rows not yet acknowledged"),
+            oldest_seconds: m.gauge(
+                "tracegate_spool_oldest_seconds",
+                "The age of the oldest row not yet acknowledged",
+            ),
+            quarantined: m.gauge(
+                "tracegate_spool_quarantined",
+                "Frames set aside until they are released by hand",
+            ),
+        }
+    }
+}
+
+impl StoreMetrics {
+    fn new(m: &Make<'_>) -> Self {
+        Self {
+            shipments: m.counter("tracegate_store_shipments_total", "Shipments acknowledged"),
+            rows: m.counter("tracegate_store_rows_total", "Rows in them"),
+            down: m.counter(
+                "tracegate_store_down_total",
+                "Attempts that failed because the store is down",
+            ),
+            doubt: m.counter(
+                "tracegate_store_doubt_total",
+                "Shipments whose outcome had to be counted",
+            ),
+            never: m.counter("tracegate_store_never_total", "Frames the store will never take"),
+            insert_seconds: m
+                .histogram("tracegate_store_insert_seconds", "From an INSERT to its answer"),
+            up: m.gauge("tracegate_store_up", "1 while the store answers"),
+            engine_restarts: m.counter(
+                "tracegate_store_engine_restarts_total",
+                "Starts of the engine after the first",
+            ),
+            partitions_dropped: m.counter(
+                "tracegate_store_partitions_dropped_total",
+                "Partitions dropped after their retention",
+            ),
+        }
+    }
+}
+
+impl ApiMetrics {
+    fn new(m: &Make<'_>) -> Self {
+        Self {
+            ok: m.counter("tracegate_api_ok_total", "Requests answered with success"),
+            refused: m.counter("tracegate_api_refused_total", "Requests refused for what they ask"),
+            unauthorized: m.counter(
+                "tracegate_api_unauthorized_total",
+                "Requests without a valid token or right",
+            ),
+            failed: m.counter("tracegate_api_failed_total", "Requests that failed on our side"),
+            accesses: m.counter("tracegate_api_accesses_total", "Looks at the records"),
+            trace_seconds: m
+                .histogram("tracegate_api_trace_seconds", "From a question to its page"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_what_was_counted() {
+        let metrics = Metrics::new();
+        metrics.dns.queries_udp.increment(3);
+        metrics.store.up.set(1.0);
+        metrics.api.trace_seconds.record(0.02);
+        let text = metrics.render();
+        for line in [
+            "tracegate_dns_queries_total{transport=\"udp\"} 3",
+            "tracegate_dns_queries_total{transport=\"tcp\"} 0",
+            "tracegate_store_up 1",
+            "tracegate_api_trace_seconds_bucket{le=\"0.025\"} 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no line {line:?} in:\n{text}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The one integration test binary: what users see, through sockets, files and the command line.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test may panic and say why"
+)]
+
+mod config;
+mod harness;
+mod layering;
