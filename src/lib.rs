@@ -86,3 +86,4 @@ pub mod log;
 pub mod metrics;
 pub mod notify;
 pub mod record;
+pub mod store;
