@@ -98,6 +98,11 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("store.shipment_bytes_max", 4_096, 1 << 30),
     limits("store.shipment_age_ms_max", 10, 60_000),
     limits("store.insert_timeout_ms", 100, 3_600_000),
+    limits("store.shipments_max", 1, 64),
+    limits("store.backoff_ms_max", 100, 600_000),
+    limits("store.unlisted_attempts_max", 1, 1_000_000),
+    limits("store.doubt_resend_s", 0, 600),
+    limits("store.node_interval_ms", 100, 10_000),
     limits("store.grace_s", 0, 30 * 86_400),
     limits("store.disk_bytes_max", 0, 1 << 60),
     // The floor is `RETENTION_DAYS_MIN`, refused with its reason.
