@@ -85,5 +85,7 @@ pub mod config;
 pub mod log;
 pub mod metrics;
 pub mod notify;
+pub mod policy;
 pub mod record;
 pub mod store;
+pub mod resolver;

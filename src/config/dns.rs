@@ -49,6 +49,12 @@ pub struct Dns {
     pub cache_negative_ttl_max_s: u32,
     /// How long a failure is kept, in seconds (RFC 9520 §3.2: 1 to 300).
     pub cache_failure_ttl_s: u32,
+    /// How long after its time an answer may still name a jump's addresses, in seconds.
+    pub cache_stale_max_s: u32,
+    /// Names in one chain of CNAME or DNAME records.
+    pub cname_chain_max: usize,
+    /// Presentation text of other records than addresses kept in one record, in bytes.
+    pub record_data_bytes_max: usize,
     /// Response rate limit.
     pub rate_limit: RateLimit,
     /// A public suffix list that overrides the embedded one.
@@ -152,6 +158,9 @@ impl Default for Dns {
             cache_ttl_max_s: 86_400,
             cache_negative_ttl_max_s: 3_600,
             cache_failure_ttl_s: 5,
+            cache_stale_max_s: 86_400,
+            cname_chain_max: 16,
+            record_data_bytes_max: 16_384,
             rate_limit: RateLimit::default(),
             public_suffix_file: None,
         }

@@ -1,0 +1,331 @@
+//! The resolver: a question in, a response and what a record keeps of it out.
+//!
+//! Order: what we do not answer at all ([`query`], and the refusals here), local zones
+//! ([`zones`]), the cache of what upstream said before policy ([`cache`]), upstream
+//! ([`upstream`], judged by [`judge`]). Every answer becomes an [`entry::Entry`]: the message
+//! without OPT, the places of its TTLs, and the encoded columns of its record. It is made once and
+//! sent many times; sending from the cache or from a local zone's ready answers does not allocate.
+//!
+//! [`Resolver::answer`] never waits. What must wait becomes a [`Pending`], and
+//! [`Resolver::resolve`] ends within the configured wait: one upstream question for many waiters,
+//! owned by the task set that was handed in, so that a waiter that goes away takes nothing with it.
+//!
+//! Failure: a zone that cannot be read keeps its last good version, or answers SERVFAIL; upstream
+//! failures are SERVFAIL with an extended error and are kept for a few seconds (RFC 9520). No
+//! state is kept on disk. AD is never set, because nothing is validated yet.
+
+mod cache;
+mod entry;
+mod judge;
+pub mod message;
+pub mod name;
+pub mod query;
+mod read;
+mod tail;
+mod upstream;
+mod wait;
+mod zones;
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use cache::{Cache, Hit, Key};
+use entry::{Answer, Entry, Life, Style};
+pub use entry::{Answered, Tail};
+use judge::Limits;
+use message::{Ede, Rcode, class, rtype};
+use query::Query;
+use tokio::{runtime::Handle, sync::Semaphore};
+use tokio_util::task::TaskTracker;
+use upstream::Upstreams;
+use wait::Flights;
+pub use wait::{Caused, Done, Lookup, Pending};
+use zones::{ZoneOptions, Zones};
+pub use zones::{ZoneProblem, ZoneReport};
+
+use crate::{
+    clock::{Clock, Timestamp},
+    config::{self, FullPolicy, UpstreamMode},
+    record::{NodeName, PublicSuffixes},
+};
+
+/// Why the resolver cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An upstream is one of our own listeners.
+    #[error(
+        "dns.upstream: {0} is our own address, which would ask itself without end; name other servers or set mode = \"off\""
+    )]
+    Loop(SocketAddr),
+    /// `resolv.conf` names no server.
+    #[error("dns.upstream: {0} names no server; set dns.upstream.servers")]
+    NoUpstream(Box<Path>),
+    /// `resolv.conf` cannot be read.
+    #[error("dns.upstream.resolv_conf {path}: {source}; set dns.upstream.servers")]
+    ResolvConf {
+        /// The file.
+        path: Box<Path>,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The upstreams cannot be used.
+    #[error("dns.upstream: {0}")]
+    Upstream(Box<str>),
+}
+
+/// How a question arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// UDP: responses are bounded by EDNS and `dns.udp_payload_max`.
+    Udp,
+    /// TCP, or a question of our own: responses are bounded by 65535 bytes.
+    Tcp,
+}
+
+/// What surrounds a question.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// Who asks.
+    pub client: SocketAddr,
+    /// How.
+    pub transport: Transport,
+    /// The wall clock, for policy.
+    pub now: Timestamp,
+    /// The monotonic clock, for TTLs.
+    pub now_mono: Instant,
+}
+
+/// What [`Resolver::answer`] came to.
+#[derive(Debug)]
+pub enum Step {
+    /// The whole response is in `out`, at most the limit of its transport, TC set where due.
+    Done(Answered),
+    /// It must wait for an upstream.
+    Ask(Box<Pending>),
+}
+
+/// What a resolver is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The section `[dns]`.
+    pub dns: config::Dns,
+    /// The node, for NSID.
+    pub node: NodeName,
+    /// What happens to a record without a decision when the spool is full.
+    pub full: FullPolicy,
+    /// For the registrable domains in records.
+    pub suffixes: Arc<PublicSuffixes>,
+    /// The clocks.
+    pub clock: Clock,
+    /// Where upstream questions run.
+    pub runtime: Handle,
+    /// The set that owns them; whoever drains it waits for them.
+    pub tasks: TaskTracker,
+}
+
+/// The resolver.
+#[derive(Debug)]
+pub struct Resolver {
+    zones: Zones,
+    cache: Cache,
+    upstreams: Option<Upstreams>,
+    flights: Flights,
+    in_flight: Arc<Semaphore>,
+    style: Style,
+    limits: Limits,
+    stale_max: Duration,
+    clock: Clock,
+    runtime: Handle,
+    tasks: TaskTracker,
+}
+
+impl Resolver {
+    /// Loads the zones and prepares the upstreams. Call it inside `options.runtime`.
+    ///
+    /// # Errors
+    /// See [`Error`]. A bad zone is no error: the reports say so.
+    pub fn new(options: Options) -> Result<(Arc<Self>, Vec<ZoneReport>), Error> {
+        let Options { dns, node, full, suffixes, clock, runtime, tasks } = options;
+        let upstreams = match dns.upstream.mode {
+            UpstreamMode::Forward => Some(Upstreams::new(&dns.upstream, &dns.listen)?),
+            UpstreamMode::Off => None,
+        };
+        let nsid = match dns.nsid.as_str() {
+            "" => node.as_str(),
+            "off" => "",
+            nsid => nsid,
+        };
+        let style = Style {
+            udp_payload_max: dns.udp_payload_max,
+            nsid: nsid.as_bytes().iter().copied().take(NSID_BYTES_MAX).collect(),
+            recursion: upstreams.is_some(),
+            record_data_bytes_max: dns.record_data_bytes_max,
+            full,
+            suffixes,
+        };
+        let zone_bytes = dns.cache_bytes_max / ZONE_ANSWERS_SHARE;
+        let (zones, reports) = Zones::load(ZoneOptions {
+            root: dns.zone_root,
+            zones: dns.zones,
+            records_max: dns.zone_records_max,
+            chain_max: dns.cname_chain_max,
+            cache_bytes_max: zone_bytes,
+        });
+        let resolver = Self {
+            cache: Cache::new(dns.cache_bytes_max - zone_bytes),
+            zones,
+            upstreams,
+            flights: Flights::default(),
+            in_flight: Arc::new(Semaphore::new(dns.upstream.in_flight_max)),
+            style,
+            limits: Limits {
+                ttl_max: dns.cache_ttl_max_s,
+                negative_ttl_max: dns.cache_negative_ttl_max_s,
+                failure_ttl: dns.cache_failure_ttl_s,
+                chain_max: dns.cname_chain_max,
+            },
+            stale_max: Duration::from_secs(dns.cache_stale_max_s.into()),
+            clock,
+            runtime,
+            tasks,
+        };
+        Ok((Arc::new(resolver), reports))
+    }
+
+    /// Answers without waiting, or says that an upstream must be asked.
+    pub fn answer(&self, q: &Query, ctx: &Context, out: &mut Vec<u8>) -> Step {
+        if let Some(refusal) = refusal(q) {
+            return Step::Done(self.bare(q, ctx, &refusal, out));
+        }
+        let key = Key::new(q);
+        let zones = self.zones.in_force();
+        if !zones.is_empty() && zones.contains(&q.lower) {
+            if let Hit::Fresh(entry) = zones.answers.get(&key, ctx.now_mono) {
+                return Step::Done(entry.serve(q, ctx, &self.style, "local", out));
+            }
+            if let Some(local) = zones.answer(q, q.rd && self.upstreams.is_some()) {
+                let leaves_to = local.leaves_to.filter(|_| q.rd && self.upstreams.is_some());
+                let (entry, cache) = match leaves_to {
+                    None => (Entry::new(q, &local.answer, Life::FOR_EVER, &self.style), "local"),
+                    Some(to) => {
+                        let end = Query { qname: to, lower: to, ..*q };
+                        match self.cache.get(&Key::new(&end), ctx.now_mono) {
+                            Hit::Fresh(end) => {
+                                (self.joined(q, local.answer, &end, ctx.now_mono), "hit")
+                            }
+                            _ => return Step::Ask(Pending::chase(q, ctx, local.answer, end)),
+                        }
+                    }
+                };
+                let entry = Arc::new(entry);
+                zones.answers.insert(&key, Arc::clone(&entry));
+                return Step::Done(entry.serve(q, ctx, &self.style, cache, out));
+            }
+        }
+        if let Some(refusal) = self.not_ours(q) {
+            return Step::Done(self.bare(q, ctx, &refusal, out));
+        }
+        if let Hit::Fresh(entry) = self.cache.get(&key, ctx.now_mono) {
+            return Step::Done(entry.serve(q, ctx, &self.style, "hit", out));
+        }
+        Step::Ask(Pending::new(q, ctx))
+    }
+
+    /// What is answered without asking for a name that is not ours.
+    fn not_ours(&self, q: &Query) -> Option<Answer> {
+        if self.upstreams.is_none() || !q.rd {
+            let text = "not our zone, and no recursion";
+            return Some(Answer::error(Rcode::REFUSED, Ede::NOT_AUTHORITATIVE, text));
+        }
+        if q.qtype == rtype::ANY {
+            return Some(any(q));
+        }
+        None
+    }
+
+    fn bare(&self, q: &Query, ctx: &Context, answer: &Answer, out: &mut Vec<u8>) -> Answered {
+        Arc::new(Entry::new(q, answer, Life::FOR_EVER, &self.style)).serve(
+            q,
+            ctx,
+            &self.style,
+            "none",
+            out,
+        )
+    }
+
+    /// Writes a response without records, for a question that is refused before it is resolved
+    /// (access control) or after (the spool is full). It is not recorded: its tail is empty.
+    pub fn refuse(
+        &self,
+        q: &Query,
+        rcode: Rcode,
+        ede: Ede,
+        text: &'static str,
+        out: &mut Vec<u8>,
+    ) -> Answered {
+        let entry = Entry::unrecorded(q, &Answer::error(rcode, ede, text));
+        let ctx = Context {
+            client: SocketAddr::from(([0, 0, 0, 0], 0)),
+            transport: Transport::Udp,
+            now: Timestamp::ZERO,
+            now_mono: self.clock.monotonic(),
+        };
+        let answered = Arc::new(entry).serve(q, &ctx, &self.style, "none", out);
+        Answered { tail: Tail::NOTHING, ..answered }
+    }
+
+    /// Reads every zone again; what is in force changes once, at the end.
+    pub fn reload_zones(&self) -> Vec<ZoneReport> {
+        self.zones.reload()
+    }
+
+    /// Upstream answers kept, and their size in bytes.
+    pub fn cache_size(&self) -> (usize, u64) {
+        (self.cache.len(), self.cache.bytes())
+    }
+
+    /// Questions that wait for an upstream now.
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+}
+
+/// The longest name server identifier, in bytes.
+const NSID_BYTES_MAX: usize = 128;
+
+/// One part in so many of the cache is for answers from local zones.
+const ZONE_ANSWERS_SHARE: u64 = 8;
+
+/// What is never answered, whoever's name it is.
+fn refusal(q: &Query) -> Option<Answer> {
+    if q.edns.is_some_and(|e| e.version > 0) {
+        return Some(Answer::bare(Rcode::BADVERS));
+    }
+    let (rcode, text) = match (q.qclass, q.qtype) {
+        // Not even our version: it helps nobody but attackers.
+        (class::CH | class::HS | class::ANY, _) => (Rcode::REFUSED, "only class IN is served"),
+        (class::IN, rtype::AXFR | rtype::IXFR) => (Rcode::REFUSED, "no zone transfers"),
+        (class::IN, rtype::ANY) => return None,
+        (class::IN, rtype::META_FIRST..=rtype::ANY) => (Rcode::NOTIMP, "no such question"),
+        (class::IN, _) => return None,
+        _ => (Rcode::NOTIMP, "no such class"),
+    };
+    Some(Answer::error(rcode, Ede::NOT_SUPPORTED, text))
+}
+
+/// The record that stands for ANY (RFC 8482 §4.2).
+fn any(q: &Query) -> Answer {
+    let mut answer = Answer::bare(Rcode::NOERROR);
+    answer.sections.answer.push(message::Record {
+        owner: q.lower.wire().into(),
+        rtype: rtype::HINFO,
+        class: class::IN,
+        ttl: 3_600,
+        rdata: (*b"\x07RFC8482\0").into(),
+    });
+    answer
+}

@@ -1,0 +1,332 @@
+//! Questions that wait for an upstream: one flight for many waiters.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    Answered, Context, Resolver, Step, Transport,
+    cache::{Hit, Key},
+    entry::{Answer, Entry, Life},
+    judge,
+    message::{Ede, Rcode, rtype},
+    name::Name,
+    query::Query,
+    read, tail,
+};
+
+/// A question that must wait.
+#[derive(Debug)]
+pub struct Pending {
+    /// The question of the client.
+    query: Query,
+    ctx: Context,
+    /// What our zones said before the chain left them.
+    prefix: Option<Answer>,
+    /// What upstream is asked.
+    ask: Query,
+}
+
+impl Pending {
+    pub(super) fn new(q: &Query, ctx: &Context) -> Box<Self> {
+        Box::new(Self { query: *q, ctx: *ctx, prefix: None, ask: *q })
+    }
+
+    /// A chain of aliases that leaves our zones, and what upstream is asked about its end.
+    pub(super) fn chase(q: &Query, ctx: &Context, prefix: Answer, ask: Query) -> Box<Self> {
+        Box::new(Self { query: *q, ctx: *ctx, prefix: Some(prefix), ask })
+    }
+
+    /// The question of the client.
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+}
+
+/// A response that had to wait.
+#[derive(Debug)]
+pub struct Done {
+    /// The whole response.
+    pub wire: Vec<u8>,
+    /// What a record needs to know of it.
+    pub answered: Answered,
+}
+
+/// What came of asking for a host's addresses.
+#[derive(Debug)]
+pub struct Lookup {
+    /// The addresses, IPv4 first.
+    pub addresses: Vec<IpAddr>,
+    /// The CNAME chain, without the host.
+    pub chain: Vec<String>,
+    /// `literal`, `resolved`, `stale`, `nodata`, `nxdomain`, `failed` or `timeout`.
+    pub outcome: &'static str,
+    /// The questions it took, to be recorded with the caller's flow.
+    pub caused: Vec<Caused>,
+}
+
+/// One question that a look-up of addresses took.
+#[derive(Debug)]
+pub struct Caused {
+    /// What a record needs to know of it.
+    pub answered: Answered,
+    /// How long it took, in microseconds.
+    pub latency_us: u32,
+}
+
+type Landing = watch::Receiver<Option<Arc<Entry>>>;
+
+/// The questions in flight.
+#[derive(Debug, Default)]
+pub(super) struct Flights(Mutex<HashMap<Box<[u8]>, Landing>>);
+
+impl Flights {
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Landing>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a flight out of the list when its task ends, however it ends.
+struct Ticket {
+    resolver: Arc<Resolver>,
+    key: Box<[u8]>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.resolver.flights.lock().remove(&self.key);
+    }
+}
+
+/// How a question for an upstream goes on.
+enum Joined {
+    Ready(Arc<Entry>),
+    Waiting(Landing),
+    Full,
+}
+
+impl Resolver {
+    /// Waits for what [`Resolver::answer`] could not answer. Ends within the configured wait.
+    pub async fn resolve(self: &Arc<Self>, pending: Pending) -> Done {
+        let Pending { query, ctx, prefix, ask } = pending;
+        let (entry, cache) = self.ask(&ask).await;
+        let ctx = Context { now_mono: self.clock.monotonic(), ..ctx };
+        let entry = match prefix {
+            None => entry,
+            Some(prefix) => Arc::new(self.joined(&query, prefix, &entry, ctx.now_mono)),
+        };
+        let mut wire = Vec::with_capacity(RESPONSE_BYTES_TYPICAL);
+        let answered = entry.serve(&query, &ctx, &self.style, cache, &mut wire);
+        Done { wire, answered }
+    }
+
+    /// A chain that began in our zones, and what upstream says of its end.
+    pub(super) fn joined(&self, q: &Query, local: Answer, end: &Entry, now: Instant) -> Entry {
+        let mut answer = local;
+        answer.rcode = end.rcode();
+        answer.ede.extend_from_slice(end.ede());
+        answer.upstream = end.upstream().to_owned();
+        if let Ok(r) = read::response(end.wire()) {
+            let age = end.age_s(now);
+            let aged = |mut r: super::message::Record| {
+                r.ttl = r.ttl.saturating_sub(age);
+                r
+            };
+            answer.sections.answer.extend(r.sections.answer.into_iter().map(aged));
+            answer.sections.authority.extend(r.sections.authority.into_iter().map(aged));
+        }
+        Entry::new(q, &answer, Life::until(now, end.expires()), &self.style)
+    }
+
+    async fn ask(self: &Arc<Self>, q: &Query) -> (Arc<Entry>, &'static str) {
+        let error = |ede, text| {
+            let answer = Answer::error(Rcode::SERVFAIL, ede, text);
+            Arc::new(Entry::new(q, &answer, Life::FOR_EVER, &self.style))
+        };
+        let mut landing = match self.join(q) {
+            Joined::Ready(entry) => return (entry, "hit"),
+            Joined::Waiting(landing) => landing,
+            Joined::Full => return (error(Ede::OTHER, "too many questions in flight"), "none"),
+        };
+        match landing.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(entry)) => (Arc::clone(entry), "miss"),
+            // The task was taken down with the runtime.
+            _ => (error(Ede::NOT_READY, "shutting down"), "none"),
+        }
+    }
+
+    fn join(self: &Arc<Self>, q: &Query) -> Joined {
+        let key = Key::new(q);
+        let mut flights = self.flights.lock();
+        if let Some(landing) = flights.get(key.as_bytes()) {
+            return Joined::Waiting(landing.clone());
+        }
+        // A flight keeps its answer before it leaves the list.
+        if let Hit::Fresh(entry) = self.cache.get(&key, self.clock.monotonic()) {
+            return Joined::Ready(entry);
+        }
+        let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
+            return Joined::Full;
+        };
+        let (land, landing) = watch::channel(None);
+        flights.insert(key.as_bytes().into(), landing.clone());
+        drop(flights);
+        let ticket = Ticket { resolver: Arc::clone(self), key: key.as_bytes().into() };
+        let q = *q;
+        let flight = async move {
+            let entry = ticket.resolver.fly(&q).await;
+            land.send_replace(Some(entry));
+            drop((ticket, permit));
+        };
+        self.tasks.spawn_on(flight, &self.runtime);
+        Joined::Waiting(landing)
+    }
+
+    /// Asks upstream and keeps the answer.
+    async fn fly(&self, q: &Query) -> Arc<Entry> {
+        let received = match &self.upstreams {
+            Some(upstreams) => upstreams.ask(q).await,
+            None => Err(super::upstream::Failure::Network),
+        };
+        let mut judged = match received {
+            Ok(received) => judge::received(q, &received, &self.limits),
+            Err(why) => judge::failure(why, &self.limits),
+        };
+        let now = self.clock.monotonic();
+        let expires = now.checked_add(Duration::from_secs(judged.keep_s.into()));
+        let life = Life::until(now, expires);
+        let entry = Arc::new(Entry::new(q, &judged.answer, life, &self.style));
+        let key = Key::new(q);
+        if judged.failed {
+            judged.answer.ede.push((Ede::CACHED_ERROR, ""));
+            let mut kept = Entry::new(q, &judged.answer, life, &self.style);
+            kept.keep_stale(self.cache.get(&key, now).into_stale());
+            self.cache.insert(&key, Arc::new(kept));
+        } else if judged.keep_s > 0 {
+            self.cache.insert(&key, Arc::clone(&entry));
+        }
+        entry
+    }
+
+    /// A host's addresses, waiting at most `wait`. What the cache holds past its time, within
+    /// `dns.cache_stale_max_s`, is taken when nothing newer comes in time.
+    pub async fn addresses(self: &Arc<Self>, host: &str, wait: Duration) -> Lookup {
+        let mut lookup = Lookup {
+            addresses: Vec::new(),
+            chain: Vec::new(),
+            outcome: "failed",
+            caused: Vec::new(),
+        };
+        if let Ok(address) = host.trim_matches(['[', ']']).parse() {
+            return Lookup { addresses: vec![address], outcome: "literal", ..lookup };
+        }
+        let Ok(name) = Name::from_text(host) else { return lookup };
+        let (v4, v6) = (Query::new(name, rtype::A), Query::new(name, rtype::AAAA));
+        let both = futures_util::future::join(self.one(&v4, wait), self.one(&v6, wait)).await;
+        for one in [both.0, both.1] {
+            let Some(one) = one else {
+                if lookup.outcome != "resolved" && lookup.outcome != "stale" {
+                    lookup.outcome = "timeout";
+                }
+                continue;
+            };
+            lookup.take(one);
+        }
+        lookup
+    }
+
+    /// One type of a host's addresses; none when there is nothing in time.
+    async fn one(self: &Arc<Self>, q: &Query, wait: Duration) -> Option<One> {
+        let began = self.clock.monotonic();
+        let ctx = Context {
+            client: SocketAddr::from(([127, 0, 0, 1], 0)),
+            transport: Transport::Tcp,
+            now: self.clock.now(),
+            now_mono: began,
+        };
+        let mut wire = Vec::with_capacity(RESPONSE_BYTES_TYPICAL);
+        let answered = match self.answer(q, &ctx, &mut wire) {
+            Step::Done(answered) => Some(answered),
+            Step::Ask(pending) => {
+                let done = self.timed(self.resolve(*pending), wait).await;
+                match done.filter(|d| d.answered.rcode != Rcode::SERVFAIL) {
+                    Some(done) => {
+                        wire = done.wire;
+                        Some(done.answered)
+                    }
+                    None => None,
+                }
+            }
+        };
+        // A failure that is kept still remembers the last good answer.
+        let failed = answered.as_ref().is_none_or(|a| a.rcode == Rcode::SERVFAIL);
+        let answered = match (failed, self.stale(q, began)) {
+            (true, Some(entry)) => entry.serve(q, &ctx, &self.style, "stale", &mut wire),
+            _ => answered?,
+        };
+        let response = read::response(&wire).ok()?;
+        let (addresses, chain) = tail::addresses(&q.lower, q.qtype, &response.sections.answer);
+        let latency = self.clock.monotonic().saturating_duration_since(began);
+        let latency_us = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
+        Some(One { addresses, chain, caused: Caused { answered, latency_us } })
+    }
+
+    /// Waits on the shared runtime's timer, wherever the caller runs.
+    async fn timed<T>(&self, future: impl Future<Output = T>, wait: Duration) -> Option<T> {
+        let timer = {
+            let _runtime = self.runtime.enter();
+            tokio::time::sleep(wait)
+        };
+        tokio::select! {
+            biased;
+            value = future => Some(value),
+            () = timer => None,
+        }
+    }
+
+    fn stale(&self, q: &Query, now: Instant) -> Option<Arc<Entry>> {
+        let entry = self.cache.get(&Key::new(q), now).into_stale()?;
+        let past = now.saturating_duration_since(entry.expires()?);
+        (past <= self.stale_max).then_some(entry)
+    }
+}
+
+/// The room made for a response, in bytes.
+const RESPONSE_BYTES_TYPICAL: usize = 512;
+
+/// What one type of addresses came to.
+struct One {
+    addresses: Vec<IpAddr>,
+    chain: Vec<String>,
+    caused: Caused,
+}
+
+impl Lookup {
+    fn take(&mut self, one: One) {
+        let found = !one.addresses.is_empty();
+        let outcome = match (found, one.caused.answered.rcode) {
+            (true, _) if one.caused.answered.cache == "stale" => "stale",
+            (true, _) => "resolved",
+            (false, Rcode::NXDOMAIN) => "nxdomain",
+            (false, Rcode::NOERROR) => "nodata",
+            _ => "failed",
+        };
+        if self.addresses.is_empty() && (found || self.outcome != "timeout") {
+            self.outcome = outcome;
+        }
+        if self.chain.is_empty() {
+            self.chain = one.chain;
+        }
+        self.addresses.extend(one.addresses);
+        self.caused.push(one.caused);
+    }
+}
