@@ -275,10 +275,10 @@ mod tests {
         b.section(3, &[record("ns.b.test", rtype::A, &[192, 0, 2, 1])]);
         let question = b"\0\0\0\0\0\x01\0\x01\0\x01\0\x01\x03www\x04test\0\0\x05\0\x01";
         let answer = b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x04\x01b\xc0\x10";
-        let authority = b"\xc0\x27\0\x02\0\x01\0\0\0\x3c\0\x05\x02ns\xc0\x27";
-        let additional = b"\xc0\x37\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x01";
+        let authority = b"\xc0\x26\0\x02\0\x01\0\0\0\x3c\0\x05\x02ns\xc0\x26";
+        let additional = b"\xc0\x36\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x01";
         assert_eq!(b.wire, [&question[..], answer, authority, additional].concat());
-        assert_eq!(b.ttls, [33, 49, 66]);
+        assert_eq!(b.ttls, [32, 48, 65]);
         assert!(!b.full);
     }
 

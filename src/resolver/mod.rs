@@ -50,6 +50,7 @@ pub use zones::{ZoneProblem, ZoneReport};
 use crate::{
     clock::{Clock, Timestamp},
     config::{self, FullPolicy, UpstreamMode},
+    metrics::Metrics,
     record::{NodeName, PublicSuffixes},
 };
 
@@ -109,7 +110,7 @@ pub enum Step {
 }
 
 /// What a resolver is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// The section `[dns]`.
     pub dns: config::Dns,
@@ -119,6 +120,8 @@ pub struct Options {
     pub full: FullPolicy,
     /// For the registrable domains in records.
     pub suffixes: Arc<PublicSuffixes>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// The clocks.
     pub clock: Clock,
     /// Where upstream questions run.
@@ -128,7 +131,6 @@ pub struct Options {
 }
 
 /// The resolver.
-#[derive(Debug)]
 pub struct Resolver {
     zones: Zones,
     cache: Cache,
@@ -138,6 +140,7 @@ pub struct Resolver {
     style: Style,
     limits: Limits,
     stale_max: Duration,
+    metrics: Arc<Metrics>,
     clock: Clock,
     runtime: Handle,
     tasks: TaskTracker,
@@ -149,7 +152,7 @@ impl Resolver {
     /// # Errors
     /// See [`Error`]. A bad zone is no error: the reports say so.
     pub fn new(options: Options) -> Result<(Arc<Self>, Vec<ZoneReport>), Error> {
-        let Options { dns, node, full, suffixes, clock, runtime, tasks } = options;
+        let Options { dns, node, full, suffixes, metrics, clock, runtime, tasks } = options;
         let upstreams = match dns.upstream.mode {
             UpstreamMode::Forward => Some(Upstreams::new(&dns.upstream, &dns.listen)?),
             UpstreamMode::Off => None,
@@ -189,6 +192,7 @@ impl Resolver {
                 chain_max: dns.cname_chain_max,
             },
             stale_max: Duration::from_secs(dns.cache_stale_max_s.into()),
+            metrics,
             clock,
             runtime,
             tasks,

@@ -198,7 +198,7 @@ mod tests {
     fn extended_errors_and_codes() {
         let mut wire = written();
         wire[11] = 1;
-        wire.extend(b"\0\0\x29\x04\xd0\x01\0\0\0\0\x0e\0\x0f\0\x06\0\x06text\0\x0f\0\x02\0\x16");
+        wire.extend(b"\0\0\x29\x04\xd0\x01\0\0\0\0\x10\0\x0f\0\x06\0\x06text\0\x0f\0\x02\0\x16");
         let r = response(&wire).unwrap();
         assert_eq!((r.rcode, r.ede), (Rcode::BADVERS, vec![6, 22]));
     }

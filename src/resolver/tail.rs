@@ -169,6 +169,7 @@ fn other_rdata(rtype: u16, rdata: &[u8]) -> String {
     );
     if let Ok(parsed) = parsed
         && parser.remaining() == 0
+        && !matches!(parsed, AllRecordData::Unknown(_))
         && write!(out, "{}", parsed.display_zonefile(DisplayKind::Simple)).is_ok()
     {
         return out;

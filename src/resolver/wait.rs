@@ -175,6 +175,7 @@ impl Resolver {
             return Joined::Ready(entry);
         }
         let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else {
+            self.metrics.dns.overload.increment(1);
             return Joined::Full;
         };
         let (land, landing) = watch::channel(None);
@@ -193,6 +194,8 @@ impl Resolver {
 
     /// Asks upstream and keeps the answer.
     async fn fly(&self, q: &Query) -> Arc<Entry> {
+        let began = self.clock.monotonic();
+        self.metrics.dns.upstream_queries.increment(1);
         let received = match &self.upstreams {
             Some(upstreams) => upstreams.ask(q).await,
             None => Err(super::upstream::Failure::Network),
@@ -202,6 +205,11 @@ impl Resolver {
             Err(why) => judge::failure(why, &self.limits),
         };
         let now = self.clock.monotonic();
+        let took = now.saturating_duration_since(began);
+        self.metrics.dns.upstream_seconds.record(took.as_secs_f64());
+        if judged.failed {
+            self.metrics.dns.upstream_failures.increment(1);
+        }
         let expires = now.checked_add(Duration::from_secs(judged.keep_s.into()));
         let life = Life::until(now, expires);
         let entry = Arc::new(Entry::new(q, &judged.answer, life, &self.style));
