@@ -87,5 +87,5 @@ pub mod metrics;
 pub mod notify;
 pub mod policy;
 pub mod record;
-pub mod store;
 pub mod resolver;
+pub mod store;
