@@ -4,6 +4,7 @@
 //! standard output as text or JSON, complaints and logs to standard error.
 
 mod check_config;
+mod engine;
 
 use std::{
     ffi::OsString,
@@ -56,6 +57,7 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     CheckConfig(check_config::CheckConfig),
+    Engine(engine::Engine),
 }
 
 /// How a command ended that could be carried out.
@@ -85,6 +87,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<Exit> {
         match self.command {
             Command::CheckConfig(command) => command.run(&self.global),
+            Command::Engine(command) => command.run(&self.global),
         }
     }
 }

@@ -18,8 +18,6 @@ pub struct Store {
     pub user: String,
     /// A file with that user's password, readable by us alone.
     pub password_file: Option<PathBuf>,
-    /// Tables are `ReplicatedMergeTree` with the server's `{shard}` and `{replica}`.
-    pub replicated: bool,
     /// Rows in one shipment.
     pub shipment_rows_max: u64,
     /// Bytes in one shipment.
@@ -28,17 +26,6 @@ pub struct Store {
     pub shipment_age_ms_max: u64,
     /// The wait for the server's answer to one INSERT, in milliseconds.
     pub insert_timeout_ms: u64,
-    /// Shipments under way at once, over all tables; each holds one shipment's bytes.
-    pub shipments_max: usize,
-    /// The longest wait between two attempts at a store that is down, in milliseconds.
-    pub backoff_ms_max: u64,
-    /// Attempts at a shipment that the store refuses with a code we do not know, before it is
-    /// treated as one that can never be stored.
-    pub unlisted_attempts_max: u32,
-    /// An INSERT of unknown fate may be repeated under its own token for this long, in seconds.
-    pub doubt_resend_s: u64,
-    /// How often a node says how far it is complete, in milliseconds.
-    pub node_interval_ms: u64,
     /// Acknowledged segments are kept this long, in seconds.
     pub grace_s: u64,
     /// The store's own files, in bytes; 0 for no limit. At the limit shipping stops.
@@ -73,6 +60,23 @@ pub struct Engine {
     pub cache_bytes_max: u64,
     /// The wait for the directory's lock at start, in milliseconds.
     pub start_timeout_ms: u64,
+    /// HTTP connections at once; more wait to be accepted.
+    pub http_connections_max: usize,
+    /// Queries that may wait for their turn; more are refused.
+    pub queue_max: usize,
+    /// The wait for a turn, in milliseconds.
+    pub queue_timeout_ms: u64,
+    /// The longest statement, in bytes, data of an INSERT aside.
+    pub statement_bytes_max: u64,
+    /// The largest result that cannot be streamed (JSON, Parquet, …) or was to be held back, in
+    /// bytes.
+    pub result_bytes_max: u64,
+    /// The wait until a reader's statement is recorded, in milliseconds.
+    pub look_timeout_ms: u64,
+    /// The wait for running statements at the end, in milliseconds.
+    pub stop_grace_ms: u64,
+    /// The longest pause before the engine is started again, in milliseconds.
+    pub restart_pause_ms_max: u64,
 }
 
 /// Questions.
@@ -98,11 +102,6 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("store.shipment_bytes_max", 4_096, 1 << 30),
     limits("store.shipment_age_ms_max", 10, 60_000),
     limits("store.insert_timeout_ms", 100, 3_600_000),
-    limits("store.shipments_max", 1, 64),
-    limits("store.backoff_ms_max", 100, 600_000),
-    limits("store.unlisted_attempts_max", 1, 1_000_000),
-    limits("store.doubt_resend_s", 0, 600),
-    limits("store.node_interval_ms", 100, 10_000),
     limits("store.grace_s", 0, 30 * 86_400),
     limits("store.disk_bytes_max", 0, 1 << 60),
     // The floor is `RETENTION_DAYS_MIN`, refused with its reason.
@@ -128,16 +127,10 @@ impl Default for Store {
             database: "tracegate".into(),
             user: "default".into(),
             password_file: None,
-            replicated: false,
             shipment_rows_max: 100_000,
             shipment_bytes_max: 32 << 20,
             shipment_age_ms_max: 1_000,
             insert_timeout_ms: 60_000,
-            shipments_max: 4,
-            backoff_ms_max: 10_000,
-            unlisted_attempts_max: 20,
-            doubt_resend_s: 60,
-            node_interval_ms: 10_000,
             grace_s: 600,
             disk_bytes_max: 0,
             retention_days: 184,
@@ -159,6 +152,14 @@ impl Default for Engine {
             query_timeout_ms: 60_000,
             cache_bytes_max: 256 << 20,
             start_timeout_ms: 30_000,
+            http_connections_max: 64,
+            queue_max: 64,
+            queue_timeout_ms: 30_000,
+            statement_bytes_max: 256 << 10,
+            result_bytes_max: 64 << 20,
+            look_timeout_ms: 5_000,
+            stop_grace_ms: 5_000,
+            restart_pause_ms_max: 10_000,
         }
     }
 }

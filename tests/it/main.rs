@@ -8,5 +8,6 @@
 )]
 
 mod config;
+mod engine;
 mod harness;
 mod layering;

@@ -1,0 +1,267 @@
+//! The HTTP side: one loopback listener, bounded connections, a bounded queue of statements.
+//!
+//! A statement's blocking work runs on a thread of [`statement::run`]; between it and the socket
+//! lie two short channels, so that neither side can run ahead of the other by more than a few
+//! pieces. A request or reply that is dropped (hyper drops both when the client goes away) cancels
+//! the statement in the engine until it has ended.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, BodyStream, Full, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use super::{
+    body::{BodyReader, ReplyBody},
+    database::Database,
+    exception::{Code, Exception},
+    looks::Looks,
+    reply::Part,
+    request::{BodyCoding, Call, Keys, form_boundary},
+    statement,
+};
+
+/// Pieces that may lie between the socket and the statement, each way.
+const PIECES_MAX: usize = 4;
+/// The wait between two attempts to cancel a statement, or to accept after a failure.
+const PAUSE: Duration = Duration::from_millis(50);
+
+type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// What every connection shares.
+pub(super) struct Front {
+    pub(super) database: Arc<Database>,
+    pub(super) looks: Arc<Looks>,
+    pub(super) keys: Keys,
+    pub(super) statements: Arc<Semaphore>,
+    pub(super) queue: Arc<Semaphore>,
+    pub(super) connections: Arc<Semaphore>,
+    pub(super) tracker: TaskTracker,
+    pub(super) cancel: CancellationToken,
+}
+
+impl Front {
+    /// Accepts until cancelled.
+    pub(super) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.cancel.cancelled() => return,
+                accepted = self.accept(&listener) => accepted,
+            };
+            let Some((stream, peer, permit)) = accepted else { return };
+            let front = Arc::clone(&self);
+            self.tracker.spawn(async move {
+                front.connection(stream, peer).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+        let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => return Some((stream, peer, permit)),
+                Err(e) => {
+                    tracing::warn!(error = %e, "the engine's listener could not accept");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        if let Err(e) = stream.set_nodelay(true) {
+            tracing::debug!(error = %e, "no TCP_NODELAY");
+        }
+        let front = Arc::clone(self);
+        let service = hyper::service::service_fn(move |request| {
+            let front = Arc::clone(&front);
+            async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(60))
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = self.cancel.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(e) = outcome {
+            tracing::trace!(error = %e, "a connection of the engine ended");
+        }
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<Body> {
+        let path = request.uri().path();
+        if path == "/ping" {
+            return plain(StatusCode::OK, "Ok.\n");
+        }
+        if path != "/" {
+            return plain(
+                StatusCode::NOT_FOUND,
+                "There is no handle for this path. Use / or /ping.\n",
+            );
+        }
+        if ![Method::GET, Method::POST].contains(request.method()) {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "Use GET or POST.\n");
+        }
+        match self.start(request, peer).await {
+            Ok(response) => response,
+            Err(exception) => failure(&exception),
+        }
+    }
+
+    /// Starts the statement and waits for its head.
+    async fn start(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<Body>, Exception> {
+        let (head, body) = request.into_parts();
+        let mut call = Call::read(&head.method, &head.uri, &head.headers, peer, &self.keys)?;
+        let permit = self.turn().await?;
+        let (data, incoming) = mpsc::channel(PIECES_MAX);
+        if let Some(boundary) = form_boundary(&head.headers) {
+            let max = self.database.limits().statement_bytes_max;
+            let body = collect(body, max).await?;
+            call.take_form(&boundary, &body)?;
+            call.coding = BodyCoding::Plain;
+            drop(data);
+        } else {
+            self.tracker.spawn(pump(body, data));
+        }
+        let gone = CancellationToken::new();
+        let ended = CancellationToken::new();
+        let guard = gone.clone().drop_guard();
+        self.watch(call.tag.clone(), gone, ended.clone());
+        let (out, parts) = mpsc::channel(PIECES_MAX);
+        let front = Arc::clone(self);
+        self.tracker.spawn_blocking(move || {
+            // Also when the statement panics: the watcher must not wait for ever.
+            let _ended = ended.drop_guard();
+            statement::run(&front.database, &front.looks, &call, BodyReader::new(incoming), out);
+            drop(permit);
+        });
+        reply(parts, guard).await
+    }
+
+    /// Waits for a turn to run a statement, in a queue of bounded length and for a bounded time.
+    async fn turn(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Exception> {
+        if let Ok(permit) = Arc::clone(&self.statements).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let full = |why| {
+            Exception::new(Code::TooManyQueries, format!("Too many simultaneous queries: {why}"))
+        };
+        let place = self.queue.try_acquire().map_err(|_| full("the queue is full"))?;
+        let limit = Duration::from_millis(self.database.limits().queue_timeout_ms);
+        let permit = timeout(limit, Arc::clone(&self.statements).acquire_owned()).await;
+        drop(place);
+        permit.map_err(|_| full("none ended in time"))?.map_err(|_| full("the engine is ending"))
+    }
+
+    /// Cancels the statement in the engine once nobody waits for it, until it has ended.
+    fn watch(self: &Arc<Self>, tag: String, gone: CancellationToken, ended: CancellationToken) {
+        let front = Arc::clone(self);
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                () = gone.cancelled() => {}
+                () = front.cancel.cancelled() => {}
+            }
+            while !ended.is_cancelled() {
+                let (database, tag) = (Arc::clone(&front.database), tag.clone());
+                let killed = front.tracker.spawn_blocking(move || database.kill(&tag)).await;
+                if let Ok(Err(exception)) = killed {
+                    tracing::debug!(code = exception.code, "a statement was not cancelled yet");
+                }
+                tokio::select! {
+                    () = ended.cancelled() => return,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+            }
+        });
+    }
+}
+
+/// Waits for the head; the body goes on with the parts behind it.
+async fn reply(
+    mut parts: mpsc::Receiver<Part>,
+    guard: DropGuard,
+) -> Result<Response<Body>, Exception> {
+    let Some(Part::Head(status, headers)) = parts.recv().await else {
+        return Err(Exception::unknown("the statement ended without an answer"));
+    };
+    let mut response = Response::new(ReplyBody::new(parts, guard).boxed_unsync());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// Passes a body on; a body that breaks off is passed on as broken.
+async fn pump(body: Incoming, data: mpsc::Sender<Option<Bytes>>) {
+    let mut frames = BodyStream::new(body);
+    while let Some(frame) = frames.next().await {
+        let piece = match frame {
+            Ok(frame) => match frame.into_data() {
+                Ok(bytes) => Some(bytes),
+                Err(_) => continue,
+            },
+            Err(_) => None,
+        };
+        if data.send(piece).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn collect(body: Incoming, max: u64) -> Result<Bytes, Exception> {
+    let max = usize::try_from(max).unwrap_or(usize::MAX);
+    match http_body_util::Limited::new(body, max).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(e) => Err(Exception::new(Code::BadArguments, format!("the form cannot be read: {e}"))),
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Full::from(text).map_err(|e| match e {}).boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
+
+fn failure(exception: &Exception) -> Response<Body> {
+    let text = Full::from(format!("{}\n", exception.text));
+    let mut response = Response::new(text.map_err(|e| match e {}).boxed_unsync());
+    *response.status_mut() = exception.status();
+    let headers = response.headers_mut();
+    headers.insert("x-clickhouse-exception-code", exception.code.into());
+    if exception.status() == StatusCode::UNAUTHORIZED {
+        let realm = header::HeaderValue::from_static("Basic realm=\"ClickHouse server HTTP API\"");
+        headers.insert(header::WWW_AUTHENTICATE, realm);
+    }
+    response
+}

@@ -1,0 +1,513 @@
+//! What a statement may be: the refusals that hold before the engine sees a text.
+//!
+//! Allowed is one statement of a listed kind. Functions that reach outside (every table function
+//! of the engine that is not on the list below, and the few plain functions that read files or
+//! speak to the network), engines other than the local ones, INTO OUTFILE, FROM INFILE and file
+//! names in place of tables are refused for everyone. The sandbox is the second fence behind this
+//! one, the engine's own `readonly` the second one for readers.
+
+use std::collections::HashSet;
+
+use super::{
+    exception::{Code, Exception},
+    lexer::{Kind as TokenKind, Lexer, Token},
+};
+
+/// Whose secret was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Ours.
+    Internal,
+    /// A reader's.
+    Reader,
+}
+
+/// What a statement is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// SELECT, WITH, FROM, or one of them in parentheses: its result can be streamed.
+    Select,
+    /// SHOW, DESCRIBE, EXISTS, EXPLAIN, CHECK: it reads, but cannot be streamed.
+    Show,
+    /// An INSERT that is followed by data.
+    InsertData,
+    /// Everything else that changes something.
+    Change,
+}
+
+/// A statement that passed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Statement {
+    /// What it is.
+    pub(super) kind: Kind,
+    /// Its end: without FORMAT and data for an INSERT, without the semicolon for the others.
+    pub(super) end: usize,
+    /// The format named in it.
+    pub(super) format: Option<String>,
+    /// Where an INSERT's data starts in the same text.
+    pub(super) data: usize,
+    /// Whether the result has a part besides its rows, so that its chunks do not simply add up.
+    pub(super) totals: bool,
+}
+
+/// Table functions that stay inside.
+const TABLE_FUNCTIONS: &[&str] = &[
+    "format",
+    "fuzzjson",
+    "fuzzquery",
+    "generate_series",
+    "generateseries",
+    "generaterandom",
+    "merge",
+    "mergetreeindex",
+    "mergetreeprojection",
+    "mergetreetextindex",
+    "null",
+    "numbers",
+    "numbers_mt",
+    "primes",
+    "sqlstandardvalues",
+    "values",
+    "view",
+    "viewexplain",
+    "viewifpermitted",
+    "zeros",
+    "zeros_mt",
+];
+
+/// Plain functions that reach outside, and what stands for an object store in a table's settings.
+const OUTSIDE: &[&str] = &["catboostevaluate", "disk", "file", "showcertificate"];
+
+/// Table functions of other builds of the engine.
+const OUTSIDE_ELSEWHERE: &[&str] = &["python", "remotesecure", "urlcluster", "iceberg", "eval"];
+
+const ENGINES: &[&str] =
+    &["atomic", "join", "log", "memory", "null", "set", "stripelog", "tinylog"];
+
+/// Settings that belong to the operator, not to a statement.
+const OPERATORS_SETTINGS: &[&str] = &[
+    "allow_introspection_functions",
+    "format_schema_path",
+    "format_schema_source",
+    "log_comment",
+    "max_execution_time",
+    "max_memory_usage",
+    "max_memory_usage_for_user",
+    "max_threads",
+    "max_insert_threads",
+    "readonly",
+    "timeout_overflow_mode",
+];
+
+/// The refusals, with the engine's own list of table functions.
+#[derive(Debug)]
+pub(super) struct Guard {
+    refused_functions: HashSet<String>,
+}
+
+impl Guard {
+    /// `table_functions` is what the engine at hand knows.
+    pub(super) fn new(table_functions: impl IntoIterator<Item = String>) -> Self {
+        let refused_functions = table_functions
+            .into_iter()
+            .map(|f| f.to_ascii_lowercase())
+            .filter(|f| !TABLE_FUNCTIONS.contains(&f.as_str()))
+            .chain(OUTSIDE.iter().chain(OUTSIDE_ELSEWHERE).map(|&f| f.to_owned()))
+            .collect();
+        Self { refused_functions }
+    }
+
+    /// Reads the one statement in `text`; of an INSERT with data only what is before them.
+    ///
+    /// # Errors
+    /// 62 for what cannot be read safely, 497 for what is refused.
+    pub(super) fn inspect(&self, text: &str, who: Who) -> Result<Statement, Exception> {
+        let mut scan = Scan { guard: self, lexer: Lexer::new(text), depth: 0, tokens: Vec::new() };
+        let statement = scan.statement()?;
+        if who == Who::Reader && !matches!(statement.kind, Kind::Select | Kind::Show) {
+            return Err(Exception::new(Code::Readonly, "this secret only reads"));
+        }
+        Ok(statement)
+    }
+}
+
+fn refused(what: impl std::fmt::Display) -> Exception {
+    Exception::new(Code::AccessDenied, format_args!("{what} is refused here"))
+}
+
+struct Scan<'g, 't> {
+    guard: &'g Guard,
+    lexer: Lexer<'t>,
+    depth: usize,
+    tokens: Vec<Token<'t>>,
+}
+
+impl<'t> Scan<'_, 't> {
+    /// The next token; kept, counted into the nesting and held against every rule that needs no
+    /// more than its neighbours.
+    fn next(&mut self) -> Result<Option<Token<'t>>, Exception> {
+        let token = self.lexer.next().map_err(|e| Exception::new(Code::SyntaxError, e))?;
+        let Some(token) = token else { return Ok(None) };
+        self.check(token)?;
+        match token.kind {
+            TokenKind::Sign(b'(' | b'[' | b'{') => self.depth += 1,
+            TokenKind::Sign(b')' | b']' | b'}') => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        self.tokens.push(token);
+        Ok(Some(token))
+    }
+
+    fn check(&self, token: Token<'_>) -> Result<(), Exception> {
+        let last = self.tokens.last();
+        if token.kind == TokenKind::Quoted && token.text.contains(['/', '\\']) {
+            return Err(refused("a name with a slash"));
+        }
+        let Some(last) = last else { return Ok(()) };
+        if token.sign(b'(') {
+            if last.sign(b'}') {
+                return Err(refused("a function named by a parameter"));
+            }
+            let named = matches!(last.kind, TokenKind::Word | TokenKind::Quoted);
+            let name = last.text.to_ascii_lowercase();
+            if named && (self.guard.refused_functions.contains(&name) || name.starts_with("ai")) {
+                return Err(refused(format_args!("the function {name}")));
+            }
+        }
+        let places = ["from", "join", "into", "table"];
+        if token.kind == TokenKind::Text && places.iter().any(|p| last.is(p)) {
+            return Err(refused("a file in place of a table"));
+        }
+        for (first, second) in [
+            ("into", "outfile"),
+            ("from", "infile"),
+            ("into", "function"),
+            ("table", "function"),
+            ("parallel", "with"),
+        ] {
+            if last.is(first) && token.is(second) {
+                return Err(refused(format_args!("{first} {second}").to_string().to_uppercase()));
+            }
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self) -> Result<Statement, Exception> {
+        while let Some(token) = self.next()? {
+            if token.sign(b'(') {
+                continue;
+            }
+            let word = if token.kind == TokenKind::Word { token.text } else { "" };
+            return match word.to_ascii_lowercase().as_str() {
+                "select" | "with" | "from" => self.rest(Kind::Select),
+                "show" | "describe" | "desc" | "exists" | "explain" | "check" => {
+                    self.rest(Kind::Show)
+                }
+                "insert" => self.insert(),
+                "create" => self.create(),
+                "alter" => self.rest_after(&["table"]),
+                "drop" => self.rest_after(&["table", "view", "database"]),
+                "truncate" | "optimize" | "rename" | "exchange" | "delete" | "update" => {
+                    self.rest(Kind::Change)
+                }
+                "kill" => self.rest_after(&["query", "mutation"]),
+                "system" => self.system(),
+                "set" | "use" => Err(Exception::new(
+                    Code::SupportIsDisabled,
+                    "statements share no session here: put settings and the database in the URL",
+                )),
+                other => Err(refused(format_args!("the statement {}", other.to_uppercase()))),
+            };
+        }
+        Err(Exception::new(Code::SyntaxError, "Syntax error: there is no statement"))
+    }
+
+    /// Reads to the end of the text, where at most a semicolon may follow.
+    fn rest(&mut self, kind: Kind) -> Result<Statement, Exception> {
+        let (mut format, mut totals, mut settings) = (None, false, false);
+        let mut end = self.tokens.last().map_or(0, |t| t.end);
+        while let Some(token) = self.next()? {
+            if token.sign(b';') {
+                while let Some(more) = self.next()? {
+                    if !more.sign(b';') {
+                        return Err(refused("more than one statement"));
+                    }
+                }
+                break;
+            }
+            end = token.end;
+            let last = self.tokens.iter().rev().nth(1);
+            // FORMAT and a name at the end of the text, or before SETTINGS.
+            if last.is_some_and(|l| l.is("format")) && token.kind == TokenKind::Word {
+                format = Some(token.text.to_owned());
+            } else if !settings && !token.is("settings") {
+                format = None;
+            }
+            totals |= token.is("totals") || token.is("extremes");
+            // From here on until the end of the clause every name before a `=` is a setting; names
+            // elsewhere in the text may only lead to a refusal too many.
+            settings |= token.is("settings");
+            if settings && token.sign(b'=') {
+                self.setting(last.copied())?;
+            }
+        }
+        Ok(Statement { kind, end, format, data: end, totals })
+    }
+
+    fn setting(&self, name: Option<Token<'_>>) -> Result<(), Exception> {
+        let Some(name) = name else { return Ok(()) };
+        if OPERATORS_SETTINGS.contains(&name.text.to_ascii_lowercase().as_str()) {
+            let reason =
+                format_args!("the setting {} is not for a statement", name.text).to_string();
+            return Err(Exception::new(Code::SettingConstraint, reason));
+        }
+        Ok(())
+    }
+
+    fn rest_after(&mut self, allowed: &[&str]) -> Result<Statement, Exception> {
+        let first = self.tokens.last().map_or("", |t| t.text).to_uppercase();
+        let object = self.next()?;
+        match object {
+            Some(token) if allowed.iter().any(|a| token.is(a)) => self.rest(Kind::Change),
+            other => {
+                let what = other.map_or("", |t| t.text).to_uppercase();
+                Err(refused(format_args!("{first} {what}")))
+            }
+        }
+    }
+
+    fn insert(&mut self) -> Result<Statement, Exception> {
+        let mut end = self.tokens.last().map_or(0, |t| t.end);
+        let mut settings = false;
+        while let Some(token) = self.next()? {
+            let last = self.tokens.iter().rev().nth(1).copied();
+            settings |= token.is("settings");
+            if settings && token.sign(b'=') {
+                self.setting(last)?;
+            }
+            if self.depth == 0 && last.is_some_and(|l| !l.is("into") && !l.sign(b'.')) {
+                if token.is("select") || token.is("with") || token.is("from") || token.is("watch") {
+                    return self.rest(Kind::Change);
+                }
+                if token.is("values") {
+                    return Ok(insert_data(end, "Values", token.end));
+                }
+                if token.is("format") {
+                    let Some(name) = self.next()? else { break };
+                    return Ok(insert_data(end, name.text, name.end));
+                }
+            }
+            if token.sign(b'(') && self.tokens.iter().rev().nth(1).is_some_and(|l| l.sign(b')')) {
+                // INSERT INTO t (a) (SELECT …)
+                return self.rest(Kind::Change);
+            }
+            if token.sign(b';') {
+                return Ok(Statement { data: token.end, ..insert_data(end, "", token.end) });
+            }
+            end = token.end;
+        }
+        Ok(insert_data(end, "", end))
+    }
+
+    fn create(&mut self) -> Result<Statement, Exception> {
+        let mut object = self.next()?;
+        while object.is_some_and(|t| t.is("or") || t.is("replace") || t.is("materialized")) {
+            object = self.next()?;
+        }
+        if !object.is_some_and(|t| t.is("table") || t.is("view") || t.is("database")) {
+            let what = object.map_or("", |t| t.text).to_uppercase();
+            return Err(refused(format_args!("CREATE {what}")));
+        }
+        let statement = self.rest(Kind::Change)?;
+        let mut depth = 0_usize;
+        let mut tokens = self.tokens.iter().peekable();
+        while let Some(token) = tokens.next() {
+            match token.kind {
+                TokenKind::Sign(b'(') => depth += 1,
+                TokenKind::Sign(b')') => depth = depth.saturating_sub(1),
+                _ if depth == 0 && token.is("engine") => {
+                    tokens.next_if(|t| t.sign(b'='));
+                    let name = tokens.next().map_or("", |t| t.text).to_ascii_lowercase();
+                    let local = name.ends_with("mergetree") && !name.starts_with("replicated");
+                    if !local && !ENGINES.contains(&name.as_str()) {
+                        return Err(refused(format_args!("the engine {name}")));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(statement)
+    }
+
+    fn system(&mut self) -> Result<Statement, Exception> {
+        let statement = self.rest(Kind::Change)?;
+        let words: Vec<String> = self.tokens[1..]
+            .iter()
+            .take_while(|t| t.kind == TokenKind::Word)
+            .map(|t| t.text.to_ascii_lowercase())
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["flush", "logs", ..] | ["stop" | "start", "merges", ..] => Ok(statement),
+            ["stop" | "start", "ttl", "merges", ..] | ["wait", "loading", "parts", ..] => {
+                Ok(statement)
+            }
+            ["drop" | "clear", .., "cache"] => Ok(statement),
+            _ => Err(refused(format_args!("SYSTEM {}", words.join(" ").to_uppercase()))),
+        }
+    }
+}
+
+fn insert_data(end: usize, format: &str, data: usize) -> Statement {
+    let format = (!format.is_empty()).then(|| format.to_owned());
+    Statement { kind: Kind::InsertData, end, format, data, totals: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn guard() -> Guard {
+        Guard::new(["url", "file", "numbers", "remote", "s3", "dictionary"].map(str::to_owned))
+    }
+
+    fn told(text: &str, who: Who) -> String {
+        match guard().inspect(text, who) {
+            Ok(s) => format!("{:?} {} {:?} {}", s.kind, s.end, s.format, s.data),
+            Err(e) => e.code.to_string(),
+        }
+    }
+
+    #[test]
+    fn allowed() {
+        for (text, expected) in [
+            ("select 1", "Select 8 None 8"),
+            ("select 1 ; -- bye", "Select 8 None 8"),
+            ("(select 1)", "Select 10 None 10"),
+            ("with 1 as x select x format JSON;;", "Select 32 Some(\"JSON\") 32"),
+            ("from numbers(3) select number", "Select 29 None 29"),
+            ("select file, url, engine from t", "Select 31 None 31"),
+            ("select a as format from t", "Select 25 None 25"),
+            ("select 1 format CSV settings a = 1", "Select 34 Some(\"CSV\") 34"),
+            ("select format('{}', 1)", "Select 22 None 22"),
+            ("show tables", "Show 11 None 11"),
+            ("DESCRIBE TABLE `t`", "Show 18 None 18"),
+            (
+                "insert into t (a, b) format RowBinary\nxx;yy",
+                "InsertData 20 Some(\"RowBinary\") 37",
+            ),
+            ("insert into t format RowBinary", "InsertData 13 Some(\"RowBinary\") 30"),
+            ("insert into format values (1)", "InsertData 18 Some(\"Values\") 25"),
+            ("insert into d.values values (1)", "InsertData 20 Some(\"Values\") 27"),
+            ("insert into t select 1", "Change 22 None 22"),
+            ("insert into t settings a = 'format X' format CSV", "InsertData 37 Some(\"CSV\") 48"),
+            ("create table t (engine String) engine = MergeTree order by a", "Change 60 None 60"),
+            ("create materialized view v to t as select 1", "Change 43 None 43"),
+            ("create database x engine=Atomic", "Change 31 None 31"),
+            ("alter table t drop partition 1", "Change 30 None 30"),
+            ("system stop merges t", "Change 20 None 20"),
+            ("system drop mark cache", "Change 22 None 22"),
+            ("kill query where 1", "Change 18 None 18"),
+        ] {
+            assert_eq!(told(text, Who::Internal), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn refused_for_everyone() {
+        for text in [
+            "select 1; select 2",
+            "select 1; -- x\n drop table t",
+            "select * from url('http://x')",
+            "select * from URL  ('http://x')",
+            "select * from /*c*/ url /*c*/ ('http://x')",
+            "select * from `url`('http://x')",
+            "select * from \"url\"('http://x')",
+            "select * from numbers(1) where a in (select * from s3('x'))",
+            "select file('/etc/passwd')",
+            "select aiGenerate('x')",
+            "select * from {f:Identifier}('x')",
+            "select * from '/etc/passwd'",
+            "select * from `/etc/passwd`",
+            "select * from t, \"../x\"",
+            "select 1 into outfile 'x'",
+            "select 1 into /* */ outfile 'x'",
+            "insert into t from infile 'x' format CSV",
+            "insert into function file('x') select 1",
+            "insert into table function s3('x') select 1",
+            "insert into t select * from remote('x')",
+            "create table t (a Int8) engine = URL('x')",
+            "create table t (a Int8) engine MySQL('x')",
+            "create table t (a Int8) engine=ReplicatedMergeTree order by a",
+            "create table t engine=MergeTree order by a settings disk = disk(type = s3)",
+            "create table t as url('x')",
+            "create database d engine=Filesystem('/')",
+            "create function f as x -> x",
+            "create or replace dictionary d (a Int8)",
+            "create user x",
+            "create named collection c as a = 1",
+            "attach table t from '/x' (a Int8)",
+            "detach table t",
+            "backup table t to File('x')",
+            "restore table t from File('x')",
+            "system shutdown",
+            "system reload config",
+            "system flush logs; system shutdown",
+            "grant all on *.* to x",
+            "execute as x select 1",
+            "alter user x",
+            "drop function f",
+            "kill transaction where 1",
+            "select 1 parallel with select 2",
+            "watch v",
+            "copy t to 'x'",
+            "(((",
+            "",
+            "-- nothing",
+            "set max_threads = 1",
+            "use x",
+            "select 1 settings max_memory_usage = 0",
+            "select 1 settings max_threads = 1, `readonly` = 0",
+            "select 1 settings log_comment='x'",
+            "select $$;$$",
+            "select ‘x’",
+        ] {
+            let found = told(text, Who::Internal);
+            assert!(["62", "344", "452", "497"].contains(&found.as_str()), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn readers_only_read() {
+        for text in
+            ["insert into t values (1)", "drop table t", "kill query where 1", "system flush logs"]
+        {
+            assert_eq!(told(text, Who::Reader), "164", "{text}");
+        }
+        assert_eq!(told("select 1", Who::Reader), "Select 8 None 8");
+        assert_eq!(told("show create table t", Who::Reader), "Show 19 None 19");
+    }
+
+    proptest! {
+        #[test]
+        fn no_spelling_of_a_refused_function_passes(
+            space in prop::collection::vec(
+                prop_oneof![Just(" "), Just("\n"), Just("\t"), Just("/* c */"), Just("-- c\n"), Just("/*')*/")],
+                0..4,
+            ),
+            name in prop_oneof![Just("url"), Just("URL"), Just("`url`"), Just("\"url\""), Just("uRl")],
+            before in prop_oneof![Just("select * from "), Just("select '''' , 'a;(' from "), Just("(select (1) from ")],
+        ) {
+            let text = format!("{before}{name}{}('x')", space.concat());
+            prop_assert_eq!(told(&text, Who::Internal), "497");
+        }
+
+        #[test]
+        fn a_second_statement_never_passes(first in r"select '[ -&(-\[\]-~]{0,12}'", space in "[ \n;]{1,4}") {
+            let text = format!("{first};{space}drop table t");
+            prop_assert_eq!(told(&text, Who::Internal), "497");
+        }
+    }
+}
