@@ -18,6 +18,8 @@ pub struct Store {
     pub user: String,
     /// A file with that user's password, readable by us alone.
     pub password_file: Option<PathBuf>,
+    /// Tables are `ReplicatedMergeTree` with the server's `{shard}` and `{replica}`.
+    pub replicated: bool,
     /// Rows in one shipment.
     pub shipment_rows_max: u64,
     /// Bytes in one shipment.
@@ -26,6 +28,17 @@ pub struct Store {
     pub shipment_age_ms_max: u64,
     /// The wait for the server's answer to one INSERT, in milliseconds.
     pub insert_timeout_ms: u64,
+    /// Shipments under way at once, over all tables; each holds one shipment's bytes.
+    pub shipments_max: usize,
+    /// The longest wait between two attempts at a store that is down, in milliseconds.
+    pub backoff_ms_max: u64,
+    /// Attempts at a shipment that the store refuses with a code we do not know, before it is
+    /// treated as one that can never be stored.
+    pub unlisted_attempts_max: u32,
+    /// An INSERT of unknown fate may be repeated under its own token for this long, in seconds.
+    pub doubt_resend_s: u64,
+    /// How often a node says how far it is complete, in milliseconds.
+    pub node_interval_ms: u64,
     /// Acknowledged segments are kept this long, in seconds.
     pub grace_s: u64,
     /// The store's own files, in bytes; 0 for no limit. At the limit shipping stops.
@@ -102,6 +115,11 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("store.shipment_bytes_max", 4_096, 1 << 30),
     limits("store.shipment_age_ms_max", 10, 60_000),
     limits("store.insert_timeout_ms", 100, 3_600_000),
+    limits("store.shipments_max", 1, 64),
+    limits("store.backoff_ms_max", 100, 600_000),
+    limits("store.unlisted_attempts_max", 1, 1_000_000),
+    limits("store.doubt_resend_s", 0, 600),
+    limits("store.node_interval_ms", 100, 10_000),
     limits("store.grace_s", 0, 30 * 86_400),
     limits("store.disk_bytes_max", 0, 1 << 60),
     // The floor is `RETENTION_DAYS_MIN`, refused with its reason.
@@ -127,10 +145,16 @@ impl Default for Store {
             database: "tracegate".into(),
             user: "default".into(),
             password_file: None,
+            replicated: false,
             shipment_rows_max: 100_000,
             shipment_bytes_max: 32 << 20,
             shipment_age_ms_max: 1_000,
             insert_timeout_ms: 60_000,
+            shipments_max: 4,
+            backoff_ms_max: 10_000,
+            unlisted_attempts_max: 20,
+            doubt_resend_s: 60,
+            node_interval_ms: 10_000,
             grace_s: 600,
             disk_bytes_max: 0,
             retention_days: 184,

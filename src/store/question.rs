@@ -1,0 +1,49 @@
+//! Small questions that the rest of the program asks the store at start-up.
+
+use super::{Error, Store};
+use crate::{
+    clock::Timestamp,
+    record::{LaneId, NodeName, Table},
+};
+
+impl Store {
+    /// The newest `ts` that `node` has in the store; none where it has no row.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn newest_ts(&self, node: &NodeName) -> Result<Option<Timestamp>, Error> {
+        let sql = format!(
+            "SELECT toInt64(toUnixTimestamp64Micro(max(ts))) FROM nodes WHERE node = '{node}'"
+        );
+        let micros: i64 = self.bounded(self.client().query_raw(&sql).fetch_one()).await?;
+        Ok((micros > 0).then_some(Timestamp(micros)))
+    }
+
+    /// The highest lane that `node` has in the store, so that a lost directory re-uses none.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn highest_lane(&self, node: &NodeName) -> Result<Option<LaneId>, Error> {
+        // Every node ships a completeness row each ten seconds and a frame row for every frame, so
+        // these two small tables know every lane of the others.
+        let sql = format!(
+            "SELECT greatest((SELECT max(lane) FROM nodes WHERE node = '{node}'), \
+             (SELECT max(greatest(lane, frame_lane)) FROM frames WHERE node = '{node}'))"
+        );
+        let lane: u64 = self.bounded(self.client().query_raw(&sql).fetch_one()).await?;
+        Ok((lane > 0).then_some(LaneId(lane)))
+    }
+
+    /// Hands every code that was ever given out to `seen`, a few at a time.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn codes_seen(&self, mut seen: impl FnMut(&str)) -> Result<(), Error> {
+        let sql = format!("SELECT DISTINCT code FROM {}", Table::Conversions);
+        let mut cursor = self.client().query_raw(&sql).fetch::<String>()?;
+        while let Some(code) = self.bounded(cursor.next()).await? {
+            seen(&code);
+        }
+        Ok(())
+    }
+}
