@@ -12,7 +12,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Config, Error, Problem, Source, check, place::Place, source::line_of};
+use super::{Config, Error, Problem, Source, check, place::Place, problem::plain, source::line_of};
 
 /// A file with more problems than this is not read to its end.
 const PROBLEMS_MAX: usize = 100;
@@ -81,7 +81,7 @@ fn read(path: &Path) -> Result<String, Error> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text),
         Err(e) => refuse(
-            format!("cannot be read: {e}"),
+            format!("cannot be read: {}", plain(&e)),
             "Name a readable TOML file in UTF-8 with --config; deploy/tracegate.toml is an example",
         ),
     }
@@ -154,9 +154,14 @@ fn misfit(place: Problem, message: &str) -> Problem {
         (Some(("missing", _)), [name, ..]) => {
             (format!("the key \"{name}\" is missing"), format!("Add \"{name} = …\""))
         }
-        (Some(("invalid", _)), _) => {
-            (message.replace('`', ""), "Write a value of the expected kind".to_owned())
-        }
+        (Some(("invalid", rest)), _) if rest.starts_with("socket address") => (
+            "not an address and port".to_owned(),
+            "Write both, such as 127.0.0.1:53 or [::1]:53".to_owned(),
+        ),
+        (Some(("invalid", _)), _) => (
+            whole_numbers(&message.replace('`', "")),
+            "Write a value of the expected kind".to_owned(),
+        ),
         _ => (message.replace('`', ""), "Correct the value".to_owned()),
     };
     Problem { problem, advice, ..place }
@@ -171,5 +176,15 @@ fn key_advice(name: &str, known: &[&str]) -> String {
     match nearest {
         Some((_, key)) => format!("Perhaps \"{key}\" was meant; otherwise remove it"),
         None => format!("Remove it; the keys here are: {}", known.join(", ")),
+    }
+}
+
+/// Says "a whole number" where serde names one of Rust's.
+fn whole_numbers(message: &str) -> String {
+    match message.rsplit_once("expected ") {
+        Some((before, "u8" | "u16" | "u32" | "u64" | "usize")) => {
+            format!("{before}expected a whole number")
+        }
+        _ => message.to_owned(),
     }
 }

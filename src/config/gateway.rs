@@ -4,13 +4,17 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::ranges::{Limits, limits};
+use super::{
+    listen,
+    ranges::{Limits, limits},
+};
 
 /// The jump side.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
-    /// The address served; none turns the gateway off.
+    /// The address served; `off` turns the gateway off.
+    #[serde(with = "listen")]
     pub listen: Option<SocketAddr>,
     /// HTTP threads; 0 for one per core.
     pub threads: usize,
@@ -67,7 +71,8 @@ pub struct Targets {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
-    /// The address served; none turns the API off.
+    /// The address served; `off` turns the API off.
+    #[serde(with = "listen")]
     pub listen: Option<SocketAddr>,
     /// `Host` values accepted besides the listening address and `localhost`.
     pub hosts: Vec<String>,

@@ -13,6 +13,7 @@ mod check;
 mod dns;
 mod file;
 mod gateway;
+mod listen;
 mod place;
 mod probe;
 mod problem;

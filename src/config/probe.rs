@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, Loaded, Problem, Source, UpstreamMode, check::listeners};
+use super::{Config, Loaded, Problem, Source, UpstreamMode, check::listeners, problem::plain};
 
 /// Everything this machine would refuse. `ours` are addresses that our own running server holds.
 pub fn probe(loaded: &Loaded, ours: &[SocketAddr]) -> Vec<Problem> {
@@ -146,13 +146,4 @@ fn resolv_conf(config: &Config, source: &Source) -> Option<Problem> {
 fn unreadable(source: &Source, key: &str, path: &Path, error: &io::Error) -> Problem {
     let problem = format!("{} cannot be read: {}", path.display(), plain(error));
     source.problem(key, problem, "Name a file that this user may read")
-}
-
-/// The message without the number, which says nothing to people.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((text, _)) => text.to_lowercase(),
-        None => text,
-    }
 }

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration: file, line, key, one sentence on what to do.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 use serde::Serialize;
 
@@ -49,4 +49,13 @@ pub struct Error(
 
 fn lines(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// An error's message without its number, which says nothing to people.
+pub(super) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((text, _)) => text.to_lowercase(),
+        None => text,
+    }
 }

@@ -9,5 +9,6 @@
 
 mod config;
 mod engine;
+mod deploy;
 mod harness;
 mod layering;
