@@ -8,7 +8,7 @@
 )]
 
 mod config;
-mod engine;
 mod deploy;
+mod engine;
 mod harness;
 mod layering;
