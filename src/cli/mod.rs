@@ -4,7 +4,11 @@
 //! standard output as text or JSON, complaints and logs to standard error.
 
 mod check_config;
+mod client;
 mod engine;
+pub mod escape;
+mod layout;
+mod trace;
 
 use std::{
     ffi::OsString,
@@ -58,6 +62,7 @@ pub enum Format {
 enum Command {
     CheckConfig(check_config::CheckConfig),
     Engine(engine::Engine),
+    Trace(Box<trace::Trace>),
 }
 
 /// How a command ended that could be carried out.
@@ -88,6 +93,7 @@ impl Cli {
         match self.command {
             Command::CheckConfig(command) => command.run(&self.global),
             Command::Engine(command) => command.run(&self.global),
+            Command::Trace(command) => command.run(&self.global),
         }
     }
 }

@@ -98,6 +98,8 @@ pub struct Engine {
 pub struct Trace {
     /// Rows on one page.
     pub page_rows_max: u32,
+    /// What the rows of one page take in the store, in bytes; a page holds at least one row.
+    pub page_bytes_max: usize,
     /// One question's time, in milliseconds.
     pub timeout_ms: u64,
     /// Memory of one question in the store, in bytes.
@@ -141,6 +143,7 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("store.engine.stop_grace_ms", 0, 600_000),
     limits("store.engine.restart_pause_ms_max", 10, 600_000),
     limits("trace.page_rows_max", 1, 100_000),
+    limits("trace.page_bytes_max", 4_096, 1 << 30),
     limits("trace.timeout_ms", 100, 600_000),
     limits("trace.memory_bytes_max", 16 << 20, 1 << 50),
     limits("trace.concurrent_max", 1, 1_024),
@@ -200,6 +203,7 @@ impl Default for Trace {
     fn default() -> Self {
         Self {
             page_rows_max: 1_000,
+            page_bytes_max: 16 << 20,
             timeout_ms: 30_000,
             memory_bytes_max: 512 << 20,
             concurrent_max: 8,

@@ -1,0 +1,319 @@
+//! The API as the commands see it: where it is, with which token, one request at a time.
+//!
+//! On the machine of a server, `<data_dir>/run.json` says where its API is and
+//! `<data_dir>/secrets/operator.token` opens it. Both are believed only when they belong to
+//! whoever runs the command, or to root, and nobody else could have written or read them: else
+//! another user's file would decide where questions and tokens go. Elsewhere `--server` and
+//! `--token-file` name them.
+
+use std::{
+    io::Read,
+    net::SocketAddr,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
+use clap::Args;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use super::{Global, escape};
+
+/// The wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The wait for a whole answer; the server's own limits are shorter.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The largest answer, in bytes.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// The largest run file or token file, in bytes.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// Where the API is.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct ServerArgs {
+    /// The API's address, instead of the one of the server on this data directory.
+    #[arg(long, value_name = "URL", requires = "token_file")]
+    pub server: Option<Url>,
+    /// A file with a token, instead of the operator's on this data directory.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// A connection to the API, with a token.
+pub(super) struct Api {
+    base: Url,
+    token: String,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// The part of `run.json` that matters here.
+#[derive(Deserialize)]
+struct Running {
+    api: Option<SocketAddr>,
+}
+
+/// An RFC 9457 problem.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    title: String,
+    detail: String,
+}
+
+impl Api {
+    /// The API the arguments name, or the one of the server on the data directory.
+    pub(super) fn open(args: &ServerArgs, global: &Global) -> anyhow::Result<Self> {
+        let data_dir = match (&args.server, &args.token_file) {
+            (Some(_), Some(_)) => PathBuf::new(),
+            _ => global.load()?.config.data_dir,
+        };
+        let base = match &args.server {
+            Some(url) => url.clone(),
+            None => running(&data_dir)?,
+        };
+        if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
+            bail!("--server takes a URL such as http://127.0.0.1:8081 or https://api.example");
+        }
+        let token_file = match &args.token_file {
+            Some(file) => file.clone(),
+            None => data_dir.join("secrets/operator.token"),
+        };
+        let token = trusted(&token_file, Others::MayNotRead)?.trim().to_owned();
+        if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+            bail!("{}: holds no token", token_file.display());
+        }
+        Ok(Self { base, token, client: client()? })
+    }
+
+    /// Sends one request and gives the answer's body.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> anyhow::Result<Bytes> {
+        let request = self.request(method, path, query, body)?;
+        let answer = async {
+            let answer = self.client.request(request).await.map_err(|e| self.unreachable(&e))?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|e| anyhow!("the answer broke off: {e}"))?.to_bytes();
+            if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+        };
+        tokio::time::timeout(REQUEST_TIMEOUT, answer)
+            .await
+            .map_err(|_| anyhow!("no answer from {} in {REQUEST_TIMEOUT:?}", self.base))?
+    }
+
+    /// As [`Api::send`], for answers that are JSON.
+    pub(super) async fn json(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let body = self.send(method, path, query, body).await?;
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&body).context("the answer is no JSON")
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> anyhow::Result<Request<Full<Bytes>>> {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow!("--server takes a URL with a host"))?
+            .pop_if_empty()
+            .extend(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = Request::builder()
+            .method(method)
+            .uri(url.as_str())
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/json");
+        let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        Ok(request.body(Full::new(body.into()))?)
+    }
+
+    fn unreachable(&self, e: &dyn std::error::Error) -> anyhow::Error {
+        let mut why = e.to_string();
+        let mut source = e.source();
+        while let Some(s) = source {
+            why = s.to_string();
+            source = s.source();
+        }
+        anyhow!("cannot reach the API at {}: {why}", self.base)
+    }
+}
+
+fn client() -> anyhow::Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>> {
+    let mut http = HttpConnector::new();
+    http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    http.enforce_http(false);
+    let https = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(http);
+    Ok(Client::builder(TokioExecutor::new()).build(https))
+}
+
+/// What the server said, for a person.
+fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {
+    let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+    let said = if problem.detail.is_empty() { problem.title } else { problem.detail };
+    let said = escape::text(&said).into_owned();
+    if said.is_empty() {
+        anyhow!("the server answered {status}")
+    } else {
+        anyhow!("{said} ({status})")
+    }
+}
+
+/// Runs one request after another on a runtime of its own.
+pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// The API of the server that runs on `data_dir`.
+fn running(data_dir: &Path) -> anyhow::Result<Url> {
+    let path = data_dir.join("run.json");
+    let text = trusted(&path, Others::MayRead).map_err(|e| {
+        let hint = "Is `tracegate serve` running on this data directory? Elsewhere use \
+                    --server URL --token-file FILE";
+        anyhow!("{e:#}. {hint}")
+    })?;
+    let running: Running = serde_json::from_str(&text)
+        .with_context(|| format!("{}: not a run file", path.display()))?;
+    let api = running.api.ok_or_else(|| anyhow!("the server on this data directory has no API"))?;
+    Ok(Url::parse(&format!("http://{api}/"))?)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    MayRead,
+    MayNotRead,
+}
+
+/// The text of a file that belongs to us or to root and that others cannot have tampered with.
+fn trusted(path: &Path, others: Others) -> anyhow::Result<String> {
+    let shown = path.display();
+    let file = std::fs::File::options()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+        .with_context(|| format!("{shown}"))?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        bail!("{shown}: not a plain file");
+    }
+    let us = rustix::process::geteuid().as_raw();
+    judge(meta.uid(), meta.mode(), us, others).map_err(|e| anyhow!("{shown}: {e}"))?;
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).with_context(|| format!("{shown}"))?;
+    Ok(text)
+}
+
+/// Why a file is not believed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Untrusted {
+    #[error(
+        "belongs to user {0}, not to you or root, and is not used. Run the command as that user, \
+         or use --server URL --token-file FILE with a token of your own"
+    )]
+    Owner(u32),
+    #[error("others can write it (mode {0:o}) and it is not used. chmod go-w it")]
+    Written(u32),
+    #[error(
+        "others can read it (mode {0:o}) and it is not used. chmod 600 it and revoke the token"
+    )]
+    Read(u32),
+}
+
+const fn judge(owner: u32, mode: u32, us: u32, others: Others) -> Result<(), Untrusted> {
+    let mode = mode & 0o777;
+    if owner != us && owner != 0 {
+        return Err(Untrusted::Owner(owner));
+    }
+    if mode & 0o022 != 0 {
+        return Err(Untrusted::Written(mode));
+    }
+    if matches!(others, Others::MayNotRead) && mode & 0o077 != 0 {
+        return Err(Untrusted::Read(mode));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_others_are_not_believed() {
+        use Others::{MayNotRead, MayRead};
+        for (owner, mode, others, expected) in [
+            (1000, 0o100_600, MayNotRead, Ok(())),
+            (0, 0o100_600, MayNotRead, Ok(())),
+            (1000, 0o100_644, MayRead, Ok(())),
+            (1000, 0o100_644, MayNotRead, Err(Untrusted::Read(0o644))),
+            (1000, 0o100_640, MayNotRead, Err(Untrusted::Read(0o640))),
+            (1000, 0o100_664, MayRead, Err(Untrusted::Written(0o664))),
+            (1001, 0o100_600, MayNotRead, Err(Untrusted::Owner(1001))),
+            (1001, 0o100_644, MayRead, Err(Untrusted::Owner(1001))),
+        ] {
+            assert_eq!(judge(owner, mode, 1000, others), expected, "{owner} {mode:o}");
+        }
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        std::fs::write(&real, "secret").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert_eq!(trusted(&real, Others::MayRead).unwrap(), "secret");
+        assert!(trusted(&link, Others::MayRead).is_err());
+        assert!(trusted(dir.path(), Others::MayRead).is_err());
+    }
+
+    #[test]
+    fn what_is_asked_stays_in_the_query() {
+        let api = Api {
+            base: "https://api.example/t/".parse().unwrap(),
+            token: "secret".into(),
+            client: client().unwrap(),
+        };
+        let query = [("q", "a&b=c#d"), ("from", "2026-11-22T10:00:00+08:00")];
+        let r = api.request(Method::GET, &["api", "v1", "links", "a/../b"], &query, None).unwrap();
+        assert_eq!(
+            r.uri(),
+            "https://api.example/t/api/v1/links/a%2F..%2Fb?q=a%26b%3Dc%23d\
+             &from=2026-11-22T10%3A00%3A00%2B08%3A00"
+        );
+    }
+}

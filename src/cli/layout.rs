@@ -1,0 +1,124 @@
+//! Text that fits a terminal: labels in a column, long values wrapped, nothing cut.
+
+use super::escape;
+
+/// Every line fits this many columns.
+pub(super) const COLUMNS: usize = 100;
+
+/// Lines in the making. Everything that goes in is escaped.
+#[derive(Debug, Default)]
+pub(super) struct Lines(pub(super) String);
+
+impl Lines {
+    /// One paragraph, its lines indented by `indent`, continuation lines two more.
+    pub(super) fn text(&mut self, indent: usize, text: &str) -> &mut Self {
+        self.put(&" ".repeat(indent), indent + 2, text)
+    }
+
+    /// A label and its value, values below each other at column `at`.
+    pub(super) fn labelled(&mut self, label: &str, at: usize, value: &str) -> &mut Self {
+        let pad = at.saturating_sub(width(label)).max(1);
+        self.put(&format!("{label}{}", " ".repeat(pad)), at, value)
+    }
+
+    /// An empty line.
+    pub(super) fn gap(&mut self) -> &mut Self {
+        self.0.push('\n');
+        self
+    }
+
+    fn put(&mut self, first: &str, indent: usize, text: &str) -> &mut Self {
+        self.0.push_str(first);
+        let mut column = width(first);
+        let mut fresh = true;
+        for (i, word) in escape::text(text).split(' ').enumerate() {
+            if i > 0 && !fresh {
+                if column + 1 + width(word).min(COLUMNS - indent) > COLUMNS {
+                    self.turn(indent);
+                    (column, fresh) = (indent, true);
+                } else {
+                    self.0.push(' ');
+                    column += 1;
+                }
+            }
+            for c in word.chars() {
+                if column + width_of(c) > COLUMNS {
+                    self.turn(indent);
+                    column = indent;
+                }
+                self.0.push(c);
+                (column, fresh) = (column + width_of(c), false);
+            }
+        }
+        self.0.truncate(self.0.trim_end_matches(' ').len());
+        self.0.push('\n');
+        self
+    }
+
+    fn turn(&mut self, indent: usize) {
+        self.0.push('\n');
+        self.0.extend(std::iter::repeat_n(' ', indent));
+    }
+}
+
+/// The columns `s` takes on a terminal.
+pub(super) fn width(s: &str) -> usize {
+    s.chars().map(width_of).sum()
+}
+
+/// Wide characters of Unicode Standard Annex #11, by block: generous rather than exact.
+const fn width_of(c: char) -> usize {
+    match c as u32 {
+        0x1100..=0x115f
+        | 0x2e80..=0x303e
+        | 0x3041..=0x33ff
+        | 0x3400..=0x4dbf
+        | 0x4e00..=0x9fff
+        | 0xa000..=0xa4cf
+        | 0xa960..=0xa97f
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x1_f000..=0x1_faff
+        | 0x2_0000..=0x3_fffd => 2,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn long_words_are_broken_and_short_ones_moved() {
+        let mut lines = Lines::default();
+        let url = format!("https://demo.test/{}", "x".repeat(120));
+        lines.text(2, &format!("a → {url} → b"));
+        lines.labelled("Kind 类型", 12, "domain");
+        assert_eq!(
+            lines.0,
+            format!(
+                "  a →\n    https://demo.test/{}\n    {} → b\nKind 类型   domain\n",
+                "x".repeat(78),
+                "x".repeat(42)
+            )
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_fits_and_nothing_is_lost(s in any::<String>(), indent in 0..30usize) {
+            let mut lines = Lines::default();
+            lines.text(indent, &s);
+            for line in lines.0.lines() {
+                prop_assert!(width(line) <= COLUMNS, "{line}");
+            }
+            let bare = |s: &str| s.replace([' ', '\n'], "");
+            prop_assert_eq!(bare(&lines.0), bare(&escape::text(&s)));
+        }
+    }
+}
