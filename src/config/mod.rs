@@ -2,7 +2,7 @@
 //!
 //! [`load`] reads a file into a valid [`Config`] or says everything that is wrong with it, each
 //! with file, line, key and one sentence on what to do. What only the machine can tell (a port in
-//! use, a directory that cannot be written) is asked by [`probe`], so that reading stays free of
+//! use, a directory that cannot be written) is asked by [`probe()`], so that reading stays free of
 //! side effects.
 //!
 //! One file per section. A new key needs its default in the section's struct, its limits there if
