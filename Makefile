@@ -8,6 +8,8 @@ SHELL := /bin/bash
 # Downloads and tools, outside the tree.
 export TRACEGATE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tracegate
 PYTHON := $(TRACEGATE_CACHE)/python/bin
+ROUNDS ?= 1000
+SECONDS ?= 60
 
 .PHONY: help
 help: ## This list
@@ -16,7 +18,7 @@ help: ## This list
 .PHONY: run
 run: ## Build, fetch the engine, serve the demo on loopback until Ctrl-C
 	@scripts/test-deps run
-	scripts/fetch-engine
+	scripts/fetch-engine >/dev/null
 	cargo build --release --locked
 	exec target/release/tracegate demo
 
@@ -29,10 +31,32 @@ test: test-deps ## Install what the tests need and run all of them
 	    cargo test --locked
 	fi
 
+.PHONY: bench
+bench: bench-deps ## Compare with other servers side by side, about 10 minutes
+	cargo bench --locked --bench '*'
+
+.PHONY: bench-full
+bench-full: bench-deps ## The same and 100 million rows; says time and disk first
+	cargo bench --locked --bench '*' -- --full
+
+.PHONY: campaign
+campaign: test-deps ## Kill it ROUNDS times under load and count what is in the records
+	TRACEGATE_ROUNDS=$(ROUNDS) cargo test --locked --test it faults:: -- --nocapture --test-threads 1
+
+.PHONY: fuzz
+fuzz: ## Throw inputs at every parser, each for SECONDS
+	BOLERO_RANDOM_ITERATIONS=1000000000000 BOLERO_RANDOM_TEST_TIME_MS=$$(($(SECONDS) * 1000)) \
+	    cargo test --locked fuzz -- --nocapture --test-threads 1
+
+.PHONY: bench-deps
+bench-deps:
+	@scripts/test-deps bench
+	scripts/fetch-engine >/dev/null
+
 .PHONY: test-deps
 test-deps:
 	@scripts/test-deps test
-	scripts/fetch-engine
+	scripts/fetch-engine >/dev/null
 
 .PHONY: check
 check: ## Format, lints, documentation, dependencies

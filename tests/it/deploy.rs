@@ -7,7 +7,10 @@ use std::{
     process::Command,
 };
 
-use tracegate::config::{self, Config};
+use tracegate::{
+    config::{self, Config},
+    metrics::Metrics,
+};
 
 /// Exposure in tenths, of 100, as `systemd-analyze security` counts it.
 const EXPOSURE_MAX: &str = "20";
@@ -81,4 +84,32 @@ fn unit_is_sound_and_hardened() {
     let complaints = check(&["verify", "--man=no"]);
     assert!(!complaints.contains("tracegate.service"), "{complaints}");
     check(&["security", "--offline=true", &format!("--threshold={EXPOSURE_MAX}")]);
+}
+
+#[test]
+fn manual_names_measures_that_exist() {
+    let text = fs::read_to_string(deploy("README.md")).unwrap();
+    let rendered = Metrics::new().render();
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let mut names: Vec<&str> = text.split(|c| !is_name(c)).collect();
+    names.retain(|n| n.starts_with("tracegate_") && n.len() > "tracegate_".len());
+    assert!(names.len() > 5, "the manual names measures: {names:?}");
+    for name in names {
+        let head = format!("# TYPE {name} ");
+        assert!(rendered.contains(&head), "deploy/README.md names {name}, which does not exist");
+    }
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for document in ["README.md", "deploy/README.md"] {
+        let path = root.join(document);
+        let text = fs::read_to_string(&path).unwrap();
+        let links = text.split("](").skip(1).filter_map(|l| l.split_once(')')).map(|(l, _)| l);
+        for link in links.filter(|l| !l.starts_with('#') && !l.contains("://")) {
+            let file = link.split_once('#').map_or(link, |(file, _)| file);
+            assert!(path.with_file_name(file).exists(), "{document} links to {link}");
+        }
+    }
 }

@@ -54,6 +54,22 @@ pub(crate) fn tracegate<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item 
     command
 }
 
+/// Python with the clients that the tests use, as `scripts/test-deps` made it.
+///
+/// # Panics
+/// When it is not there.
+pub(crate) fn python() -> Command {
+    let named = std::env::var_os("TRACEGATE_TEST_PYTHON").map(PathBuf::from);
+    let cache = || {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
+        cache.unwrap_or_else(home).join("tracegate/python/bin/python")
+    };
+    let python = named.unwrap_or_else(cache);
+    assert!(python.exists(), "{} is missing: run scripts/test-deps", python.display());
+    Command::new(python)
+}
+
 /// A server to be.
 pub(crate) struct Builder {
     dir: TempDir,
