@@ -88,4 +88,5 @@ pub mod notify;
 pub mod policy;
 pub mod record;
 pub mod resolver;
+pub mod spool;
 pub mod store;

@@ -12,6 +12,11 @@ pub struct Spool {
     pub durability: Durability,
     /// A segment's size, preallocated, in bytes.
     pub segment_bytes_max: u64,
+    /// The same for lanes that many writers share, which carry less.
+    pub shared_segment_bytes_max: u64,
+    /// A segment with rows is sealed after this, in milliseconds, so that it can be removed once
+    /// its rows are in the store.
+    pub segment_age_ms_max: u64,
     /// Rows in a frame.
     pub frame_rows_max: u32,
     /// Bytes in a frame.
@@ -63,6 +68,8 @@ pub struct OnFull {
 /// What the numbers may be.
 pub(super) const LIMITS: &[Limits] = &[
     limits("spool.segment_bytes_max", 64 << 10, 1 << 30),
+    limits("spool.shared_segment_bytes_max", 64 << 10, 1 << 30),
+    limits("spool.segment_age_ms_max", 1_000, 86_400_000),
     limits("spool.frame_rows_max", 1, 1 << 20),
     limits("spool.frame_bytes_max", 4_096, 256 << 20),
     limits("spool.frame_age_ms_max", 10, 60_000),
@@ -76,6 +83,8 @@ impl Default for Spool {
         Self {
             durability: Durability::Written,
             segment_bytes_max: 32 << 20,
+            shared_segment_bytes_max: 4 << 20,
+            segment_age_ms_max: 600_000,
             frame_rows_max: 65_536,
             frame_bytes_max: 16 << 20,
             frame_age_ms_max: 1_000,

@@ -1,0 +1,186 @@
+//! What the spool remembers of its files while it runs: frames, segments, shipments. All of it can
+//! be read back from the files and their names.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{Error, Frame, io::Disk, segment::SegmentFile};
+use crate::{clock::Timestamp, record::LaneId};
+
+/// Where a frame stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FrameState {
+    /// Closed, in no shipment.
+    Ready,
+    /// In a shipment.
+    Shipping,
+    /// In the store since then.
+    Acknowledged(Timestamp),
+    /// Set aside.
+    Aside,
+}
+
+#[derive(Debug)]
+pub(super) struct SegmentEntry {
+    /// Bytes on disk.
+    pub(super) bytes: u64,
+    /// Open for writing, or with writes that are not durable.
+    pub(super) file: Option<Arc<SegmentFile>>,
+    pub(super) sealed: bool,
+    pub(super) damaged: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) frames: BTreeMap<(LaneId, u64), (Frame, FrameState)>,
+    pub(super) segments: BTreeMap<(LaneId, u64), SegmentEntry>,
+    /// Shipments under way, by token.
+    pub(super) pending: BTreeMap<String, Vec<Frame>>,
+    /// Shipments acknowledged, by token, until their segments are gone.
+    pub(super) acknowledged: BTreeMap<String, Vec<Frame>>,
+}
+
+impl Index {
+    pub(super) fn segment_opened(
+        &mut self,
+        lane: LaneId,
+        number: u64,
+        bytes: u64,
+        file: &Arc<SegmentFile>,
+    ) {
+        let file = Some(Arc::clone(file));
+        let entry = SegmentEntry { bytes, file, sealed: false, damaged: false };
+        self.segments.insert((lane, number), entry);
+    }
+
+    /// Returns the bytes it had.
+    pub(super) fn segment_sealed(&mut self, lane: LaneId, number: u64, bytes: u64) -> u64 {
+        match self.segments.get_mut(&(lane, number)) {
+            Some(entry) => {
+                entry.file = None;
+                entry.sealed = true;
+                std::mem::replace(&mut entry.bytes, bytes)
+            }
+            None => bytes,
+        }
+    }
+
+    pub(super) fn add(&mut self, frame: Frame, state: FrameState) {
+        self.frames.insert((frame.lane, frame.first_seq), (frame, state));
+    }
+
+    /// Moves frames from one state to another, all or none.
+    pub(super) fn turn(
+        &mut self,
+        frames: &[Frame],
+        from: FrameState,
+        to: FrameState,
+    ) -> Result<(), Error> {
+        for f in frames {
+            match self.frames.get(&(f.lane, f.first_seq)) {
+                Some((known, state)) if known == f && *state == from => {}
+                _ => return Err(Error::NotInState),
+            }
+        }
+        for f in frames {
+            if let Some((_, state)) = self.frames.get_mut(&(f.lane, f.first_seq)) {
+                *state = to;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frames that are not in the store yet, set-aside ones left out.
+    pub(super) fn unacknowledged(&self) -> impl Iterator<Item = &Frame> {
+        self.frames.values().filter_map(|(frame, state)| {
+            matches!(state, FrameState::Ready | FrameState::Shipping).then_some(frame)
+        })
+    }
+
+    /// Segments that nothing needs any more, with their bytes. From the front of each lane only,
+    /// and never its last rows while it goes on: what is left must tell what was there before.
+    pub(super) fn finished(&self, before: Timestamp) -> Vec<((LaneId, u64), u64)> {
+        let mut finished = Vec::new();
+        let lanes: BTreeSet<LaneId> = self.segments.keys().map(|k| k.0).collect();
+        for lane in lanes {
+            let segments = self.segments.range((lane, 0)..=(lane, u64::MAX));
+            let mut spans: BTreeMap<u64, Span> = segments
+                .map(|((_, n), s)| {
+                    let done = s.sealed && !s.damaged;
+                    (*n, Span { bytes: s.bytes, done, first: u64::MAX, next: 0 })
+                })
+                .collect();
+            let ended = spans.values().all(|s| s.done);
+            for (f, state) in self.frames.range((lane, 0)..=(lane, u64::MAX)).map(|(_, f)| f) {
+                if let Some(s) = spans.get_mut(&f.segment) {
+                    s.first = s.first.min(f.first_seq);
+                    s.next = s.next.max(f.first_seq + f.count);
+                    s.done &= matches!(state, FrameState::Acknowledged(at) if *at < before);
+                }
+            }
+            let all = spans.values().all(|s| s.done);
+            let spans: Vec<_> = spans.into_iter().collect();
+            for (at, (number, s)) in spans.iter().enumerate() {
+                let rest = &spans[at + 1..];
+                let last_rows = rest.iter().all(|(_, r)| r.first == u64::MAX);
+                let in_order = rest.iter().all(|(_, r)| r.first >= s.next);
+                if !s.done || !(all || in_order) || (last_rows && !(ended && all)) {
+                    break;
+                }
+                finished.push(((lane, *number), s.bytes));
+            }
+        }
+        finished
+    }
+}
+
+/// A segment as [`Index::finished`] sees it.
+struct Span {
+    bytes: u64,
+    done: bool,
+    first: u64,
+    next: u64,
+}
+
+/// The disk's room, by our own account and the file system's.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) used: AtomicU64,
+    bytes_max: u64,
+    free_bytes_min: u64,
+}
+
+impl Room {
+    pub(super) fn new(bytes_max: u64, free_bytes_min: u64) -> Self {
+        Self { used: AtomicU64::new(0), bytes_max, free_bytes_min }
+    }
+
+    /// Takes `bytes`, unless that would pass a limit.
+    pub(super) fn take(&self, disk: &Disk, dir: &std::path::Path, bytes: u64) -> Result<(), Error> {
+        let free = disk.free_bytes(dir).map_err(|e| Error::io("statvfs", dir, e))?;
+        if free < self.free_bytes_min.saturating_add(bytes) {
+            return Err(Error::Full);
+        }
+        let fits = |used: u64| used.checked_add(bytes).filter(|&u| u <= self.bytes_max);
+        match self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::Full),
+        }
+    }
+
+    /// Counts what is there already.
+    pub(super) fn found(&self, bytes: u64) {
+        self.used.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    pub(super) fn give_back(&self, bytes: u64) {
+        let less = |used: u64| Some(used.saturating_sub(bytes));
+        // Never fails: the closure always gives a value.
+        if self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_err() {}
+    }
+}

@@ -1,0 +1,427 @@
+//! The spool: records are kept here before anybody is answered, and shipped to the store later.
+//!
+//! # Words
+//! A **lane** is one writer's stream of one table; its rows are numbered by `seq` from 0 without
+//! holes. A **batch** is what one append writes, the unit of durability. A **frame** is a closed
+//! run of one lane's batches. A **segment** is a file of frames, of one lane, preallocated, never
+//! used again. A **shipment** is whole frames of one table that go to the store in one INSERT
+//! under one token. The spool does not know what a store is.
+//!
+//! # What an append survives
+//! | what dies | `written` | `synced` |
+//! |---|---|---|
+//! | the process | nothing is lost, no gap row | nothing is lost, no gap row |
+//! | kernel or power | rows not yet written back: those since the last frame was shipped, or about 30 s without a store. A gap row bounds them (`unclean_end`, `upper`) by a mark that is made durable before any seq below it is used | nothing is lost |
+//! | the disk, in part | the rest of a damaged segment; a gap row says how many (`unclean_end`; `exact` where a later segment tells), the file is kept as `.damaged` | the same |
+//! | the disk | what was not shipped yet, without a trace here | the same |
+//!
+//! # When there is no room, or a write fails
+//! Rows pushed with `Shed` are counted in the lane's state file, which is allocated beforehand,
+//! before [`Commit::Shed`] returns; [`Spool::maintain`] turns the count into a gap row, exactly
+//! once. A segment with a failed write is left where its last good batch ends. A failed fsync is
+//! never retried: the lane takes no more rows and [`Spool::health`] says so until a restart. The
+//! next segment is allocated before it is needed, so that no batch meets a full disk in its
+//! middle; a segment each for tables `gaps` and `access` is kept back for that time.
+//!
+//! # Files
+//! ```text
+//! lock                       held (flock) by the one process that uses the directory
+//! high-START                 no lane started after START was ever opened
+//! LANE-NUMBER.open           a segment being written, waiting to be sealed, or not used yet
+//! LANE-NUMBER.sealed         a segment that is whole and durable
+//! LANE-NUMBER.damaged        a segment found damaged, after its gap row
+//! LANE.state                 the reserved-seq mark and open gap rows (see `state`)
+//! TABLE.reserve              what is kept back for a full disk
+//! shipments/TOKEN.pending    a shipment under way; durable before its first attempt
+//! shipments/TOKEN.acked      an acknowledged one, until its segments are gone
+//! quarantine/TOKEN.aside     a frame set aside; with -LANE-SEQ, the place of its gap row
+//! quarantine/TOKEN.release   a frame that `spool release` wants back
+//! ```
+//! A file's state is in its name, so that nothing else can disagree. A frame is acknowledged when
+//! an `.acked` shipment names it. A shipment that was split from another means nothing while that
+//! one's file is there.
+//!
+//! # Format, version 1 (little-endian)
+//! A segment begins with 128 bytes:
+//! ```text
+//!   0  8  "TGSPOOL1"            16  8  lane                     56  8  opened, µs since the epoch
+//!   8  2  version, 1            24  8  number in the lane       64  1  length of the node's name
+//!  10  2  0 written, 1 synced   32  8  bytes allocated          65 63  node's name, zero-padded
+//!  12  4  CRC32C of the rest    40 16  boot id
+//! ```
+//! Items follow without padding; zeros follow the last. Every item begins with 72 bytes:
+//! ```text
+//!   0  4  "TGB1" batch, "TGF1" footer, "TGE1" end of the lane
+//!   4  4  CRC32C of bytes 8.. up to the trailer (of a footer: up to byte 96)
+//!   8  4  CRC of the item before, or of the segment's header
+//!  12  4  bytes of the body
+//!  16  8  lane        24  8  segment number        32  8  offset of this item in the file
+//!  40  8  first seq (end: the seq after the lane's last)
+//!  48  4  rows        52  2  schema id             54  2  zero
+//!  56  8  smallest ts  64  8  largest ts
+//! ```
+//! then the body: a batch's rows in `RowBinary`; a footer's 124 bytes (`0 8` offset of the frame's
+//! first batch, `8 8` bytes of its rows, `16 4` batches, `20 4` zero, `24 32` root, `56 32` digest
+//! of the lane's previous frame, `88 32` key id, `120 4` CRC32C of these three, all zero until
+//! they are computed, which is never done on a serving thread); nothing for an end. Then the
+//! trailer "TGZ1". An item names its own place, so that no other bytes can be taken for it. A
+//! footer's first seq, rows and ts are those of its frame.
+
+mod format;
+mod index;
+mod io;
+mod lane;
+mod maintain;
+mod old;
+mod pending;
+mod recover;
+mod scan;
+mod segment;
+mod shared;
+mod shipment;
+mod state;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+
+pub use format::Bad;
+pub use lane::{Commit, Lane};
+pub use recover::{Recovery, Report, Restored};
+pub use shared::{Kept, Prepared, Refused, SHARED_WORKER, SharedLane};
+pub use shipment::Shipment;
+pub use stats::{Failure, Stats};
+
+use crate::{
+    clock::{Clock, Timestamp},
+    config::{self, Durability},
+    record::{LaneId, NodeName, SchemaId, Table},
+};
+use index::{FrameState, Index, Room};
+use io::Disk;
+use lane::LaneShared;
+use old::Runs;
+use segment::SegmentFile;
+use shipment::FrameKey;
+use state::{STATE_SIZE, State};
+
+/// What a spool is opened with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its directory, made when absent.
+    pub dir: PathBuf,
+    /// The node's name, which is in every row.
+    pub node: NodeName,
+    /// Limits and durability.
+    pub config: config::Spool,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process uses the directory.
+    #[error("{0} is in use by another process")]
+    Locked(PathBuf),
+    /// Limits of the configuration that do not go together.
+    #[error("spool.{0}")]
+    Limits(&'static str),
+    /// No room, by `disk_bytes_max`, `disk_free_bytes_min` or the file system.
+    #[error("the spool has no room")]
+    Full,
+    /// An fsync failed before: nothing more is done with what it was for.
+    #[error("an fsync failed; what was written may not be durable")]
+    Failed,
+    /// A shipment's file cannot be read or written as what it should be.
+    #[error("a shipment's file is damaged")]
+    Damaged,
+    /// A frame or shipment is not where the call needs it: unknown, or under way elsewhere.
+    #[error("the frame or shipment is not in the state this needs")]
+    NotInState,
+    /// Bytes that are not what was written.
+    #[error("segment {lane}-{segment} is damaged at offset {offset}: {bad}")]
+    Corrupt {
+        /// The lane.
+        lane: LaneId,
+        /// The segment's number.
+        segment: u64,
+        /// The first bad item.
+        offset: u64,
+        /// What is wrong with it.
+        bad: Bad,
+    },
+    /// A row was refused.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A file operation failed.
+    #[error("{what}: {}: {source}", path.display())]
+    Io {
+        /// What was done.
+        what: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    fn io(what: &'static str, path: &Path, source: std::io::Error) -> Self {
+        if io::is_full(&source) {
+            return Self::Full;
+        }
+        Self::Io { what, path: path.to_owned(), source }
+    }
+}
+
+/// A closed run of one lane's batches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its lane.
+    pub lane: LaneId,
+    /// The table of its rows.
+    pub table: Table,
+    /// The columns of its rows.
+    pub schema: SchemaId,
+    /// The seq of its first row; the others follow without holes.
+    pub first_seq: u64,
+    /// Its rows.
+    pub count: u64,
+    /// The bytes of its rows.
+    pub bytes: u64,
+    /// The smallest ts in it.
+    pub min_ts: Timestamp,
+    /// The largest ts in it.
+    pub max_ts: Timestamp,
+    /// The number of its segment.
+    pub segment: u64,
+    /// Where its first batch begins in the file.
+    pub offset: u64,
+    /// Where its last batch ends.
+    pub end: u64,
+    /// The last batch's CRC, which chains all of them.
+    pub crc: u32,
+}
+
+/// The spool; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    core: Arc<Core>,
+    /// Not in `Core`: these hold it themselves.
+    shared: Arc<Mutex<BTreeMap<Table, SharedLane>>>,
+}
+
+#[derive(Debug)]
+struct Core {
+    dir: PathBuf,
+    node: NodeName,
+    config: config::Spool,
+    clock: Clock,
+    disk: Disk,
+    boot_id: [u8; 16],
+    room: Room,
+    lanes: Mutex<Lanes>,
+    index: Mutex<Index>,
+    /// A frame was closed.
+    closed: Notify,
+    failures: Mutex<Vec<Failure>>,
+    /// The largest `complete_through` ever given.
+    floor: AtomicI64,
+    /// The clock when maintenance last looked.
+    newest_now: Mutex<Timestamp>,
+    /// Rows counted in gap rows since the start.
+    shed: AtomicU64,
+    _lock: File,
+}
+
+#[derive(Debug, Default)]
+struct Lanes {
+    live: BTreeMap<LaneId, Arc<LaneShared>>,
+    /// Lanes that have ended, with what is or was there.
+    ended: BTreeMap<LaneId, Runs>,
+    /// The high-water file: the largest start of any lane opened here.
+    high: u64,
+    /// The largest start of any lane on disk, or known to another store.
+    seen: u64,
+    /// The start of lanes opened now; above `high` of the time before.
+    start: Option<u64>,
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What a panicking thread leaves behind is whole: every change is one assignment or insert.
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Spool {
+    /// Takes the directory's lock and reads everything back. Lanes of the time before are closed by
+    /// [`Recovery::finish`]; listeners start after that.
+    ///
+    /// # Errors
+    /// When the directory is in use or cannot be read or written, or limits contradict each other.
+    pub fn open(options: Options) -> Result<(Self, Recovery), Error> {
+        recover::open(options, Disk::default(), stats::boot_id()?)
+    }
+
+    /// A new lane of `table`, for one thread. `worker` tells threads apart.
+    ///
+    /// # Errors
+    /// When its files cannot be made.
+    pub fn lane(&self, table: Table, worker: u16) -> Result<Lane, Error> {
+        self.core.open_lane(table, worker, false)
+    }
+
+    /// The one lane of `table` for everybody who owns none.
+    ///
+    /// # Errors
+    /// When it is the first call for this table and files cannot be made.
+    pub fn shared(&self, table: Table) -> Result<SharedLane, Error> {
+        let mut shared = lock(&self.shared);
+        if let Some(lane) = shared.get(&table) {
+            return Ok(lane.clone());
+        }
+        let lane = SharedLane::new(Arc::clone(&self.core), table)?;
+        shared.insert(table, lane.clone());
+        Ok(lane)
+    }
+
+    fn shared_lanes(&self) -> Vec<SharedLane> {
+        lock(&self.shared).values().cloned().collect()
+    }
+
+    /// Ends the shared lanes in order: the last step of a drain, after every owned lane is closed.
+    /// No row may be appended any more.
+    ///
+    /// # Errors
+    /// When an end mark cannot be written; the next start ends the lane then.
+    pub fn close(&self) -> Result<(), Error> {
+        // Gap rows first: their lane is about to end.
+        self.maintain();
+        let lanes = std::mem::take(&mut *lock(&self.shared));
+        let ended: Vec<_> = lanes.into_values().map(|l| l.end()).collect();
+        self.core.collect();
+        let lanes: Vec<_> = lock(&self.core.lanes).live.values().cloned().collect();
+        for lane in lanes {
+            self.core.bury(&lane);
+        }
+        ended.into_iter().collect()
+    }
+}
+
+impl Core {
+    fn synced(&self) -> bool {
+        self.config.durability == Durability::Synced
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        lock(&self.index)
+    }
+
+    /// Shared lanes carry less, and have smaller segments.
+    fn shared_segment_size(&self) -> u64 {
+        self.config.shared_segment_bytes_max
+    }
+
+    fn open_lane(self: &Arc<Self>, table: Table, worker: u16, shared: bool) -> Result<Lane, Error> {
+        let id = self.next_lane(table, worker)?;
+        let path = segment::state_path(&self.dir, id);
+        let fail = |e| Error::io("create", &path, e);
+        let state = self.disk.create(&path, STATE_SIZE).map_err(fail)?;
+        state.sync().map_err(fail)?;
+        self.disk.sync_dir(&self.dir).map_err(fail)?;
+        let state = State::load(state).map_err(fail)?;
+        let size = if shared { self.shared_segment_size() } else { self.config.segment_bytes_max };
+        let keep_back = shared && matches!(table, Table::Gaps | Table::Access);
+        let lane = Arc::new(LaneShared::new(id, table, size, keep_back, state));
+        match lane.segment(self) {
+            Ok(s) => *lock(&lane.spare) = Some(s),
+            // It sheds and refuses until there is room.
+            Err(Error::Full) => lane.wants_spare.store(true, Ordering::Release),
+            Err(e) => return Err(e),
+        }
+        lock(&self.lanes).live.insert(id, Arc::clone(&lane));
+        Ok(Lane::new(Arc::clone(self), lane, self.synced() && !shared))
+    }
+
+    /// An id that no lane had before, whatever the clock says: the starts of one process lie above
+    /// all of the time before, which a file's name keeps for later ones.
+    fn next_lane(&self, table: Table, worker: u16) -> Result<LaneId, Error> {
+        let mut lanes = lock(&self.lanes);
+        let now = u64::try_from(self.clock.now().secs()).unwrap_or(0);
+        let id = |start| LaneId::new(start, worker, table);
+        let used = |id: &LaneId| lanes.live.contains_key(id) || lanes.ended.contains_key(id);
+        if let Some(start) = lanes.start
+            && !used(&id(start))
+        {
+            return Ok(id(start));
+        }
+        let start = now.max(lanes.high.max(lanes.seen) + 1);
+        let (from, to) = (self.high_path(lanes.high), self.high_path(start));
+        let fail = |e| Error::io("rename", &to, e);
+        if from.exists() {
+            self.disk.rename(&from, &to).map_err(fail)?;
+        } else {
+            self.disk.create(&to, 0).map_err(fail)?;
+        }
+        self.disk.sync_dir(&self.dir).map_err(fail)?;
+        lanes.high = start;
+        lanes.start = Some(start);
+        Ok(id(start))
+    }
+
+    fn high_path(&self, start: u64) -> PathBuf {
+        self.dir.join(format!("high-{start}"))
+    }
+
+    /// Takes over the frames that lanes have closed.
+    fn collect(&self) {
+        let lanes: Vec<_> = lock(&self.lanes).live.values().cloned().collect();
+        for lane in lanes {
+            let mut index = self.index();
+            for frame in lock(&lane.closed).drain(..) {
+                index.add(frame, FrameState::Ready);
+            }
+        }
+    }
+
+    /// The frame at a place.
+    fn frame(&self, key: &FrameKey) -> Option<Frame> {
+        let index = self.index();
+        let (frame, _) = index.frames.get(&(LaneId(key.lane), key.first_seq))?;
+        (frame.count == key.count).then(|| frame.clone())
+    }
+
+    /// A lane's files that are not sealed.
+    fn files_of(&self, lane: LaneId) -> Vec<Arc<SegmentFile>> {
+        let index = self.index();
+        let all = index.segments.range((lane, 0)..=(lane, u64::MAX));
+        all.filter_map(|(_, s)| s.file.clone()).collect()
+    }
+
+    /// Opens a frame's segment, whatever its name is by now.
+    fn open_segment(&self, frame: &Frame) -> Result<io::Handle, Error> {
+        use segment::Stage::{Damaged, Open, Sealed};
+        let mut last = None;
+        // A segment moves on in this order; one that moved between two looks is found by the
+        // third.
+        for stage in [Open, Sealed, Damaged] {
+            let path = segment::path(&self.dir, frame.lane, frame.segment, stage);
+            match self.disk.open(&path) {
+                Ok(file) => return Ok(file),
+                Err(e) => last = Some(Error::io("open", &path, e)),
+            }
+        }
+        Err(last.unwrap_or(Error::NotInState))
+    }
+}

@@ -1,0 +1,140 @@
+//! The spool against itself: see each module.
+
+mod basics;
+pub(super) mod faults;
+
+use tempfile::TempDir;
+
+use super::{Options, Recovery, Spool, io::Disk, recover};
+use crate::{
+    clock::{Clock, Timestamp},
+    config::{self, Durability},
+    record::{Access, GapRow, SchemaId, Table, rowbinary::Reader},
+};
+
+/// A spool in a directory of its own, with small limits and a clock that stands still.
+pub(super) struct Bench {
+    pub(super) dir: TempDir,
+    pub(super) clock: Clock,
+    pub(super) config: config::Spool,
+    pub(super) disk: Disk,
+    pub(super) boot_id: [u8; 16],
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        let config = config::Spool {
+            segment_bytes_max: 16 << 10,
+            shared_segment_bytes_max: 16 << 10,
+            batch_bytes_max: 4 << 10,
+            frame_rows_max: 100,
+            frame_bytes_max: 8 << 10,
+            disk_free_bytes_min: 0,
+            ..config::Spool::default()
+        };
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            clock: Clock::fixed(Timestamp::from_secs(1_800_000_000)),
+            config,
+            disk: Disk::default(),
+            boot_id: [7; 16],
+        }
+    }
+
+    pub(super) fn synced() -> Self {
+        let mut bench = Self::new();
+        bench.config.durability = Durability::Synced;
+        bench
+    }
+
+    pub(super) fn try_open(&self) -> Result<(Spool, Recovery), super::Error> {
+        let options = Options {
+            dir: self.dir.path().join("spool"),
+            node: "n1".parse().unwrap(),
+            config: self.config.clone(),
+            clock: self.clock.clone(),
+        };
+        recover::open(options, self.disk.clone(), self.boot_id)
+    }
+
+    pub(super) fn open(&self) -> Spool {
+        let (spool, recovery) = self.try_open().unwrap();
+        recovery.finish().unwrap();
+        spool
+    }
+
+    pub(super) fn advance_ms(&self, ms: u64) {
+        self.clock.advance(std::time::Duration::from_millis(ms));
+    }
+}
+
+/// A row that is told apart by its purpose, and as long as that is.
+pub(super) fn row(purpose: &str) -> Access<'_> {
+    Access {
+        actor: "a",
+        peer: "192.0.2.1:5".parse().unwrap(),
+        role: "operator",
+        case_number: "",
+        purpose,
+        question: "",
+        outcome: "answered",
+        rows: 0,
+        digest: [0; 32],
+    }
+}
+
+/// Rows as `(lane, seq, column)`.
+pub(super) fn decode(schema: SchemaId, bytes: &[u8], column: &str) -> Vec<(u64, u64, String)> {
+    let mut reader = Reader(bytes);
+    let mut rows = Vec::new();
+    while !reader.is_empty() {
+        let whole = schema.take_row(&mut reader).unwrap();
+        let mut head = Reader(whole);
+        head.bytes().unwrap();
+        let (lane, seq) = (head.u64().unwrap(), head.u64().unwrap());
+        let json = schema.read_json(&mut Reader(whole)).unwrap();
+        let value = match &json[column] {
+            serde_json::Value::String(s) => s.clone(),
+            v => v.to_string(),
+        };
+        rows.push((lane, seq, value));
+    }
+    rows
+}
+
+/// Every row of a table in closed frames, shipped or not, sorted.
+pub(super) fn rows_of(spool: &Spool, table: Table, column: &str) -> Vec<(u64, u64, String)> {
+    spool.core.collect();
+    let frames: Vec<_> = spool.core.index().frames.values().map(|(f, _)| f.clone()).collect();
+    let mut rows = Vec::new();
+    for f in frames.iter().filter(|f| f.table == table) {
+        rows.extend(decode(f.schema, &spool.read(f).unwrap(), column));
+    }
+    rows.sort();
+    rows
+}
+
+/// Gap rows as `stream reason bound count`, sorted.
+pub(super) fn gaps_of(spool: &Spool) -> Vec<String> {
+    use crate::record::Row;
+    spool.core.collect();
+    let frames: Vec<_> = spool.core.index().frames.values().map(|(f, _)| f.clone()).collect();
+    let mut found = Vec::new();
+    for f in frames.iter().filter(|f| f.table == GapRow::TABLE) {
+        let bytes = spool.read(f).unwrap();
+        let mut reader = Reader(&bytes);
+        while !reader.is_empty() {
+            let j = f.schema.read_json(&mut reader).unwrap();
+            let word = |k: &str| j[k].as_str().unwrap().to_owned();
+            found.push(format!(
+                "{} {} {} {}",
+                word("stream"),
+                word("reason"),
+                word("bound"),
+                j["count"]
+            ));
+        }
+    }
+    found.sort();
+    found
+}
