@@ -123,6 +123,12 @@ pub struct StoreMetrics {
     pub never: Counter,
     /// From an INSERT to its answer.
     pub insert_seconds: Histogram,
+    /// Rows found more than once: always 0, or something is very wrong.
+    pub doubled: Counter,
+    /// Bytes of our tables in the store.
+    pub disk_bytes: Gauge,
+    /// 1 while nothing is shipped, because the store is full or another node has our name.
+    pub held: Gauge,
     /// 1 while the store answers.
     pub up: Gauge,
     /// Starts of the engine after the first.
@@ -331,6 +337,15 @@ impl StoreMetrics {
             never: m.counter("tracegate_store_never_total", "Frames the store will never take"),
             insert_seconds: m
                 .histogram("tracegate_store_insert_seconds", "From an INSERT to its answer"),
+            doubled: m.counter(
+                "tracegate_store_doubled_total",
+                "Rows found more than once: always 0, or something is very wrong",
+            ),
+            disk_bytes: m.gauge("tracegate_store_disk_bytes", "Bytes of our tables in the store"),
+            held: m.gauge(
+                "tracegate_store_held",
+                "1 while nothing is shipped: the store is full, or another node has our name",
+            ),
             up: m.gauge("tracegate_store_up", "1 while the store answers"),
             engine_restarts: m.counter(
                 "tracegate_store_engine_restarts_total",

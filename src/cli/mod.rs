@@ -8,6 +8,7 @@ mod client;
 mod engine;
 pub mod escape;
 mod layout;
+mod migrate;
 mod trace;
 
 use std::{
@@ -62,6 +63,7 @@ pub enum Format {
 enum Command {
     CheckConfig(check_config::CheckConfig),
     Engine(engine::Engine),
+    Migrate(migrate::Migrate),
     Trace(Box<trace::Trace>),
 }
 
@@ -93,6 +95,7 @@ impl Cli {
         match self.command {
             Command::CheckConfig(command) => command.run(&self.global),
             Command::Engine(command) => command.run(&self.global),
+            Command::Migrate(command) => command.run(&self.global),
             Command::Trace(command) => command.run(&self.global),
         }
     }

@@ -35,7 +35,9 @@ pub struct Store {
     /// Attempts at a shipment that the store refuses with a code we do not know, before it is
     /// treated as one that can never be stored.
     pub unlisted_attempts_max: u32,
-    /// An INSERT of unknown fate may be repeated under its own token for this long, in seconds.
+    /// For this long, in seconds, the store surely remembers the token of an INSERT: less than ten
+    /// thousand INSERTs of all nodes together into one table. An INSERT of unknown fate is repeated
+    /// whole for that time, later only what is missing.
     pub doubt_resend_s: u64,
     /// How often a node says how far it is complete, in milliseconds.
     pub node_interval_ms: u64,
@@ -164,7 +166,7 @@ impl Default for Store {
             shipments_max: 4,
             backoff_ms_max: 10_000,
             unlisted_attempts_max: 20,
-            doubt_resend_s: 60,
+            doubt_resend_s: 300,
             node_interval_ms: 10_000,
             grace_s: 600,
             disk_bytes_max: 0,

@@ -1,6 +1,6 @@
 //! The connection to the store and the settings every INSERT is pinned to.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, fs, io, net::IpAddr, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 use bytes::Bytes;
 use clickhouse::{Client, Compression};
@@ -45,6 +45,29 @@ pub struct Credentials {
     pub password: String,
 }
 
+impl Credentials {
+    /// The user and password that the configuration names for an external server.
+    ///
+    /// # Errors
+    /// [`Error::Password`], also when others may read the file.
+    pub fn load(config: &config::Store) -> Result<Self, Error> {
+        let password = match &config.password_file {
+            None => String::new(),
+            Some(path) => read_secret(path)
+                .map_err(|source| Error::Password { path: path.clone(), source })?,
+        };
+        Ok(Self { user: config.user.clone(), password })
+    }
+}
+
+fn read_secret(path: &Path) -> io::Result<String> {
+    if fs::metadata(path)?.mode() & 0o077 != 0 {
+        let reason = "others may read it; run `chmod 600` on it";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+    }
+    Ok(fs::read_to_string(path)?.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
@@ -55,8 +78,7 @@ impl fmt::Debug for Credentials {
 #[derive(Clone, Debug)]
 pub struct Store {
     client: Client,
-    database: String,
-    replicated: bool,
+    config: config::Store,
     insert_timeout: Duration,
 }
 
@@ -77,8 +99,7 @@ impl Store {
         }
         Self {
             client,
-            database: config.database.clone(),
-            replicated: config.replicated,
+            config: config.clone(),
             insert_timeout: Duration::from_millis(config.insert_timeout_ms),
         }
     }
@@ -88,14 +109,9 @@ impl Store {
         &self.client
     }
 
-    /// The database.
-    pub fn database(&self) -> &str {
-        &self.database
-    }
-
-    /// Whether tables are replicated.
-    pub fn replicated(&self) -> bool {
-        self.replicated
+    /// Limits and names.
+    pub fn config(&self) -> &config::Store {
+        &self.config
     }
 
     /// Waits for `question` at most as long as for an INSERT.

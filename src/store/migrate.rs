@@ -152,16 +152,16 @@ pub async fn migrate(store: &Store) -> Result<Vec<Migration>, Error> {
         return Ok(Vec::new());
     }
     // The database may not exist, and a request that names it would fail.
-    let sql = format!("CREATE DATABASE IF NOT EXISTS `{}`", store.database());
+    let sql = format!("CREATE DATABASE IF NOT EXISTS `{}`", store.config().database);
     store
         .bounded(store.client().clone().with_database("default").query_raw(&sql).execute())
         .await?;
-    for sql in BOOTSTRAP.statements(store.replicated()) {
+    for sql in BOOTSTRAP.statements(store.config().replicated) {
         store.execute(&sql).await?;
     }
     let todo = pending(store).await?;
     for migration in &todo {
-        for sql in migration.statements(store.replicated()) {
+        for sql in migration.statements(store.config().replicated) {
             store.execute(&sql).await?;
         }
         record(store, migration).await?;

@@ -13,14 +13,23 @@
 //! ([`failure`]). None of it is felt by a resolver or a gateway, only by the age of the newest row.
 
 pub mod client;
+mod deliver;
 pub mod engine;
 pub mod failure;
 pub mod migrate;
+mod presence;
 mod question;
+mod report;
+pub mod retention;
 mod schema_check;
+mod ship;
 
 pub use client::{Credentials, Store};
 pub use failure::Failure;
+pub use retention::{Holds, NoHolds, Partition, Retention};
+pub use ship::Shipper;
+
+use crate::{record::NodeName, spool};
 
 /// What goes wrong between us and the store.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +43,23 @@ pub enum Error {
     /// The server lacks settings that keeping every row once depends on.
     #[error("this ClickHouse server is too old for tracegate: it does not know {}", .0.join(", "))]
     UnknownSettings(Vec<String>),
+    /// The spool could not be read or written.
+    #[error(transparent)]
+    Spool(#[from] spool::Error),
+    /// The password cannot be read.
+    #[error("cannot use store.password_file {}: {source}", path.display())]
+    Password {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another node of our name wrote to the store a moment ago.
+    #[error(
+        "another node named {0} wrote to this store a moment ago; give one of them another name, \
+         or wait half a minute when that one is gone for good"
+    )]
+    Twin(NodeName),
     /// A table would ignore the token of an INSERT.
     #[error(
         "table {0} has no deduplication window, a repeated INSERT would double its rows; \
@@ -73,6 +99,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether trying again cannot help: a person has to do something.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownSettings(_)
+                | Self::NoWindow(_)
+                | Self::Column { .. }
+                | Self::Changed { .. }
+                | Self::NewerSchema { .. }
+        )
+    }
+
     /// What this error means for whoever waits.
     pub fn failure(&self) -> Failure {
         match self {

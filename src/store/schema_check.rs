@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{
     Error, Store,
     client::{PINNED, TOKEN},
+    migrate,
 };
 use crate::{
     config::Durability,
@@ -24,6 +25,16 @@ const TABLE_SETTINGS: &[&str] = &[
 const VIEW_TARGETS: &[&str] = &["passive_dns", "passive_dns_by_data"];
 
 impl Store {
+    /// Makes the store ready for rows: looks at the server, migrates, looks at the tables.
+    ///
+    /// # Errors
+    /// Those of [`Store::check_server`], [`migrate::migrate`] and [`Store::check_tables`].
+    pub async fn prepare(&self, durability: Durability) -> Result<(), Error> {
+        self.check_server().await?;
+        migrate::migrate(self).await?;
+        self.check_tables(durability).await
+    }
+
     /// Whether this server can keep every row exactly once. Needs no tables.
     ///
     /// # Errors

@@ -12,3 +12,7 @@ mod deploy;
 mod engine;
 mod harness;
 mod layering;
+mod store;
+mod store_lab;
+mod store_retention;
+mod store_ship;

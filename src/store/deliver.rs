@@ -1,0 +1,366 @@
+//! One shipment, from its first attempt until every frame of it is acknowledged or set aside.
+//!
+//! Doubt is settled so that neither a row nor a count is doubled, whatever is still running:
+//!
+//! 1. Which rows are there? All: done.
+//! 2. What is missing is sent under the *same* token. Should an earlier attempt still run, or have
+//!    kept some partitions, the server takes nothing twice. While the token is surely remembered
+//!    (`doubt_resend_s`), the whole shipment is sent again instead, so that a view which missed
+//!    its part is made good.
+//! 3. The server said yes and rows are still missing: it remembers a token whose part it never
+//!    kept. Only now do the missing rows go under a new token.
+//!
+//! What is left: an engine that dies in the instant between noting a token and keeping the part
+//! may leave the counts of `passive_dns` off by one shipment. Records are exact even then.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, Failure, Store, presence::Presence};
+use crate::{
+    clock::Clock,
+    metrics::Metrics,
+    record::{NodeName, Table},
+    spool::{self, Frame, Shipment, Spool},
+};
+
+/// The first wait after a failed attempt.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+
+/// What all deliveries share.
+#[derive(Clone)]
+pub(super) struct Delivery {
+    pub(super) spool: Spool,
+    pub(super) store: Store,
+    pub(super) node: NodeName,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    /// Bounds the shipments in memory.
+    pub(super) permits: Arc<Semaphore>,
+    /// Give up at the next failure; the shipment stays open.
+    pub(super) cancel: CancellationToken,
+}
+
+/// A shipment and what is known of it.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) shipment: Shipment,
+    /// It was attempted and nobody knows with what effect.
+    doubt: bool,
+    /// Until then the server surely remembers the token.
+    whole_until: Option<Instant>,
+    /// Refusals with a code nobody has classed.
+    unlisted: u32,
+}
+
+impl Job {
+    /// A shipment that was never attempted.
+    pub(super) fn new(shipment: Shipment) -> Self {
+        Self { shipment, doubt: false, whole_until: None, unlisted: 0 }
+    }
+
+    /// A shipment that may have been attempted.
+    pub(super) fn doubtful(shipment: Shipment, whole_until: Option<Instant>) -> Self {
+        Self { shipment, doubt: true, whole_until, unlisted: 0 }
+    }
+}
+
+/// How one attempt ended.
+enum Step {
+    /// Nothing is left of this job.
+    Done,
+    /// These take its place.
+    Replaced(Vec<Job>),
+    /// The same again, later.
+    Wait,
+}
+
+impl Delivery {
+    /// Settles `job`, and whatever it is split into. Returns early when cancelled.
+    pub(super) async fn deliver(self, job: Job) {
+        let mut work = VecDeque::from([job]);
+        let mut backoff = Backoff::new(&self.store);
+        while let Some(mut job) = work.pop_front() {
+            let step = {
+                let Ok(_permit) = self.permits.acquire().await else { return };
+                self.attempt(&mut job).await
+            };
+            match step {
+                Step::Done => backoff = Backoff::new(&self.store),
+                Step::Replaced(jobs) => work.extend(jobs),
+                Step::Wait => {
+                    work.push_front(job);
+                    tokio::select! {
+                        biased;
+                        () = self.cancel.cancelled() => return,
+                        () = tokio::time::sleep(backoff.next()) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, job: &mut Job) -> Step {
+        let done = if job.doubt { self.settle(job).await } else { self.first(job).await };
+        match done {
+            Ok(step) => {
+                self.metrics.store.up.set(1.0);
+                step
+            }
+            Err(Trouble::Store(e)) => self.refused(job, &e).await,
+            Err(Trouble::Damaged(e)) => self.set_aside(job, &e.to_string()).await,
+            Err(Trouble::Spool(e)) => {
+                tracing::error!(error = %e, "the spool cannot be read or written; trying again");
+                Step::Wait
+            }
+        }
+    }
+
+    async fn first(&self, job: &mut Job) -> Result<Step, Trouble> {
+        let rows = self.read(&job.shipment.frames).await?;
+        let remembered = Duration::from_secs(self.store.config().doubt_resend_s);
+        job.whole_until = Some(self.clock.monotonic() + remembered);
+        self.insert(job, rows).await?;
+        self.acknowledge(&job.shipment).await
+    }
+
+    async fn settle(&self, job: &mut Job) -> Result<Step, Trouble> {
+        self.metrics.store.doubt.increment(1);
+        let presence = self.presence(&job.shipment.frames).await?;
+        let remembered = job.whole_until.is_some_and(|until| self.clock.monotonic() < until);
+        if presence.is_full() {
+            if remembered && job.shipment.frames.iter().any(|f| f.table == Table::Resolutions) {
+                // For the views: the table itself takes nothing twice.
+                let rows = self.read(&job.shipment.frames).await?;
+                self.insert(job, rows).await?;
+            }
+            return self.acknowledge(&job.shipment).await;
+        }
+        let mut rows = self.read(&job.shipment.frames).await?;
+        if !remembered {
+            rows = missing(&presence, &job.shipment.frames, rows)?;
+        }
+        self.insert(job, rows).await?;
+        let presence = self.presence(&job.shipment.frames).await?;
+        if presence.is_full() {
+            return self.acknowledge(&job.shipment).await;
+        }
+        self.replace(job, &presence).await
+    }
+
+    /// The frames that are there are acknowledged, the others go under a new token.
+    async fn replace(&self, job: &Job, presence: &Presence) -> Result<Step, Trouble> {
+        let frames = job.shipment.frames.iter().cloned().enumerate();
+        let (there, rest): (Vec<_>, Vec<_>) = frames.partition(|(n, _)| presence.has_whole(*n));
+        let parts: Vec<Vec<Frame>> = [there, rest]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .map(|part| part.into_iter().map(|(_, f)| f).collect())
+            .collect();
+        tracing::warn!(
+            table = %job.shipment.frames[0].table,
+            "the store remembers an INSERT that it has not kept; sending what is missing again"
+        );
+        let whole_first = parts.len() == 2;
+        let mut made = self.split(job.shipment.clone(), parts).await?;
+        if whole_first {
+            let there = made.remove(0);
+            self.acknowledge(&there).await?;
+        }
+        Ok(Step::Replaced(made.into_iter().map(|s| Job::doubtful(s, None)).collect()))
+    }
+
+    async fn refused(&self, job: &mut Job, error: &Error) -> Step {
+        let failure = match error.failure() {
+            Failure::Unlisted => {
+                job.unlisted += 1;
+                let spent = job.unlisted >= self.store.config().unlisted_attempts_max;
+                if spent { Failure::Never } else { Failure::Doubt }
+            }
+            listed => listed,
+        };
+        match failure {
+            Failure::Never => return self.never(job, error).await,
+            Failure::Doubt | Failure::Unlisted => job.doubt = true,
+            Failure::Down => {}
+        }
+        self.metrics.store.down.increment(1);
+        self.metrics.store.up.set(0.0);
+        tracing::warn!(
+            table = %job.shipment.frames[0].table, ?failure, error = %error,
+            "a shipment waits for the store"
+        );
+        Step::Wait
+    }
+
+    /// Halves what the store will not take, down to the frame, and sets that aside.
+    async fn never(&self, job: &mut Job, error: &Error) -> Step {
+        let frames = &job.shipment.frames;
+        if frames.len() == 1 {
+            return self.set_aside(job, &error.to_string()).await;
+        }
+        // Whatever the refusal says: halves go under new tokens, so nothing may be there.
+        match self.presence(frames).await {
+            Ok(presence) if presence.is_empty() => {}
+            Ok(_) => {
+                job.doubt = true;
+                return Step::Wait;
+            }
+            Err(_) => return Step::Wait,
+        }
+        let (a, b) = frames.split_at(frames.len() / 2);
+        match self.split(job.shipment.clone(), vec![a.to_vec(), b.to_vec()]).await {
+            Ok(made) => Step::Replaced(made.into_iter().map(Job::new).collect()),
+            Err(_) => Step::Wait,
+        }
+    }
+
+    async fn set_aside(&self, job: &mut Job, reason: &str) -> Step {
+        if job.shipment.frames.len() > 1 {
+            // One frame of several is damaged: find it.
+            let (a, b) = job.shipment.frames.split_at(job.shipment.frames.len() / 2);
+            let parts = vec![a.to_vec(), b.to_vec()];
+            let doubt = job.doubt;
+            return match self.split(job.shipment.clone(), parts).await {
+                Ok(made) => {
+                    Step::Replaced(made.into_iter().map(|s| Job { doubt, ..Job::new(s) }).collect())
+                }
+                Err(_) => Step::Wait,
+            };
+        }
+        let frame = &job.shipment.frames[0];
+        tracing::error!(
+            table = %frame.table, lane = %frame.lane, first_seq = frame.first_seq,
+            rows = frame.count, reason,
+            "a frame cannot be stored and is set aside; see `tracegate spool`"
+        );
+        let (spool, shipment, reason) =
+            (self.spool.clone(), job.shipment.clone(), reason.to_owned());
+        match blocking(move || spool.set_aside(shipment, &reason)).await {
+            Ok(()) => {
+                self.metrics.store.never.increment(1);
+                Step::Done
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "a frame could not be set aside; trying again");
+                Step::Wait
+            }
+        }
+    }
+
+    async fn presence(&self, frames: &[Frame]) -> Result<Presence, Error> {
+        let presence = self.store.presence(&self.node, frames).await?;
+        if presence.doubled > 0 {
+            self.metrics.store.doubled.increment(presence.doubled);
+            tracing::error!(
+                table = %frames[0].table, rows = presence.doubled,
+                "rows are in the store more than once"
+            );
+        }
+        Ok(presence)
+    }
+
+    async fn read(&self, frames: &[Frame]) -> Result<Vec<Bytes>, Trouble> {
+        let (spool, frames) = (self.spool.clone(), frames.to_vec());
+        let read =
+            move || frames.iter().map(|f| spool.read(f).map(Bytes::from)).collect::<Result<_, _>>();
+        Ok(blocking(read).await?)
+    }
+
+    async fn insert(&self, job: &Job, rows: Vec<Bytes>) -> Result<(), Error> {
+        let frame = &job.shipment.frames[0];
+        let begun = self.clock.monotonic();
+        let done = self.store.insert(frame.table, frame.schema, &job.shipment.token, rows).await;
+        self.metrics.store.insert_seconds.record(begun.elapsed().as_secs_f64());
+        done
+    }
+
+    async fn acknowledge(&self, shipment: &Shipment) -> Result<Step, Trouble> {
+        let rows = shipment.frames.iter().map(|f| f.count).sum();
+        let (spool, shipment) = (self.spool.clone(), shipment.clone());
+        blocking(move || spool.acknowledge(shipment)).await?;
+        self.metrics.store.shipments.increment(1);
+        self.metrics.store.rows.increment(rows);
+        Ok(Step::Done)
+    }
+
+    async fn split(
+        &self,
+        shipment: Shipment,
+        parts: Vec<Vec<Frame>>,
+    ) -> Result<Vec<Shipment>, spool::Error> {
+        let spool = self.spool.clone();
+        blocking(move || spool.split(shipment, parts)).await
+    }
+}
+
+/// The rows that are not there, frame by frame.
+fn missing(presence: &Presence, frames: &[Frame], rows: Vec<Bytes>) -> Result<Vec<Bytes>, Trouble> {
+    let each = frames.iter().zip(rows).enumerate();
+    each.map(|(n, (frame, rows))| presence.missing_rows(n, frame, &rows))
+        .collect::<Option<_>>()
+        .ok_or(Trouble::Damaged(spool::Error::Damaged))
+}
+
+/// What stands in the way of an attempt.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// The frame's bytes are not what was written: they will not be better later.
+    #[error(transparent)]
+    Damaged(spool::Error),
+    #[error(transparent)]
+    Spool(spool::Error),
+}
+
+impl From<spool::Error> for Trouble {
+    fn from(e: spool::Error) -> Self {
+        match e {
+            spool::Error::Corrupt { .. } => Self::Damaged(e),
+            _ => Self::Spool(e),
+        }
+    }
+}
+
+/// Runs file work where it may block.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, spool::Error> + Send + 'static,
+) -> Result<T, spool::Error> {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+        // The runtime ends: nobody reads this any more.
+        Err(_) => Err(spool::Error::Failed),
+    }
+}
+
+/// Waits that double up to a limit, each a little different, so that nodes do not come back as one.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    next: Duration,
+    max: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new(store: &Store) -> Self {
+        let max = Duration::from_millis(store.config().backoff_ms_max);
+        Self { next: BACKOFF_MIN.min(max), max }
+    }
+
+    /// The next wait: between half of the step and the whole of it.
+    pub(super) fn next(&mut self) -> Duration {
+        let step = self.next;
+        self.next = (step * 2).min(self.max);
+        // Without randomness the whole step will do.
+        let part = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
+        step.mul_f64(0.5 + part / 2.0)
+    }
+}

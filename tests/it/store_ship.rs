@@ -1,0 +1,255 @@
+//! Every row is in the store exactly once, whatever breaks on the way.
+
+use std::time::Duration;
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tracegate::{clock::Clock, record::Table, store::engine::State};
+
+use crate::{
+    store::read_back,
+    store_lab::{Fault, Lab},
+};
+
+async fn exactly_once(faults: &[Fault]) {
+    let mut lab = Lab::with(Clock::system(), |c| c.insert_timeout_ms = 500).await;
+    lab.push(7, "www.example");
+    lab.proxy.script(faults.iter().cloned());
+    lab.ship_until(&format!("shipped in spite of {faults:?}"), Lab::all_shipped).await;
+    assert!(lab.proxy.inserts.load(std::sync::atomic::Ordering::SeqCst) > faults.len());
+    lab.assert_exactly_once().await;
+    lab.engine.supervisor.shutdown().await;
+}
+
+#[tokio::test]
+async fn without_faults_the_bytes_come_back() {
+    let mut lab = Lab::start().await;
+    lab.push(5, "www.example");
+    lab.push(2, "other.example");
+    lab.ship_until("shipped", Lab::all_shipped).await;
+    lab.assert_exactly_once().await;
+    let mut frames = lab.spool.in_grace();
+    frames.retain(|f| f.table == Table::Resolutions);
+    assert_eq!(frames.len(), 7);
+    let mut lanes: Vec<_> = frames.iter().map(|f| f.lane).collect();
+    lanes.dedup();
+    for lane in lanes {
+        let of_lane = frames.iter().filter(|f| f.lane == lane);
+        let kept: Vec<u8> = of_lane.flat_map(|f| lab.spool.read(f).unwrap()).collect();
+        assert!(read_back(&lab.store, Table::Resolutions, lane.0).await == kept, "lane {lane}");
+    }
+    // Every frame is described once, and the node said how far it is complete.
+    let described = "count() FROM frames WHERE stream = 'resolutions'";
+    assert_eq!(lab.count(described).await, 7);
+    assert!(lab.count("count() FROM nodes WHERE complete_through > '2020-01-01'").await > 0);
+    lab.engine.supervisor.shutdown().await;
+}
+
+#[tokio::test]
+async fn exactly_once_when_refused() {
+    exactly_once(&[Fault::Refuse, Fault::Refuse, Fault::Exception(202), Fault::Exception(60)])
+        .await;
+}
+
+#[tokio::test]
+async fn exactly_once_when_the_body_is_cut() {
+    exactly_once(&[Fault::CutBody, Fault::None, Fault::CutBody]).await;
+}
+
+#[tokio::test]
+async fn exactly_once_when_the_answer_is_lost() {
+    exactly_once(&[Fault::CloseBeforeReply, Fault::CloseBeforeReply, Fault::None]).await;
+}
+
+#[tokio::test]
+async fn exactly_once_when_the_answer_is_an_error() {
+    let after = [319, 241, 49].map(Fault::ExceptionAfter);
+    exactly_once(&[&after[..], &[Fault::Exception(243)]].concat()).await;
+}
+
+#[tokio::test]
+async fn exactly_once_when_the_answer_is_late() {
+    exactly_once(&[Fault::Late(Duration::from_secs(1)), Fault::Late(Duration::from_secs(1))]).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_while_the_store_is_away() {
+    let mut lab = Lab::start().await;
+    lab.push(3, "before.example");
+    lab.ship_until("shipped", Lab::all_shipped).await;
+    lab.proxy.script(std::iter::repeat_n(Fault::Refuse, 40));
+    for _ in 0..5 {
+        lab.push(4, "meanwhile.example");
+    }
+    lab.ship_until("shipped afterwards", Lab::all_shipped).await;
+    lab.assert_exactly_once().await;
+    lab.engine.supervisor.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_frame_that_can_never_be_stored_is_set_aside_alone() {
+    let mut lab = Lab::start().await;
+    lab.push(3, "good.example");
+    lab.push(1, "poison.example");
+    lab.push(3, "fine.example");
+    lab.ship_until("set aside", |lab| {
+        let gaps = lab.spool.frames().iter().any(|f| f.table == Table::Gaps);
+        lab.spool.stats().frames_aside == 1 && lab.all_shipped() && !gaps
+    })
+    .await;
+    lab.pushed -= 100;
+    lab.assert_exactly_once().await;
+    let gap = "sum(count) FROM gaps WHERE reason = 'quarantine' AND bound = 'exact'";
+    assert_eq!(lab.count(gap).await, 100);
+    lab.engine.supervisor.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_unlisted_refusal_is_tried_a_few_times() {
+    let mut lab = Lab::start().await;
+    lab.push(1, "www.example");
+    lab.proxy.script(std::iter::repeat_n(Fault::Exception(49), 3));
+    lab.ship_until("set aside", |lab| lab.spool.stats().frames_aside == 1).await;
+    assert_eq!(lab.count("count() FROM resolutions").await, 0);
+    lab.engine.supervisor.shutdown().await;
+}
+
+/// A frame that spans two weeks becomes two parts; the engine kept one of them.
+#[tokio::test]
+async fn what_is_missing_of_a_frame_is_sent_again() {
+    for resend_s in [300, 0] {
+        let monday = tracegate::clock::Timestamp::from_secs(1_795_392_000);
+        let clock = Clock::fixed(monday.saturating_sub(Duration::from_micros(1)));
+        let mut lab = Lab::with(clock, |c| c.doubt_resend_s = resend_s).await;
+        lab.push_slowly(1, "www.example", Duration::from_secs(1));
+        assert_eq!(lab.spool.frames().len(), 1);
+        lab.leave_open(|rows| rows[..rows.len() / 2].to_vec()).await;
+        lab.ship_until("completed", Lab::all_shipped).await;
+        assert_eq!(lab.count("count() FROM resolutions").await, 100);
+        assert_eq!(lab.count("uniqExact(lane, seq) FROM resolutions").await, 100);
+        lab.engine.supervisor.shutdown().await;
+    }
+}
+
+/// The engine says "already there" of rows that it never kept.
+#[tokio::test]
+async fn a_token_that_outlived_its_part_is_not_believed() {
+    for resend_s in [300, 0] {
+        let mut lab = Lab::with(Clock::system(), |c| c.doubt_resend_s = resend_s).await;
+        lab.push(3, "www.example");
+        lab.leave_open(|rows| rows).await;
+        // A mutation forgets no token.
+        let lose = "ALTER TABLE resolutions DELETE WHERE seq >= 120 SETTINGS mutations_sync = 1";
+        lab.store.execute(lose).await.unwrap();
+        lab.ship_until("sent again", Lab::all_shipped).await;
+        assert_eq!(lab.count("count() FROM resolutions").await, 300);
+        assert_eq!(lab.count("uniqExact(lane, seq) FROM resolutions").await, 300);
+        lab.engine.supervisor.shutdown().await;
+    }
+}
+
+/// The engine is killed again and again under many small INSERTs: between token and part too.
+#[tokio::test]
+async fn exactly_once_when_the_engine_is_killed() {
+    let seed = getrandom::u64().unwrap();
+    eprintln!("seed {seed:#x}");
+    let mut random = seed | 1;
+    let mut lab = Lab::with(Clock::system(), |c| c.shipment_rows_max = 100).await;
+    for round in 0..8 {
+        lab.push(12, "www.example");
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let inserts = &lab.proxy.inserts;
+        let after =
+            inserts.load(std::sync::atomic::Ordering::SeqCst) + (random >> 60) as usize % 10;
+        let state = lab.engine.supervisor.state();
+        let mut killed = false;
+        lab.ship_until(&format!("shipped in round {round}, seed {seed:#x}"), |lab| {
+            let seen = lab.proxy.inserts.load(std::sync::atomic::Ordering::SeqCst);
+            if let State::Ready(endpoint) = &*state.borrow()
+                && !killed
+                && seen >= after
+            {
+                kill(Pid::from_raw(endpoint.pid.cast_signed()), Signal::SIGKILL).ok();
+                killed = true;
+            }
+            killed && lab.all_shipped()
+        })
+        .await;
+    }
+    assert_eq!(lab.count("count() FROM resolutions").await, lab.pushed, "seed {seed:#x}");
+    let ids = "uniqExact(lane, seq) FROM resolutions";
+    assert_eq!(lab.count(ids).await, lab.pushed, "seed {seed:#x}");
+    lab.engine.supervisor.shutdown().await;
+}
+
+/// Our own process ends between the INSERT and its acknowledgement, or before the INSERT.
+#[tokio::test]
+async fn open_shipments_are_settled_by_the_next_run() {
+    for resend_s in [300, 0] {
+        let mut lab = Lab::with(Clock::system(), |c| c.doubt_resend_s = resend_s).await;
+        lab.push(2, "www.example");
+        lab.leave_open(|rows| rows).await;
+        lab.push(2, "other.example");
+        lab.spool.begin_shipment(lab.spool.frames()).unwrap();
+        lab.reopen();
+        assert_eq!(lab.spool.open_shipments().len(), 2);
+        lab.ship_until("settled", Lab::all_shipped).await;
+        lab.assert_exactly_once().await;
+        lab.engine.supervisor.shutdown().await;
+    }
+}
+
+/// The store lost what it had acknowledged, and the boot is another one.
+#[tokio::test]
+async fn after_a_reboot_what_is_in_grace_is_counted() {
+    let mut lab = Lab::start().await;
+    lab.push(5, "www.example");
+    lab.ship_until("shipped", Lab::all_shipped).await;
+    lab.reopen();
+    let lose = "ALTER TABLE resolutions DELETE WHERE seq >= 100 AND seq < 250 \
+                SETTINGS mutations_sync = 1";
+    lab.store.execute(lose).await.unwrap();
+    // The same boot: nothing is counted.
+    ship_until_said(&lab).await;
+    assert_eq!(lab.count("count() FROM resolutions").await, 350);
+    lab.reopen();
+    lab.store.execute("TRUNCATE TABLE nodes").await.unwrap();
+    ship_until_said(&lab).await;
+    assert_eq!(lab.count("count() FROM resolutions").await, 500);
+    assert_eq!(lab.count("uniqExact(lane, seq) FROM resolutions").await, 500);
+    lab.engine.supervisor.shutdown().await;
+}
+
+/// Ships until the node has said something in this run, which it does after it has counted.
+async fn ship_until_said(lab: &Lab) {
+    let said = |lab: &Lab| {
+        let all = lab.spool.in_grace().into_iter().chain(lab.spool.frames());
+        all.filter(|f| f.table == Table::Nodes).count()
+    };
+    let before = said(lab);
+    lab.ship_until("counted", |lab| said(lab) > before && lab.all_shipped()).await;
+}
+
+#[tokio::test]
+async fn two_live_nodes_of_one_name_are_refused() {
+    let mut lab = Lab::start().await;
+    lab.store.prepare(tracegate::config::Durability::Written).await.unwrap();
+    lab.push(1, "www.example");
+    let ts = lab.clock.now().0;
+    let stranger = format!(
+        "INSERT INTO nodes SELECT 'lab', 99, 0, fromUnixTimestamp64Micro({ts}, 'UTC'), now64(6), \
+         '', '', now64(6), 0"
+    );
+    lab.store.execute(&stranger).await.unwrap();
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let run = lab.shipper().run(cancel.clone());
+    let waited = tokio::time::timeout(Duration::from_secs(2), run).await;
+    assert!(waited.is_err(), "the shipper waits");
+    assert_eq!(lab.count("count() FROM resolutions").await, 0);
+    lab.store.execute("TRUNCATE TABLE nodes").await.unwrap();
+    lab.ship_until("shipped", Lab::all_shipped).await;
+    lab.assert_exactly_once().await;
+    lab.engine.supervisor.shutdown().await;
+}
