@@ -10,6 +10,7 @@
 mod config;
 mod deploy;
 mod engine;
+mod engine_http;
 mod harness;
 mod layering;
 mod store;

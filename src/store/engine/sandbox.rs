@@ -156,3 +156,79 @@ fn calls() -> Result<Enforced, SandboxError> {
         Err(e) => Err(e.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, net::TcpListener, process::Command};
+
+    use super::{
+        super::{binding::Library, library},
+        *,
+    };
+    use crate::config;
+
+    const INSIDE: &str = "TRACEGATE_TEST_SANDBOX";
+
+    /// The fences alone: no refusal stands in front of these statements. A fence cannot be left
+    /// again, so the fenced half runs in a process of its own: this test, started once more.
+    #[test]
+    fn the_library_reaches_nothing_outside() {
+        if let Some(dir) = std::env::var_os(INSIDE) {
+            return inside(Path::new(&dir));
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let name = "store::engine::sandbox::tests::the_library_reaches_nothing_outside";
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture", "--test-threads=1"])
+            .env(INSIDE, dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains("1 passed"), "{said}");
+    }
+
+    fn inside(dir: &Path) {
+        let found = library::find(&config::Engine::default()).expect("run scripts/fetch-engine");
+        let outside = dir.join("outside");
+        let data = dir.join("data");
+        fs::create_dir_all(&data).unwrap();
+        fs::write(&outside, "outside\n").unwrap();
+        fs::write(data.join("inside"), "inside\n").unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        let sandbox = enter(&data, &found).unwrap();
+        assert_eq!(sandbox.seccomp, Enforced::Enforced);
+        assert_ne!(sandbox.landlock, Enforced::None);
+        assert!(Command::new("/bin/true").status().is_err(), "a program was started");
+        assert!(TcpListener::bind("127.0.0.1:0").is_err(), "a socket was made");
+
+        let library = Library::load(&found).unwrap();
+        let path = format!("--path={}", data.display());
+        let mut connection = library.connect(&[path, "--logger.level=error".into()]).unwrap();
+        let mut ask = |sql: String| {
+            let chunk = connection.query(&sql, "TSVRaw", &[])?;
+            Ok::<_, super::super::exception::Exception>(chunk.bytes().to_vec())
+        };
+        let read = |p: &Path| format!("SELECT * FROM file('{}', LineAsString)", p.display());
+        assert_eq!(ask(read(&data.join("inside"))).unwrap(), b"inside\n");
+        for sql in [
+            read(&outside),
+            read(Path::new("/etc/passwd")),
+            read(Path::new("/proc/1/cmdline")),
+            format!("SELECT 1 INTO OUTFILE '{}'", dir.join("out").display()),
+            format!(
+                "SELECT * FROM url('http://127.0.0.1:{port}/', LineAsString) SETTINGS http_max_tries = 1"
+            ),
+            format!(
+                "SELECT * FROM remote('127.0.0.1:{port}', system.one) SETTINGS connections_with_failover_max_tries = 1"
+            ),
+            "SELECT * FROM executable('id', LineAsString, 'a String')".to_owned(),
+        ] {
+            let failed = ask(sql.clone()).err().unwrap_or_else(|| panic!("it ran: {sql}"));
+            println!("{sql}: {failed}");
+        }
+        assert!(!dir.join("out").exists());
+        assert_eq!(ask("SELECT 1".to_owned()).unwrap(), b"1\n");
+    }
+}
