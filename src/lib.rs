@@ -82,6 +82,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod listener;
 pub mod log;
 pub mod metrics;
 pub mod notify;

@@ -43,6 +43,16 @@ pub struct DnsMetrics {
     pub rate_limited: Counter,
     /// Responses truncated by the rate limit.
     pub slipped: Counter,
+    /// Responses by response code, from NOERROR; the last stands for all above 15.
+    pub responses: [Counter; 17],
+    /// Queries not answered because the spool refused their record.
+    pub unrecorded: Counter,
+    /// Queries not answered because the client or the time to wait was gone.
+    pub abandoned: Counter,
+    /// Responses recorded that the kernel did not take.
+    pub unsent: Counter,
+    /// Datagrams that the kernel dropped because we read too slowly.
+    pub overflowed: Counter,
     /// Answers from the cache.
     pub cache_hits: Counter,
     /// Questions that went to an upstream.
@@ -59,6 +69,8 @@ pub struct DnsMetrics {
     pub overload: Counter,
     /// Open TCP connections.
     pub tcp_connections: Gauge,
+    /// Idle TCP connections closed to make room for others.
+    pub tcp_evicted: Counter,
     /// Zones served.
     pub zones: Gauge,
     /// Zones whose newest file is bad; the last good version is served.
@@ -225,6 +237,27 @@ impl Make<'_> {
     }
 }
 
+/// Response codes by number (RFC 6895 §2.3); unassigned ones and all above 15 by what they are.
+const RCODES: [&str; 17] = [
+    "NOERROR",
+    "FORMERR",
+    "SERVFAIL",
+    "NXDOMAIN",
+    "NOTIMP",
+    "REFUSED",
+    "YXDOMAIN",
+    "YXRRSET",
+    "NXRRSET",
+    "NOTAUTH",
+    "NOTZONE",
+    "DSOTYPENI",
+    "12",
+    "13",
+    "14",
+    "15",
+    "extended",
+];
+
 impl DnsMetrics {
     fn new(m: &Make<'_>) -> Self {
         Self {
@@ -249,6 +282,26 @@ impl DnsMetrics {
             ),
             slipped: m
                 .counter("tracegate_dns_slipped_total", "Responses truncated by the rate limit"),
+            responses: RCODES.map(|name| {
+                let label = Some(("rcode", name));
+                m.labelled("tracegate_dns_responses_total", "Responses by response code", label)
+            }),
+            unrecorded: m.counter(
+                "tracegate_dns_unrecorded_total",
+                "Queries not answered because the spool refused their record",
+            ),
+            abandoned: m.counter(
+                "tracegate_dns_abandoned_total",
+                "Queries not answered because the client or the time to wait was gone",
+            ),
+            unsent: m.counter(
+                "tracegate_dns_unsent_total",
+                "Responses recorded that the kernel did not take",
+            ),
+            overflowed: m.counter(
+                "tracegate_dns_overflowed_total",
+                "Datagrams that the kernel dropped because we read too slowly",
+            ),
             cache_hits: m.counter("tracegate_dns_cache_hits_total", "Answers from the cache"),
             cache_misses: m
                 .counter("tracegate_dns_cache_misses_total", "Questions that went to an upstream"),
@@ -268,6 +321,10 @@ impl DnsMetrics {
                 "Questions turned away because too many waited",
             ),
             tcp_connections: m.gauge("tracegate_dns_tcp_connections", "Open TCP connections"),
+            tcp_evicted: m.counter(
+                "tracegate_dns_tcp_evicted_total",
+                "Idle TCP connections closed to make room for others",
+            ),
             zones: m.gauge("tracegate_dns_zones", "Zones served"),
             zones_bad: m.gauge(
                 "tracegate_dns_zones_bad",

@@ -25,10 +25,15 @@ pub struct Dns {
     pub udp_payload_max: u16,
     /// Datagrams received or sent by one system call.
     pub udp_batch_max: usize,
-    /// Questions waiting for an upstream, per UDP thread.
+    /// Room for datagrams not yet read, per UDP socket, in bytes; the kernel lowers it to
+    /// `net.core.rmem_max`. What does not fit is dropped by the kernel and counted.
+    pub udp_receive_buffer_bytes: usize,
+    /// Questions waiting for an upstream, per UDP thread; beyond it SERVFAIL.
     pub misses_max: usize,
-    /// TCP connections at once.
+    /// TCP connections at once; beyond it the one idle for longest is closed.
     pub tcp_connections_max: usize,
+    /// Questions of one TCP connection at once; beyond it no more are read.
+    pub tcp_pipeline_max: usize,
     /// A TCP connection without a query is closed after this, in milliseconds.
     pub tcp_idle_timeout_ms: u64,
     /// The name server identifier (RFC 5001); empty for the node's name, `off` for none.
@@ -121,8 +126,10 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("dns.udp_threads", 0, 1_024),
     limits("dns.udp_payload_max", 512, 4_096),
     limits("dns.udp_batch_max", 1, 1_024),
+    limits("dns.udp_receive_buffer_bytes", 4_096, 1 << 30),
     limits("dns.misses_max", 1, 1 << 20),
     limits("dns.tcp_connections_max", 1, 1 << 20),
+    limits("dns.tcp_pipeline_max", 1, 65_536),
     limits("dns.tcp_idle_timeout_ms", 100, 600_000),
     limits("dns.zone_records_max", 1, 1 << 30),
     limits("dns.cache_bytes_max", 1 << 20, 1 << 40),
@@ -149,8 +156,10 @@ impl Default for Dns {
             allow: private_ranges(),
             udp_payload_max: 1232,
             udp_batch_max: 32,
+            udp_receive_buffer_bytes: 4 << 20,
             misses_max: 4096,
             tcp_connections_max: 1024,
+            tcp_pipeline_max: 64,
             tcp_idle_timeout_ms: 10_000,
             nsid: String::new(),
             zone_root: "./zones".into(),

@@ -282,6 +282,13 @@ impl Resolver {
         Answered { tail: Tail::NOTHING, ..answered }
     }
 
+    /// Writes SERVFAIL for a question that would have to wait where no more may wait. It is
+    /// recorded like any other answer.
+    pub fn turn_away(&self, q: &Query, ctx: &Context, out: &mut Vec<u8>) -> Answered {
+        let answer = Answer::error(Rcode::SERVFAIL, Ede::OTHER, "too many questions are waiting");
+        self.bare(q, ctx, &answer, out)
+    }
+
     /// Reads every zone again; what is in force changes once, at the end.
     pub fn reload_zones(&self) -> Vec<ZoneReport> {
         self.zones.reload()

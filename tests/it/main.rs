@@ -9,6 +9,9 @@
 
 mod config;
 mod deploy;
+mod dns;
+mod dns_front;
+mod dns_tcp;
 mod engine;
 mod engine_http;
 mod harness;
