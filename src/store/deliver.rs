@@ -97,13 +97,20 @@ impl Delivery {
                 Step::Replaced(jobs) => work.extend(jobs),
                 Step::Wait => {
                     work.push_front(job);
-                    tokio::select! {
-                        biased;
-                        () = self.cancel.cancelled() => return,
-                        () = tokio::time::sleep(backoff.next()) => {}
+                    if !self.pause(backoff.next()).await {
+                        return;
                     }
                 }
             }
+        }
+    }
+
+    /// False when cancelled.
+    async fn pause(&self, wait: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => false,
+            () = tokio::time::sleep(wait) => true,
         }
     }
 
@@ -168,6 +175,8 @@ impl Delivery {
             table = %job.shipment.frames[0].table,
             "the store remembers an INSERT that it has not kept; sending what is missing again"
         );
+        // A server that does so again and again is not asked without a breath.
+        self.pause(BACKOFF_MIN).await;
         let whole_first = parts.len() == 2;
         let mut made = self.split(job.shipment.clone(), parts).await?;
         if whole_first {
@@ -203,17 +212,19 @@ impl Delivery {
     /// Halves what the store will not take, down to the frame, and sets that aside.
     async fn never(&self, job: &mut Job, error: &Error) -> Step {
         let frames = &job.shipment.frames;
-        if frames.len() == 1 {
-            return self.set_aside(job, &error.to_string()).await;
-        }
-        // Whatever the refusal says: halves go under new tokens, so nothing may be there.
+        // Whatever the refusal says, a view may have failed after its table took the rows; and
+        // halves go under new tokens, so nothing may be there.
         match self.presence(frames).await {
             Ok(presence) if presence.is_empty() => {}
+            Ok(presence) if frames.len() == 1 && !presence.is_full() => {}
             Ok(_) => {
                 job.doubt = true;
                 return Step::Wait;
             }
             Err(_) => return Step::Wait,
+        }
+        if frames.len() == 1 {
+            return self.set_aside(job, &error.to_string()).await;
         }
         let (a, b) = frames.split_at(frames.len() / 2);
         match self.split(job.shipment.clone(), vec![a.to_vec(), b.to_vec()]).await {

@@ -19,13 +19,15 @@ const ALIVE: Duration = Duration::from_secs(30);
 
 impl Shipper {
     /// Says how far the node is complete, again and again, and keeps the spool's grace.
-    pub(super) async fn report(&self) -> Result<(), Error> {
+    pub(super) async fn report(&self) {
         let d = &self.delivery;
         let config = d.store.config();
         let grace = Duration::from_secs(config.grace_s);
         let mut said = None;
         loop {
-            self.say(&mut said).await?;
+            if let Err(e) = self.say(&mut said).await {
+                tracing::error!(error = %e, "the node cannot say how far it is complete");
+            }
             let before = d.clock.now().saturating_sub(grace);
             let spool = d.spool.clone();
             if let Err(e) = blocking(move || spool.purge(before)).await {

@@ -96,12 +96,9 @@ impl Shipper {
             tasks.spawn(self.deliver(table, job));
         }
         let reporter = async {
-            let done = tokio::select! {
-                done = self.report() => done,
-                () = cancel.cancelled() => Ok(()),
-            };
-            if let Err(e) = done {
-                tracing::error!(error = %e, "the node cannot say how far it is complete");
+            tokio::select! {
+                () = self.report() => {}
+                () = cancel.cancelled() => {}
             }
         };
         tokio::join!(reporter, self.dispatch(&cancel, &mut desk, &mut tasks));

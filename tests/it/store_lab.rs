@@ -31,7 +31,10 @@ use tracegate::{
     store::{Shipper, Store},
 };
 
-use crate::{engine::Engine, store::connect};
+use crate::{
+    engine::{Engine, limits},
+    store::connect,
+};
 
 /// What the proxy does to one INSERT into `resolutions`.
 #[derive(Clone, Debug)]
@@ -223,7 +226,9 @@ impl Lab {
     }
 
     pub(crate) async fn with(clock: Clock, change: impl FnOnce(&mut config::Store)) -> Self {
-        let engine = Engine::start().await;
+        // Killed often in some tests, it need not pause long.
+        let engine = Engine::with(config::Engine { restart_pause_ms_max: 200, ..limits() }).await;
+        let dir = tempfile::tempdir().unwrap();
         let proxy = Proxy::start(engine.endpoint.address).await;
         let mut config = config::Store {
             shipment_rows_max: 300,
@@ -236,7 +241,6 @@ impl Lab {
         };
         change(&mut config);
         let store = connect(&engine, Some(&format!("http://{}", proxy.address)), &config);
-        let dir = tempfile::tempdir().unwrap();
         let node: NodeName = "lab".parse().unwrap();
         let spool = open_spool(&dir.path().join("spool"), &node, &clock);
         let metrics = Metrics::new();
