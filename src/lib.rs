@@ -67,7 +67,7 @@
 //! | `links` | links, revisions, tokens: all control state | `record`, `config`, `clock`, `metrics`, `spool` |
 //! | `spool` | the local log every row goes through | `record`, `config`, `clock`, `metrics` |
 //! | `store` | ClickHouse: migrations, shipping, retention, the engine | `record`, `config`, `clock`, `metrics`, `spool` |
-//! | `trace` | questions and chains | `record`, `config`, `clock`, `metrics`, `store`, `links` |
+//! | `trace` | questions and chains | `record`, `config`, `clock`, `metrics`, `store`, `links`, `spool` |
 //! | `api` | the HTTP API | `record`, `config`, `clock`, `metrics`, `listener`, `policy`, `resolver`, `gateway`, `links`, `spool`, `store`, `trace` |
 //! | `cli` | the commands | everything |
 //! | `server` | builds the stages, owns their tasks, drains them | everything |
@@ -91,3 +91,4 @@ pub mod record;
 pub mod resolver;
 pub mod spool;
 pub mod store;
+pub mod trace;

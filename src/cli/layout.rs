@@ -1,6 +1,8 @@
 //! Text that fits a terminal: labels in a column, long values wrapped, nothing cut.
 
-use super::escape;
+use serde_json::Value;
+
+use super::{Format, escape};
 
 /// Every line fits this many columns.
 pub(super) const COLUMNS: usize = 100;
@@ -61,6 +63,44 @@ impl Lines {
     }
 }
 
+/// An answer of the API, for a program or a person.
+pub(super) fn print(answer: &Value, format: Format) -> String {
+    match format {
+        Format::Json => format!("{}\n", escape::json(&answer.to_string())),
+        Format::Text => {
+            let mut out = Lines::default();
+            members(&mut out, 0, answer);
+            out.0
+        }
+    }
+}
+
+/// Every member of an object by name, lists as blocks below theirs.
+fn members(out: &mut Lines, indent: usize, value: &Value) {
+    let Some(object) = value.as_object() else { return };
+    let longest = object.keys().map(|k| width(k)).max().unwrap_or_default();
+    for (name, value) in object {
+        let label = format!("{}{}", " ".repeat(indent), escape::text(name));
+        let at = indent + longest + 2;
+        match value {
+            Value::Null => {}
+            Value::String(s) => {
+                out.labelled(&label, at, s);
+            }
+            Value::Array(list) if list.iter().all(Value::is_object) => {
+                out.labelled(&label, at, &list.len().to_string());
+                for one in list {
+                    out.gap();
+                    members(out, indent + 2, one);
+                }
+            }
+            other => {
+                out.labelled(&label, at, &other.to_string());
+            }
+        }
+    }
+}
+
 /// The columns `s` takes on a terminal.
 pub(super) fn width(s: &str) -> usize {
     s.chars().map(width_of).sum()
@@ -107,6 +147,16 @@ mod tests {
                 "x".repeat(42)
             )
         );
+    }
+
+    #[test]
+    fn answers_are_told_by_name() {
+        let answer = serde_json::json!({ "code": "abc1234", "expires": null, "revisions": [
+            { "revision": 1, "reason": "a\u{1b}b" } ] });
+        let text = "code       abc1234\nrevisions  1\n\n  reason    a\\u{1b}b\n  revision  1\n";
+        assert_eq!(print(&answer, Format::Text), text);
+        let json = print(&answer, Format::Json);
+        assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), answer);
     }
 
     proptest! {

@@ -8,8 +8,11 @@ mod client;
 mod engine;
 pub mod escape;
 mod layout;
+mod link;
 mod migrate;
+mod token;
 mod trace;
+mod zone;
 
 use std::{
     ffi::OsString,
@@ -64,7 +67,10 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     Engine(engine::Engine),
     Migrate(migrate::Migrate),
+    Link(link::Link),
+    Token(token::Token),
     Trace(Box<trace::Trace>),
+    Zone(zone::Zone),
 }
 
 /// How a command ended that could be carried out.
@@ -96,7 +102,10 @@ impl Cli {
             Command::CheckConfig(command) => command.run(&self.global),
             Command::Engine(command) => command.run(&self.global),
             Command::Migrate(command) => command.run(&self.global),
+            Command::Link(command) => command.run(&self.global),
+            Command::Token(command) => command.run(&self.global),
             Command::Trace(command) => command.run(&self.global),
+            Command::Zone(command) => command.run(&self.global),
         }
     }
 }

@@ -20,3 +20,4 @@ mod store;
 mod store_lab;
 mod store_retention;
 mod store_ship;
+mod trace;
