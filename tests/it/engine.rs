@@ -375,3 +375,27 @@ async fn statements_of_readers_are_reported_before_they_run() {
     assert_eq!(count(&engine.client()).await, 0);
     engine.supervisor.shutdown().await;
 }
+
+#[tokio::test]
+async fn an_insert_that_fails_early_says_why_to_a_client_that_still_sends() {
+    let engine = Engine::start().await;
+    let client = engine.client().with_compression(Compression::None);
+    let piece = bytes::Bytes::from(vec![1_u8; 1 << 20]);
+    for sql in ["INSERT INTO nowhere FORMAT RowBinary", "DROP TABLE x; DROP TABLE y"] {
+        let mut insert = client.insert_formatted_with(sql);
+        let mut sent = Ok(());
+        for _ in 0..30 {
+            sent = insert.send(piece.clone()).await;
+            if sent.is_err() {
+                break;
+            }
+        }
+        let error = match sent {
+            Err(error) => error,
+            Ok(()) => insert.end().await.unwrap_err(),
+        };
+        let error = error.to_string();
+        assert!(error.contains("Code: 60.") || error.contains("Code: 497."), "{error}");
+    }
+    engine.supervisor.shutdown().await;
+}

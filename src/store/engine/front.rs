@@ -37,6 +37,8 @@ use super::{
 const PIECES_MAX: usize = 4;
 /// The wait between two attempts to cancel a statement, or to accept after a failure.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long the rest of a body is thrown away after its statement has failed.
+const DISCARD: Duration = Duration::from_secs(10);
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -223,6 +225,10 @@ async fn reply(
 }
 
 /// Passes a body on; a body that breaks off is passed on as broken.
+///
+/// A statement that failed early reads no more. What the client still sends is then read and thrown
+/// away for a while, because most clients look for an answer only when they have sent everything,
+/// and a connection closed under them would hide the reason.
 async fn pump(body: Incoming, data: mpsc::Sender<Option<Bytes>>) {
     let mut frames = BodyStream::new(body);
     while let Some(frame) = frames.next().await {
@@ -234,6 +240,10 @@ async fn pump(body: Incoming, data: mpsc::Sender<Option<Bytes>>) {
             Err(_) => None,
         };
         if data.send(piece).await.is_err() {
+            let rest = async { while frames.next().await.is_some_and(|f| f.is_ok()) {} };
+            if timeout(DISCARD, rest).await.is_err() {
+                tracing::debug!("a client went on sending to a statement that had failed");
+            }
             return;
         }
     }

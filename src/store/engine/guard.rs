@@ -490,6 +490,19 @@ mod tests {
         assert_eq!(told("show create table t", Who::Reader), "Show 19 None 19");
     }
 
+    #[test]
+    fn fuzz_statements() {
+        let guard = guard();
+        bolero::check!().with_type::<String>().for_each(|text| {
+            if let Ok(statement) = guard.inspect(text, Who::Internal) {
+                assert!(
+                    text.is_char_boundary(statement.end) && text.is_char_boundary(statement.data)
+                );
+                assert!(statement.end <= statement.data && statement.data <= text.len());
+            }
+        });
+    }
+
     proptest! {
         #[test]
         fn no_spelling_of_a_refused_function_passes(

@@ -85,9 +85,11 @@ fn read_text(
     let max = database.limits().statement_bytes_max;
     if let Some(query) = &call.query {
         // The body is data, or the rest of the statement.
-        let insert = database.guard().inspect(query, call.who);
-        if insert.is_ok_and(|s| s.kind == Kind::InsertData) {
-            return Ok((query.clone(), Vec::new()));
+        match database.guard().inspect(query, call.who) {
+            Ok(s) if s.kind == Kind::InsertData => return Ok((query.clone(), Vec::new())),
+            // What is refused stays so, whatever follows.
+            Err(e) if e.code == Code::AccessDenied as u32 => return Err(e),
+            _ => {}
         }
     }
     let mut bytes = call.query.clone().unwrap_or_default().into_bytes();
