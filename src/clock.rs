@@ -107,4 +107,11 @@ impl Clock {
             now.fetch_add(micros(d), Ordering::Relaxed);
         }
     }
+
+    /// Sets a fixed clock, back too; does nothing to the system's.
+    pub fn set(&self, to: Timestamp) {
+        if let Source::Fixed(now) = &self.0 {
+            now.store(to.0, Ordering::Relaxed);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
 /// Bytes of a segment's header.
 pub(super) const SEGMENT_HEADER: usize = 128;
 /// Bytes before an item's body.
-pub(super) const ITEM_HEADER: usize = 72;
+pub(super) const ITEM_HEADER: usize = 80;
 /// Bytes after an item's body.
 pub(super) const TRAILER: usize = 4;
 /// Bytes of a whole frame footer.
@@ -134,6 +134,16 @@ pub(super) struct Place {
     pub(super) offset: u64,
 }
 
+/// What an item says about the file before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Before {
+    /// The CRC of the item before, or of the segment's header.
+    pub(super) crc: u32,
+    /// How much of the file was known to be durable: what is damaged below it was lost by the
+    /// disk, not by a power cut.
+    pub(super) durable: u64,
+}
+
 /// What an item says about rows: its own, its frame's, or (`count` 0) the seq its lane ends before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
@@ -157,10 +167,10 @@ pub(super) struct Facts {
 
 /// Completes an item that lies in `b` from its first to its last byte, and returns its CRC. The
 /// body is in place already; header and trailer are written here.
-pub(super) fn complete(b: &mut [u8], kind: Kind, place: Place, span: &Span, previous: u32) -> u32 {
+pub(super) fn complete(b: &mut [u8], kind: Kind, place: Place, span: &Span, before: Before) -> u32 {
     let body = b.len() - ITEM_HEADER - TRAILER;
     b[..4].copy_from_slice(kind.magic());
-    b[8..12].copy_from_slice(&previous.to_le_bytes());
+    b[8..12].copy_from_slice(&before.crc.to_le_bytes());
     b[12..16].copy_from_slice(&(body as u32).to_le_bytes());
     b[16..24].copy_from_slice(&place.lane.0.to_le_bytes());
     b[24..32].copy_from_slice(&place.segment.to_le_bytes());
@@ -171,6 +181,7 @@ pub(super) fn complete(b: &mut [u8], kind: Kind, place: Place, span: &Span, prev
     b[54..56].copy_from_slice(&[0; 2]);
     b[56..64].copy_from_slice(&span.min_ts.0.to_le_bytes());
     b[64..72].copy_from_slice(&span.max_ts.0.to_le_bytes());
+    b[72..80].copy_from_slice(&before.durable.to_le_bytes());
     let crc = crc32c::crc32c(&b[8..ITEM_HEADER + kind.covered(body)]);
     b[4..8].copy_from_slice(&crc.to_le_bytes());
     let end = b.len() - TRAILER;
@@ -179,13 +190,19 @@ pub(super) fn complete(b: &mut [u8], kind: Kind, place: Place, span: &Span, prev
 }
 
 /// Writes a footer into `b`, which has [`FOOTER`] bytes.
-pub(super) fn footer(b: &mut [u8], place: Place, span: &Span, facts: &Facts, prev: u32) -> u32 {
+pub(super) fn footer(
+    b: &mut [u8],
+    place: Place,
+    span: &Span,
+    facts: &Facts,
+    before: Before,
+) -> u32 {
     b.fill(0);
     let body = &mut b[ITEM_HEADER..];
     body[..8].copy_from_slice(&facts.offset.to_le_bytes());
     body[8..16].copy_from_slice(&facts.bytes.to_le_bytes());
     body[16..20].copy_from_slice(&facts.batches.to_le_bytes());
-    complete(b, Kind::Footer, place, span, prev)
+    complete(b, Kind::Footer, place, span, before)
 }
 
 /// An item that was read back.
@@ -194,7 +211,7 @@ pub(super) struct Item<'a> {
     pub(super) kind: Kind,
     pub(super) span: Span,
     pub(super) crc: u32,
-    pub(super) previous: u32,
+    pub(super) before: Before,
     /// A batch's rows.
     pub(super) body: &'a [u8],
     /// Bytes of the whole item.
@@ -249,7 +266,8 @@ pub(super) fn parse(b: &[u8], place: Place) -> Result<Item<'_>, Bad> {
         max_ts: Timestamp(u64_at(head, 64).cast_signed()),
     };
     let body = &b[ITEM_HEADER..ITEM_HEADER + body];
-    Ok(Item { kind, span, crc, previous: u32_at(head, 8), body, size })
+    let before = Before { crc: u32_at(head, 8), durable: u64_at(head, 72) };
+    Ok(Item { kind, span, crc, before, body, size })
 }
 
 /// Whether `b`, which goes to the end of the file, can be the beginning of an item whose `pwrite`

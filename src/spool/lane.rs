@@ -259,14 +259,19 @@ impl Lane {
     /// After a commit in whatever way.
     fn settle(&mut self) {
         self.pending.clear();
-        if !self.closing.is_empty() {
-            lock(&self.shared.closed).append(&mut self.closing);
-            self.core.closed.notify_one();
-        }
+        self.hand_over();
         let since = self.open.as_ref().map_or(IDLE, |o| o.frame.min_ts.0);
         if since != self.since || since == IDLE {
             self.since = since;
             self.shared.since.store(since, Ordering::SeqCst);
+        }
+    }
+
+    /// Gives closed frames to the spool.
+    fn hand_over(&mut self) {
+        if !self.closing.is_empty() {
+            lock(&self.shared.closed).append(&mut self.closing);
+            self.core.closed.notify_one();
         }
     }
 
@@ -363,6 +368,9 @@ impl Lane {
     }
 
     fn retire(&mut self) {
+        // Its frames are known before it can be sealed: a sealed segment without frames that
+        // anybody needs is removed.
+        self.hand_over();
         if let Some(s) = self.segment.take() {
             self.unsynced.retain(|f| f.is_behind());
             self.unsynced.push(Arc::clone(&s.file));
@@ -373,10 +381,14 @@ impl Lane {
 
     /// Writes the open frame's footer. Without one, the frame ends where the segment does.
     fn close_frame(&mut self) {
+        if self.shared.is_dead() {
+            // What the file holds past its last good fsync is for the next start to find out.
+            return self.end_frame();
+        }
         let (Some(open), Some(segment)) = (&self.open, &mut self.segment) else { return };
         let mut b = [0; FOOTER];
         let place = Place { lane: self.shared.id, segment: segment.number, offset: segment.offset };
-        let crc = format::footer(&mut b, place, &open.span(), &open.facts(), segment.crc);
+        let crc = format::footer(&mut b, place, &open.span(), &open.facts(), segment.before());
         match segment.file.handle.write_at(&b, segment.offset) {
             Ok(()) => {
                 segment.offset += FOOTER as u64;
@@ -484,6 +496,9 @@ impl Lane {
         self.pending.clear();
         self.close_frame();
         self.settle();
+        if self.shared.is_dead() {
+            return Err(Error::Failed);
+        }
         if self.segment.is_none() && self.next_seq > 0 {
             self.fit(0).map_err(|_| Error::Full)?;
         }
@@ -555,7 +570,7 @@ pub(super) fn end_mark(b: &mut [u8; END], lane: LaneId, segment: &Segment, next_
         min_ts: Timestamp::ZERO,
         max_ts: Timestamp::ZERO,
     };
-    format::complete(b, Kind::End, place, &span, segment.crc)
+    format::complete(b, Kind::End, place, &span, segment.before())
 }
 
 /// Bytes of rows and headers that one commit can write at most.

@@ -49,16 +49,17 @@
 //!  10  2  0 written, 1 synced   32  8  bytes allocated          65 63  node's name, zero-padded
 //!  12  4  CRC32C of the rest    40 16  boot id
 //! ```
-//! Items follow without padding; zeros follow the last. Every item begins with 72 bytes:
+//! Items follow without padding; zeros follow the last. Every item begins with 80 bytes:
 //! ```text
 //!   0  4  "TGB1" batch, "TGF1" footer, "TGE1" end of the lane
-//!   4  4  CRC32C of bytes 8.. up to the trailer (of a footer: up to byte 96)
+//!   4  4  CRC32C of bytes 8.. up to the trailer (of a footer: up to byte 104)
 //!   8  4  CRC of the item before, or of the segment's header
 //!  12  4  bytes of the body
 //!  16  8  lane        24  8  segment number        32  8  offset of this item in the file
 //!  40  8  first seq (end: the seq after the lane's last)
 //!  48  4  rows        52  2  schema id             54  2  zero
 //!  56  8  smallest ts  64  8  largest ts
+//!  72  8  bytes of the file known to be durable when this was written
 //! ```
 //! then the body: a batch's rows in `RowBinary`; a footer's 124 bytes (`0 8` offset of the frame's
 //! first batch, `8 8` bytes of its rows, `16 4` batches, `20 4` zero, `24 32` root, `56 32` digest

@@ -66,6 +66,8 @@ pub(super) struct OldSegment {
     pub(super) size: u64,
     /// Nothing but zeros: it was never used.
     pub(super) blank: bool,
+    /// The machine may have started anew since it was written.
+    pub(super) rebooted: bool,
     pub(super) scan: Result<Scan, Bad>,
 }
 
@@ -81,6 +83,12 @@ impl OldSegment {
                 Ok(s) => match s.tail {
                     Tail::Clean => false,
                     Tail::Unfinished => self.stage != Stage::Open,
+                    // The last writes before a power cut, in any mixture: nobody was answered.
+                    Tail::Damaged { durable: false, .. }
+                        if self.rebooted && s.header.synced && self.stage == Stage::Open =>
+                    {
+                        false
+                    }
                     Tail::Damaged { .. } => true,
                 },
                 Err(_) => !(self.blank && self.stage == Stage::Open),
@@ -166,13 +174,21 @@ impl OldLane {
         Missing { count, from, to: to.unwrap_or(now).max(from), upper }
     }
 
+    /// The header of its last segment that has one.
+    fn header(&self) -> Option<&SegmentHeader> {
+        self.segments.iter().rev().find_map(|s| s.scan.as_ref().ok()).map(|s| &s.header)
+    }
+
+    /// Whether the machine may have started anew since the lane was written.
+    fn rebooted(&self, core: &Core) -> bool {
+        self.header().is_none_or(|h| h.boot_id != core.boot_id)
+    }
+
     /// Rows that may have followed the last one found.
     fn beyond(&self, core: &Core, runs: &Runs, reserved: u64) -> u64 {
         let used = self.segments.iter().rev().find(|s| !s.is_unused());
-        let header =
-            self.segments.iter().rev().find_map(|s| s.scan.as_ref().ok()).map(|s| &s.header);
-        let rebooted = header.is_none_or(|h| h.boot_id != core.boot_id);
-        let written = header.is_none_or(|h| !h.synced);
+        let rebooted = self.rebooted(core);
+        let written = self.header().is_none_or(|h| !h.synced);
         let next = runs.next();
         if rebooted && written && reserved > 0 {
             return reserved.saturating_sub(next);
@@ -181,12 +197,6 @@ impl OldLane {
         match &last.scan {
             Ok(Scan { tail: Tail::Damaged { seen: Some(seen), .. }, .. }) => {
                 seen.saturating_sub(next)
-            }
-            // The end of the last batch in `synced` after a power cut: nobody was answered.
-            Ok(Scan { tail: Tail::Damaged { .. }, .. })
-                if rebooted && !written && last.stage == Stage::Open =>
-            {
-                0
             }
             _ if reserved > 0 => reserved.saturating_sub(next).min(last.rows_behind()),
             _ => last.rows_behind(),
@@ -264,7 +274,8 @@ impl OldLane {
         let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
         let scan = super::scan::scan(&bytes, self.id, number);
         let size = bytes.len() as u64;
-        let old = OldSegment { number, stage: Stage::Sealed, size, blank: false, scan };
+        let (stage, blank, rebooted) = (Stage::Sealed, false, false);
+        let old = OldSegment { number, stage, size, blank, rebooted, scan };
         for f in old.frames() {
             core.index().add(f.clone(), FrameState::Ready);
         }
@@ -295,6 +306,9 @@ impl OldLane {
             self.settle(core)?;
             return Ok((0, damaged));
         };
+        if self.rebooted(core) {
+            state.set_back().map_err(fail)?;
+        }
         // A count that is there already is that of a start that was interrupted.
         let mut told = 0;
         if missing.count > 0
@@ -389,7 +403,7 @@ impl Writer {
         let (first_seq, schema) = (row.seq, row.schema);
         let span = Span { first_seq, count: 1, schema, min_ts: row.ts, max_ts: row.ts };
         let place = Piece::place(lane, &self.segment, 0);
-        let crc = format::complete(&mut b, Kind::Batch, place, &span, self.segment.crc);
+        let crc = format::complete(&mut b, Kind::Batch, place, &span, self.segment.before());
         self.segment.write(core, &b, crc)?;
         let (bytes, end) = (row.bytes.len() as u64, self.segment.offset);
         match &mut self.open {
@@ -420,7 +434,7 @@ impl Segment {
     fn footer(&mut self, core: &Core, lane: LaneId, open: &OpenFrame) -> Result<(), Error> {
         let mut b = [0; FOOTER];
         let place = Piece::place(lane, self, 0);
-        let crc = format::footer(&mut b, place, &open.span(), &open.facts(), self.crc);
+        let crc = format::footer(&mut b, place, &open.span(), &open.facts(), self.before());
         self.write(core, &b, crc)
     }
 

@@ -201,31 +201,31 @@ impl Pending {
         mut open: Option<OpenFrame>,
         closed: &mut Vec<Frame>,
     ) -> (Option<OpenFrame>, u32) {
-        let mut crc = segment.crc;
+        let mut before = segment.before();
         let skipped = usize::from(self.skip > 0);
         for piece in &self.pieces[skipped..] {
             match piece {
                 Piece::Batch { at, end, span } => {
                     let place = Piece::place(lane, segment, at - self.skip);
                     let item = &mut self.buf[*at..*end];
-                    crc = format::complete(item, Kind::Batch, place, span, crc);
+                    before.crc = format::complete(item, Kind::Batch, place, span, before);
                     let bytes = (item.len() - ITEM_HEADER - TRAILER) as u64;
                     let after = place.offset + item.len() as u64;
                     match &mut open {
-                        Some(o) => o.add(span, bytes, after, crc),
-                        none => *none = OpenFrame::new(place, span, bytes, after, crc),
+                        Some(o) => o.add(span, bytes, after, before.crc),
+                        none => *none = OpenFrame::new(place, span, bytes, after, before.crc),
                     }
                 }
                 Piece::Footer { at } => {
                     let Some(frame) = open.take() else { continue };
                     let place = Piece::place(lane, segment, at - self.skip);
                     let item = &mut self.buf[*at..at + FOOTER];
-                    crc = format::footer(item, place, &frame.span(), &frame.facts(), crc);
+                    before.crc = format::footer(item, place, &frame.span(), &frame.facts(), before);
                     closed.push(frame.frame);
                 }
             }
         }
-        (open, crc)
+        (open, before.crc)
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -88,7 +88,7 @@ pub(super) fn open(
     }
     let held = take_lock(&dir)?;
     let room = Room::new(config.disk_bytes_max, config.disk_free_bytes_min);
-    let found = Found::read(&disk, &dir)?;
+    let found = Found::read(&disk, &dir, boot_id)?;
     let now = clock.now();
     let core = Core {
         room,
@@ -151,7 +151,7 @@ pub(super) struct Found {
 
 impl Found {
     /// Reads every segment.
-    pub(super) fn read(disk: &Disk, dir: &Path) -> Result<Self, Error> {
+    pub(super) fn read(disk: &Disk, dir: &Path, boot_id: [u8; 16]) -> Result<Self, Error> {
         let mut found = Self { lanes: BTreeMap::new(), high: 0, seen: 0, reserves: 0 };
         for path in disk.list(dir).map_err(|e| Error::io("list", dir, e))? {
             let fail = |e| Error::io("read", &path, e);
@@ -168,6 +168,7 @@ impl Found {
                     stage,
                     size: bytes.len() as u64,
                     blank: bytes.iter().all(|&b| b == 0),
+                    rebooted: scan.as_ref().is_ok_and(|s| s.header.boot_id != boot_id),
                     scan,
                 };
                 found.lane(lane, |l| l.segments.push(segment));

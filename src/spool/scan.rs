@@ -36,8 +36,9 @@ pub(super) enum Tail {
     Clean,
     /// The beginning of an item whose write was cut short: it was never acknowledged to anybody.
     Unfinished,
-    /// Something else. Good items further on reach up to `seen`.
-    Damaged { bad: Bad, seen: Option<u64> },
+    /// Something else. Good items further on reach up to the seq `seen`; `durable` when one of them
+    /// says that the damage lies where the file was durable before it.
+    Damaged { bad: Bad, seen: Option<u64>, durable: bool },
 }
 
 /// Reads a segment.
@@ -78,27 +79,31 @@ fn judge(rest: &[u8], place: Place, previous: u32, bad: Bad) -> Tail {
     if rest.iter().all(|&b| b == 0) {
         return Tail::Clean;
     }
-    let seen = resync(rest, place);
-    if seen.is_none() && format::is_unfinished(rest, place, previous) {
-        return Tail::Unfinished;
-    }
-    Tail::Damaged { bad, seen }
+    let Some((seen, durable)) = resync(rest, place) else {
+        if format::is_unfinished(rest, place, previous) {
+            return Tail::Unfinished;
+        }
+        return Tail::Damaged { bad, seen: None, durable: false };
+    };
+    Tail::Damaged { bad, seen: Some(seen), durable: durable > place.offset }
 }
 
-/// The seq up to which good items lie anywhere in `rest`: items name their own place, so that one
-/// found at its place is one.
-fn resync(rest: &[u8], place: Place) -> Option<u64> {
-    let mut seen = None;
+/// Looks for good items anywhere in `rest`: items name their own place, so that one found at its
+/// place is one. Returns the seq they reach up to and the offset they know to be durable.
+fn resync(rest: &[u8], place: Place) -> Option<(u64, u64)> {
+    let mut found: Option<(u64, u64)> = None;
     for at in 1..rest.len().saturating_sub(format::ITEM_HEADER) {
         if rest[at] != b'T' {
             continue;
         }
         let there = Place { offset: place.offset + at as u64, ..place };
         if let Ok(i) = format::parse(&rest[at..], there) {
-            seen = seen.max(Some(i.span.first_seq.saturating_add(u64::from(i.span.count))));
+            let next = i.span.first_seq.saturating_add(u64::from(i.span.count));
+            let (seen, durable) = found.unwrap_or_default();
+            found = Some((seen.max(next), durable.max(i.before.durable)));
         }
     }
-    seen
+    found
 }
 
 /// Reads a frame's rows out of `b`, its bytes from first to last batch.
@@ -112,7 +117,7 @@ pub(super) fn rows(b: &[u8], frame: &Frame) -> Result<Vec<u8>, (u64, Bad)> {
         let offset = frame.offset + at as u64;
         let place = Place { lane: frame.lane, segment: frame.segment, offset };
         let item = format::parse(&b[at..], place).map_err(|bad| (offset, bad))?;
-        if crc.is_some_and(|c| c != item.previous) || item.kind != Kind::Batch {
+        if crc.is_some_and(|c| c != item.before.crc) || item.kind != Kind::Batch {
             return Err((offset, Bad::Chain));
         }
         if item.span.first_seq != seq {
@@ -138,7 +143,7 @@ struct Walk {
 
 impl Walk {
     fn take(&mut self, item: &Item<'_>, offset: u64) -> Result<(), Bad> {
-        if item.previous != self.crc {
+        if item.before.crc != self.crc {
             return Err(Bad::Chain);
         }
         let span = &item.span;

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Core, Error,
-    format::{SEGMENT_HEADER, SegmentHeader},
+    format::{Before, SEGMENT_HEADER, SegmentHeader},
     io::{Handle, is_full},
     lane::LaneShared,
 };
@@ -103,6 +103,13 @@ pub(super) struct Segment {
     pub(super) offset: u64,
     /// The CRC of the item before it.
     pub(super) crc: u32,
+}
+
+impl Segment {
+    /// What the next item says about the file before it.
+    pub(super) fn before(&self) -> Before {
+        Before { crc: self.crc, durable: self.file.synced.load(Ordering::Acquire) }
+    }
 }
 
 /// A segment that its lane is done with.
@@ -199,6 +206,7 @@ impl Core {
             // The old name is as good as the new one to whoever reads it after a crash.
             self.report(lane.id, "fsync of the directory", &e);
         }
+        self.collect();
         for r in renamed {
             let before = self.index().segment_sealed(lane.id, r.number, r.end);
             self.room.give_back(before.saturating_sub(r.end));

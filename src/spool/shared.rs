@@ -177,6 +177,12 @@ impl SharedLane {
         lock(&self.0.lane).id()
     }
 
+    #[cfg(test)]
+    pub(super) fn next_place(&self) -> (LaneId, u64) {
+        let lane = lock(&self.0.lane);
+        (lane.id(), lane.next_seq())
+    }
+
     pub(super) fn tick(&self) {
         lock(&self.0.lane).tick();
     }

@@ -18,6 +18,9 @@ pub(super) const STATE_SIZE: u64 = 32 * BLOCK;
 const BLOCK: u64 = 512;
 const PAYLOAD: usize = 64;
 const COPY: usize = 16 + PAYLOAD;
+/// The fewest and the most rows that may be counted between two fsyncs.
+const CEILING_MIN: u64 = 64;
+const CEILING_MAX: u64 = 1 << 20;
 const MAGIC: &[u8; 4] = b"TGS1";
 
 /// Slots: two for each reason, so that counting goes on in one while the other becomes a row.
@@ -96,9 +99,18 @@ pub(super) struct Slot {
     pub(super) gap_id: u64,
     pub(super) missing: Missing,
     pub(super) phase: Phase,
+    /// What the count may have reached without being durable. Durable itself, so that a count that
+    /// a power cut sets back has a bound.
+    pub(super) ceiling: u64,
 }
 
 impl Slot {
+    const fn new(gap_id: u64) -> Self {
+        let missing =
+            Missing { count: 0, from: Timestamp::ZERO, to: Timestamp::ZERO, upper: false };
+        Self { gap_id, missing, phase: Phase::Empty, ceiling: 0 }
+    }
+
     fn encode(&self) -> [u8; PAYLOAD] {
         let mut b = [0; PAYLOAD];
         let (phase, lane, seq) = match self.phase {
@@ -114,6 +126,7 @@ impl Slot {
         b[33] = u8::from(self.missing.upper);
         b[40..48].copy_from_slice(&lane.to_le_bytes());
         b[48..56].copy_from_slice(&seq.to_le_bytes());
+        b[56..64].copy_from_slice(&self.ceiling.to_le_bytes());
         b
     }
 
@@ -132,6 +145,7 @@ impl Slot {
                 1 => Phase::Open,
                 _ => Phase::Closing { lane, seq },
             },
+            ceiling: format::u64_at(b, 56),
         }
     }
 }
@@ -152,11 +166,7 @@ impl State {
             file,
             versions: [0; SLOTS + 1],
             reserved: 0,
-            slots: std::array::from_fn(|n| Slot {
-                gap_id: n as u64,
-                missing: Missing::default(),
-                phase: Phase::Empty,
-            }),
+            slots: std::array::from_fn(|n| Slot::new(n as u64)),
         };
         for pair in 0..=SLOTS {
             if let Some((version, payload)) = state.newest(pair)? {
@@ -247,7 +257,27 @@ impl State {
             return Err(io::ErrorKind::ResourceBusy.into());
         };
         let missing = self.slots[n].missing.and(more);
-        self.put(n, Slot { missing, phase: Phase::Open, ..self.slots[n] }, durable)
+        let mut slot = Slot { missing, phase: Phase::Open, ..self.slots[n] };
+        let raise = !durable && missing.count > slot.ceiling;
+        if raise {
+            slot.ceiling = missing.count + missing.count.clamp(CEILING_MIN, CEILING_MAX);
+        }
+        self.put(n, slot, durable || raise)
+    }
+
+    /// After a power cut counts may have been set back: from here on they are what they may have
+    /// reached.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn set_back(&mut self) -> io::Result<()> {
+        for (n, slot) in self.waiting() {
+            if slot.phase == Phase::Open && slot.ceiling > slot.missing.count {
+                let missing = Missing { count: slot.ceiling, upper: true, ..slot.missing };
+                self.put(n, Slot { missing, ..slot }, true)?;
+            }
+        }
+        Ok(())
     }
 
     /// Names the place the gap row will have, durably, unless the slot has changed since `seen`.
@@ -268,7 +298,7 @@ impl State {
     /// The gap row is written and durable; the next one gets its own id.
     pub(super) fn done(&mut self, n: usize) -> io::Result<()> {
         let gap_id = self.slots[n].gap_id + SLOTS as u64;
-        self.put(n, Slot { gap_id, missing: Missing::default(), phase: Phase::Empty }, false)
+        self.put(n, Slot::new(gap_id), false)
     }
 }
 

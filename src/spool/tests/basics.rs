@@ -1,6 +1,6 @@
 //! One lane, one path: what is written is read back, shipped, acknowledged, removed.
 
-use super::{Bench, decode, gaps_of, row, rows_of};
+use super::{Bench, decode, row, rows_of};
 use crate::{
     clock::Timestamp,
     config::FullPolicy::{Refuse, Shed},
@@ -52,7 +52,7 @@ fn a_crash_of_the_process_loses_nothing_and_needs_no_gap_row() {
         let spool = bench.open();
         let rows = rows_of(&spool, TABLE, "purpose");
         assert_eq!(rows, (0..7).map(|i| (id.0, i, i.to_string())).collect::<Vec<_>>());
-        assert_eq!(gaps_of(&spool), [""; 0]);
+        assert_eq!(bench.gaps(&spool), [""; 0]);
         assert!(spool.lane(TABLE, 0).unwrap().id() > id, "lanes lie above any before");
     }
 }
@@ -138,13 +138,13 @@ fn what_is_set_aside_is_told_and_comes_back() {
     spool.set_aside(shipment, "the store said no").unwrap();
     drop(spool);
     let spool = bench.open();
-    assert_eq!(gaps_of(&spool), ["access quarantine exact 1"]);
+    assert_eq!(bench.gaps(&spool), ["access quarantine exact 1"]);
     assert!(spool.frames().iter().all(|f| f.table == Table::Gaps));
     spool.release(&token).unwrap();
     assert_eq!(spool.frames().iter().filter(|f| f.table == TABLE).count(), 1);
     drop(spool);
     let spool = bench.open();
-    assert_eq!(gaps_of(&spool), ["access quarantine exact 1"]);
+    assert_eq!(bench.gaps(&spool), ["access quarantine exact 1"]);
     assert_eq!(spool.frames().iter().filter(|f| f.table == TABLE).count(), 1);
 }
 
@@ -187,7 +187,7 @@ fn rows_kept_elsewhere_are_restored_once() {
     recovery.finish().unwrap();
     let rows = rows_of(&spool, TABLE, "purpose");
     assert_eq!(rows, [(id.lane.0, 0, "0".to_owned()), (id.lane.0, 1, "1".to_owned())]);
-    assert_eq!(gaps_of(&spool), [""; 0]);
+    assert_eq!(bench.gaps(&spool), [""; 0]);
 }
 
 #[test]

@@ -1,7 +1,13 @@
 //! The spool against itself: see each module.
 
 mod basics;
+mod campaign;
+mod damage;
 pub(super) mod faults;
+mod limits;
+mod world;
+
+use std::collections::BTreeMap;
 
 use tempfile::TempDir;
 
@@ -9,7 +15,7 @@ use super::{Options, Recovery, Spool, io::Disk, recover};
 use crate::{
     clock::{Clock, Timestamp},
     config::{self, Durability},
-    record::{Access, GapRow, SchemaId, Table, rowbinary::Reader},
+    record::{Access, SchemaId, Table, rowbinary::Reader},
 };
 
 /// A spool in a directory of its own, with small limits and a clock that stands still.
@@ -33,7 +39,7 @@ impl Bench {
             ..config::Spool::default()
         };
         Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir: place(),
             clock: Clock::fixed(Timestamp::from_secs(1_800_000_000)),
             config,
             disk: Disk::default(),
@@ -63,9 +69,23 @@ impl Bench {
         spool
     }
 
+    /// Gap rows, once upkeep has had its time.
+    pub(super) fn gaps(&self, spool: &Spool) -> Vec<String> {
+        for _ in 0..2 {
+            self.advance_ms(2_000);
+            spool.maintain();
+        }
+        gaps_of(spool)
+    }
+
     pub(super) fn advance_ms(&self, ms: u64) {
         self.clock.advance(std::time::Duration::from_millis(ms));
     }
+}
+
+/// In memory where there is a place for it: what is durable is for `faults` to say.
+fn place() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// A row that is told apart by its purpose, and as long as that is.
@@ -116,25 +136,32 @@ pub(super) fn rows_of(spool: &Spool, table: Table, column: &str) -> Vec<(u64, u6
 
 /// Gap rows as `stream reason bound count`, sorted.
 pub(super) fn gaps_of(spool: &Spool) -> Vec<String> {
-    use crate::record::Row;
+    let mut found: Vec<_> = gaps_by_place(spool).into_values().collect();
+    found.sort();
+    found
+}
+
+/// Gap rows by lane and seq.
+pub(super) fn gaps_by_place(spool: &Spool) -> BTreeMap<(u64, u64), String> {
     spool.core.collect();
     let frames: Vec<_> = spool.core.index().frames.values().map(|(f, _)| f.clone()).collect();
-    let mut found = Vec::new();
-    for f in frames.iter().filter(|f| f.table == GapRow::TABLE) {
-        let bytes = spool.read(f).unwrap();
-        let mut reader = Reader(&bytes);
-        while !reader.is_empty() {
-            let j = f.schema.read_json(&mut reader).unwrap();
-            let word = |k: &str| j[k].as_str().unwrap().to_owned();
-            found.push(format!(
-                "{} {} {} {}",
-                word("stream"),
-                word("reason"),
-                word("bound"),
-                j["count"]
-            ));
-        }
+    let mut found = BTreeMap::new();
+    for f in frames.iter().filter(|f| f.table == Table::Gaps) {
+        let rows = gaps_in(f.schema, &spool.read(f).unwrap()).into_iter();
+        found.extend((f.first_seq..).map(|q| (f.lane.0, q)).zip(rows));
     }
-    found.sort();
+    found
+}
+
+/// The gap rows in a frame's bytes.
+pub(super) fn gaps_in(schema: SchemaId, bytes: &[u8]) -> Vec<String> {
+    let mut reader = Reader(bytes);
+    let mut found = Vec::new();
+    while !reader.is_empty() {
+        let j = schema.read_json(&mut reader).unwrap();
+        let word = |k: &str| j[k].as_str().unwrap().to_owned();
+        let (stream, reason, bound) = (word("stream"), word("reason"), word("bound"));
+        found.push(format!("{stream} {reason} {bound} {}", j["count"]));
+    }
     found
 }
