@@ -79,9 +79,12 @@
 //! `server` drains. Only `clock` reads the time. No state is global but the two that libraries
 //! ask for: the subscriber of `tracing` and the recorder of `metrics`.
 
+pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod gateway;
+pub mod links;
 pub mod listener;
 pub mod log;
 pub mod metrics;

@@ -37,6 +37,8 @@ pub struct Gateway {
     pub header_bytes_max: usize,
     /// Links kept in memory, in bytes.
     pub link_cache_bytes_max: u64,
+    /// Connections to the control database for reading.
+    pub link_readers_max: usize,
     /// The length of new codes.
     pub code_length: u8,
     /// What a target may be.
@@ -84,6 +86,16 @@ pub struct Api {
     pub header_timeout_ms: u64,
     /// The wait for a whole request, in milliseconds.
     pub request_timeout_ms: u64,
+    /// A connection on which nothing moves is closed after this, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// The largest request head, in bytes.
+    pub header_bytes_max: usize,
+    /// The longest owner and reason of a link, in bytes.
+    pub note_bytes_max: usize,
+    /// Revisions of a link on one page.
+    pub revisions_max: usize,
+    /// Tokens at once, besides the operator's own.
+    pub tokens_max: usize,
 }
 
 /// What the numbers may be.
@@ -95,12 +107,18 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("gateway.header_timeout_ms", 100, 600_000),
     limits("gateway.header_bytes_max", 8_192, 1 << 20),
     limits("gateway.link_cache_bytes_max", 1 << 20, 1 << 40),
-    limits("gateway.code_length", 4, 32),
+    limits("gateway.link_readers_max", 1, 64),
+    limits("gateway.code_length", 4, 10),
     limits("gateway.targets.length_max", 64, 65_536),
     limits("api.body_bytes_max", 1_024, 1 << 30),
     limits("api.connections_max", 1, 1 << 20),
     limits("api.header_timeout_ms", 100, 600_000),
     limits("api.request_timeout_ms", 100, 600_000),
+    limits("api.idle_timeout_ms", 100, 600_000),
+    limits("api.header_bytes_max", 8_192, 1 << 20),
+    limits("api.note_bytes_max", 64, 65_536),
+    limits("api.revisions_max", 1, 100_000),
+    limits("api.tokens_max", 0, 100_000),
 ];
 
 impl Default for Gateway {
@@ -117,6 +135,7 @@ impl Default for Gateway {
             header_timeout_ms: 10_000,
             header_bytes_max: 16_384,
             link_cache_bytes_max: 256 << 20,
+            link_readers_max: 4,
             code_length: 7,
             targets: Targets::default(),
         }
@@ -143,6 +162,11 @@ impl Default for Api {
             connections_max: 256,
             header_timeout_ms: 10_000,
             request_timeout_ms: 60_000,
+            idle_timeout_ms: 60_000,
+            header_bytes_max: 16_384,
+            note_bytes_max: 1_024,
+            revisions_max: 1_000,
+            tokens_max: 1_000,
         }
     }
 }

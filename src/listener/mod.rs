@@ -45,6 +45,7 @@ mod batch;
 mod bind;
 mod dns;
 mod front;
+pub mod http;
 mod idle;
 mod misses;
 mod rate;

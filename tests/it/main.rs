@@ -7,6 +7,7 @@
     reason = "a test may panic and say why"
 )]
 
+mod api;
 mod config;
 mod deploy;
 mod dns;
@@ -14,8 +15,13 @@ mod dns_front;
 mod dns_tcp;
 mod engine;
 mod engine_http;
+mod gateway;
 mod harness;
 mod layering;
+mod links_conformance;
+mod links_crash;
+mod links_target;
+mod site;
 mod store;
 mod store_lab;
 mod store_retention;

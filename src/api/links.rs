@@ -1,0 +1,314 @@
+//! Links: made, read, changed.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, json};
+
+use super::{ApiState, Body, Caller, Params, Problem, Words, time};
+use crate::{
+    clock::Timestamp,
+    links::{By, Converted, Draft, Edit, Error, NotConverted, Revision, State as LinkState},
+};
+
+/// A link to be.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewLink {
+    #[serde(alias = "url")]
+    target: String,
+    code: Option<String>,
+    expires: Option<String>,
+    owner: Option<String>,
+    #[serde(default)]
+    reason: String,
+}
+
+/// What is to change.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    #[serde(alias = "url")]
+    target: Option<String>,
+    /// Null takes the end away.
+    #[serde(default, deserialize_with = "given")]
+    expires: Option<Option<String>>,
+    state: Option<String>,
+    #[serde(default)]
+    reason: String,
+    revision: Option<u32>,
+}
+
+/// Tells a null from a member that is not there.
+fn given<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(d).map(Some)
+}
+
+/// Which revisions to show.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct From {
+    #[serde(default)]
+    from_revision: u32,
+}
+
+/// `POST /api/v1/links`.
+pub(super) async fn create(
+    State(api): State<ApiState>,
+    caller: Caller,
+    Body(new): Body<NewLink>,
+) -> Result<Response, Problem> {
+    let by = By { actor: caller.actor, client: caller.peer.client };
+    let owner = new.owner.unwrap_or_else(|| by.actor.name.to_string());
+    refuse_long(&api, "owner", &owner)?;
+    refuse_long(&api, "reason", &new.reason)?;
+    let draft = Draft {
+        target: new.target,
+        code: new.code,
+        expires: new.expires.as_deref().map(time::parse).transpose()?.unwrap_or(Timestamp::ZERO),
+        owner,
+        reason: new.reason,
+    };
+    let made = {
+        let api = api.clone();
+        blocking(move || api.links.create(draft, &by)).await?
+    };
+    let body = shown(&api, &made.revision, made.revision.ts, &made);
+    let place = HeaderValue::from_str(&format!("/api/v1/links/{}", made.revision.code));
+    let mut response = (StatusCode::CREATED, Json(body)).into_response();
+    response.headers_mut().insert(header::ETAG, tag(made.revision.revision));
+    if let Ok(place) = place {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    Ok(response)
+}
+
+/// `GET /api/v1/links/{code}`: the newest revision, and all of them a page at a time.
+pub(super) async fn read(
+    State(api): State<ApiState>,
+    Path(code): Path<String>,
+    Params(From { from_revision }): Params<From>,
+) -> Result<Response, Problem> {
+    let page = api.config.revisions_max;
+    let (first, current, mut revisions) = {
+        let api = api.clone();
+        blocking(move || {
+            let store = api.links.store();
+            let first = store.revisions(&code, 1, 1)?.pop().ok_or(Error::Unknown)?;
+            let current = store.current(&code)?.ok_or(Error::Unknown)?;
+            let revisions = store.revisions(&code, from_revision, page.saturating_add(1))?;
+            Ok((first, current, revisions))
+        })
+        .await?
+    };
+    let next = (revisions.len() > page).then(|| revisions.pop()).flatten();
+    let mut body = described(&api, &current, first.ts);
+    let list: Vec<Value> = revisions.iter().map(|r| Value::Object(revision(r))).collect();
+    body.insert("revisions".into(), list.into());
+    body.insert("next_revision".into(), next.map(|r| r.revision).into());
+    let mut response = Json(body).into_response();
+    response.headers_mut().insert(header::ETAG, tag(current.revision));
+    Ok(response)
+}
+
+/// `PATCH /api/v1/links/{code}`.
+pub(super) async fn change(
+    State(api): State<ApiState>,
+    caller: Caller,
+    Path(code): Path<String>,
+    headers: HeaderMap,
+    Body(change): Body<Change>,
+) -> Result<Response, Problem> {
+    refuse_long(&api, "reason", &change.reason)?;
+    if change.target.is_none() && change.expires.is_none() && change.state.is_none() {
+        return Err(Problem::bad_request("give at least one of target, expires, state"));
+    }
+    let state = change.state.as_deref().map(|name| {
+        LinkState::from_name(name)
+            .ok_or_else(|| Problem::bad_request("state is enabled or disabled"))
+    });
+    let expires = change.expires.map(|e| e.as_deref().map_or(Ok(Timestamp::ZERO), time::parse));
+    let if_match = precondition(&headers)?;
+    let edit = Edit {
+        target: change.target,
+        expires: expires.transpose()?,
+        state: state.transpose()?,
+        reason: change.reason,
+        revision: if_match.or(change.revision),
+    };
+    let by = By { actor: caller.actor, client: caller.peer.client };
+    let (made, first) = {
+        let api = api.clone();
+        let changed = blocking(move || {
+            let made = api.links.edit(&code, &edit, &by)?;
+            let first = api.links.store().revisions(&code, 1, 1)?.pop().ok_or(Error::Unknown)?;
+            Ok((made, first))
+        });
+        // A header that does not hold is 412 (RFC 9110 §13.1.1), a member of the body 409.
+        changed.await.map_err(|p| if if_match.is_some() { p.precondition() } else { p })?
+    };
+    let mut response = Json(shown(&api, &made.revision, first.ts, &made)).into_response();
+    response.headers_mut().insert(header::ETAG, tag(made.revision.revision));
+    Ok(response)
+}
+
+/// Runs what blocks on a disk where it may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, NotConverted> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|e| Problem::internal(&e))?;
+    done.map_err(|e| problem(&e))
+}
+
+fn shown(api: &ApiState, r: &Revision, created: Timestamp, made: &Converted) -> Value {
+    let mut body = described(api, r, created);
+    body.insert("record".into(), made.record.as_ref().map(ToString::to_string).into());
+    Value::Object(body)
+}
+
+/// A link as it is now.
+fn described(api: &ApiState, r: &Revision, created: Timestamp) -> Map<String, Value> {
+    let mut body = revision(r);
+    let base = api.short_url_base.trim_end_matches('/');
+    body.insert("short_url".into(), format!("{base}/{}", r.code).into());
+    body.insert("created".into(), created.to_string().into());
+    if r.is_expired(api.clock.now()) && r.state == LinkState::Enabled {
+        body.insert("state".into(), "expired".into());
+    }
+    body
+}
+
+/// One revision.
+fn revision(r: &Revision) -> Map<String, Value> {
+    let all = json!({
+        "code": r.code,
+        "revision": r.revision,
+        "operation": r.operation.name(),
+        "modified": r.ts.to_string(),
+        "target": r.target,
+        "target_submitted": r.target_submitted,
+        "target_host": r.target_host,
+        "target_registrable_domain": r.target_registrable_domain,
+        "state": r.state.name(),
+        "expires": time::or_null(r.expires),
+        "actor": r.actor,
+        "owner": r.owner,
+        "reason": r.reason,
+    });
+    match all {
+        Value::Object(all) => all,
+        _ => Map::new(),
+    }
+}
+
+fn tag(revision: u32) -> HeaderValue {
+    HeaderValue::from_str(&format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
+}
+
+/// The revision of `If-Match`; none for none and for `*`.
+fn precondition(headers: &HeaderMap) -> Result<Option<u32>, Problem> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or("").trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let number = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).map(str::parse);
+    match number {
+        Some(Ok(revision)) => Ok(Some(revision)),
+        _ => Err(Problem::bad_request("If-Match is an ETag of this link, such as \"3\"")),
+    }
+}
+
+fn refuse_long(api: &ApiState, member: &'static str, text: &str) -> Result<(), Problem> {
+    if text.len() <= api.config.note_bytes_max {
+        return Ok(());
+    }
+    let why = format!("{member} is longer than api.note_bytes_max");
+    Err(Problem::bad_request(why))
+}
+
+fn problem(e: &NotConverted) -> Problem {
+    match e {
+        NotConverted::Target(refusal) => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            refusal.code(),
+            refusal.english(),
+            refusal.chinese(),
+        ),
+        NotConverted::Code => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "code_not_allowed",
+            "This code cannot be chosen.",
+            "不能选用此短码。",
+        )
+        .detail(Words::new(
+            "A code is 1 to 64 of A-Z a-z 0-9 - _, not reserved, and not of the form of generated codes.",
+            "短码为 1 至 64 个字符，可用 A-Z a-z 0-9 - _，不得为保留字，也不得与自动生成的短码形式相同。",
+        )),
+        NotConverted::Past => time::past(),
+        NotConverted::Control(e) => control(e),
+    }
+}
+
+fn control(e: &Error) -> Problem {
+    match e {
+        Error::Taken => Problem::new(
+            StatusCode::CONFLICT,
+            "code_taken",
+            "The code is in use.",
+            "短码已被使用。",
+        ),
+        Error::Unknown => Problem::not_found(),
+        Error::Conflict { current } => Problem::new(
+            StatusCode::CONFLICT,
+            "revision_conflict",
+            "The link is at another revision.",
+            "链接已处于其他修订版本。",
+        )
+        .with("current_revision", *current),
+        Error::Full => Problem::unavailable(
+            "no_room_for_record",
+            "The record cannot be kept now; nothing was changed.",
+            "目前无法保存记录；未作任何更改。",
+        ),
+        Error::Failed => Problem::unavailable(
+            "control_state_failed",
+            "Links cannot be changed until the service is restarted.",
+            "服务重启之前无法更改链接。",
+        ),
+        e => Problem::internal(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn preconditions_are_tags_of_ours() {
+        for (value, expected) in [
+            ("\"3\"", Some(Some(3))),
+            ("*", Some(None)),
+            ("3", None),
+            ("W/\"3\"", None),
+            ("\"x\"", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_MATCH, value.parse().unwrap());
+            assert_eq!(precondition(&headers).ok(), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_null_is_not_a_missing_member() {
+        let change = |text| serde_json::from_str::<Change>(text).unwrap().expires;
+        assert_eq!(change("{}"), None);
+        assert_eq!(change(r#"{"expires": null}"#), Some(None));
+        assert_eq!(change(r#"{"expires": "x"}"#), Some(Some("x".to_owned())));
+        assert!(serde_json::from_str::<Change>(r#"{"target": "a", "url": "b"}"#).is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! The HTTP API on top of all stages.
+//!
+//! Bearer tokens alone, JSON alone, no cookies, no CORS, a list of `Host` values: what a foreign
+//! page in somebody's browser could send is refused before any handler runs ([`auth`]). Problems
+//! are RFC 9457 in the caller's language. Every route is in one table ([`ROUTES`]) and in
+//! `openapi.json`.
+//!
+//! `/healthz` and `/readyz` need no token. `/metrics` needs one except from this machine: whoever
+//! lets others reach the loopback address (a proxy on the same host) must not forward that path.
+
+mod auth;
+mod body;
+mod links;
+mod problem;
+mod routes;
+mod system;
+mod time;
+mod tokens;
+
+use std::{ops::Deref, sync::Arc};
+
+pub use auth::{Caller, Hosts, Right, may};
+pub use body::{Body, Params};
+pub use problem::{Problem, Words};
+pub use routes::{Need, ROUTES, Route, router};
+pub use system::OPENAPI;
+
+use crate::{
+    clock::Clock,
+    config,
+    links::{Links, Tokens},
+    metrics::Metrics,
+    resolver::ZoneReport,
+};
+
+/// One part's readiness.
+pub struct Check {
+    /// The part.
+    pub name: &'static str,
+    /// Why it is not ready, in one sentence; none when it is. Does not block.
+    pub look: Box<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+/// What the handlers work with.
+pub struct ApiParts {
+    /// The section `[api]`.
+    pub config: config::Api,
+    /// The `Host` values we answer to.
+    pub hosts: Hosts,
+    /// The links.
+    pub links: Arc<Links>,
+    /// What short URLs begin with.
+    pub short_url_base: String,
+    /// The tokens.
+    pub tokens: Arc<Tokens>,
+    /// The measures.
+    pub metrics: Arc<Metrics>,
+    /// The clock.
+    pub clock: Clock,
+    /// What `/readyz` asks.
+    pub checks: Vec<Check>,
+    /// Loads the zones anew. May block.
+    pub reload_zones: Box<dyn Fn() -> Vec<ZoneReport> + Send + Sync>,
+}
+
+/// The handlers' state; cheap to clone.
+#[derive(Clone)]
+pub struct ApiState(Arc<ApiParts>);
+
+impl ApiState {
+    /// Shares the parts.
+    pub fn new(parts: ApiParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for ApiState {
+    type Target = ApiParts;
+
+    fn deref(&self) -> &ApiParts {
+        &self.0
+    }
+}

@@ -1,0 +1,30 @@
+//! Jumps: `GET /{code}` leads to the link's target, and says so in a record first.
+//!
+//! | request | answer | recorded as |
+//! |---|---|---|
+//! | a link in force | 302 to the target | `jumped`, or `unresolved` when its host had no address in time |
+//! | the same, `on_unresolved = "stop"` | 503 | `unresolved` |
+//! | an unknown code | 404 | `unknown`; may be shed when the spool is full |
+//! | a disabled or expired link | 410 | `disabled`, `expired` |
+//! | a path that is no code | 404 | not at all: no link was asked for |
+//! | another method | 405 | not at all |
+//! | no room for the record, or no database | 503, to come back later | not at all: nothing was done |
+//!
+//! Every answer is `no-store`: whatever can be revoked must be asked for again. `HEAD` is answered
+//! and recorded as `GET`. The target's host is resolved at the jump, so that the record says where
+//! the name led *then*; the questions this takes are recorded under the same flow.
+//!
+//! A [`Worker`] belongs to one thread with its own lanes. Requests that become ready in one turn of
+//! its loop are written with one append per lane, and answered after it.
+
+mod language;
+mod page;
+mod peer;
+mod record;
+mod request;
+mod worker;
+
+pub use language::Language;
+pub use peer::Peer;
+pub use record::Lanes;
+pub use worker::{Gateway, GatewayParts, Worker};

@@ -1,0 +1,93 @@
+//! What a request asks for, in the lengths records keep.
+
+use http::{HeaderMap, HeaderName, Uri, header};
+
+use crate::{links::is_code, record::capped};
+
+/// Bytes kept of a `Host`, a path, a `User-Agent` and the host of a `Referer`.
+const HOST_MAX: usize = 255;
+const PATH_MAX: usize = 1024;
+const USER_AGENT_MAX: usize = 512;
+
+/// The code that a path asks for: one segment that has the shape of one.
+pub(super) fn code(uri: &Uri) -> Option<&str> {
+    let code = uri.path().strip_prefix('/')?;
+    is_code(code).then_some(code)
+}
+
+/// The path, cut.
+pub(super) fn path(uri: &Uri) -> &str {
+    capped(uri.path(), PATH_MAX)
+}
+
+/// The host asked for: of an absolute URI, else of `Host`.
+pub(super) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+    let host = uri.authority().map_or_else(|| text(headers, header::HOST), |a| a.as_str());
+    capped(host, HOST_MAX)
+}
+
+/// The client's name for itself, cut.
+pub(super) fn user_agent(headers: &HeaderMap) -> &str {
+    capped(text(headers, header::USER_AGENT), USER_AGENT_MAX)
+}
+
+/// The host of the page that led here, without user information and port.
+pub(super) fn referrer_host(headers: &HeaderMap) -> &str {
+    let url = text(headers, header::REFERER);
+    let Some((_, rest)) = url.split_once("://") else { return "" };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or("");
+    let host = authority.rsplit('@').next().unwrap_or("");
+    let host = match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => host,
+    };
+    capped(host, HOST_MAX)
+}
+
+/// A header's value; empty when there is none or it is not visible ASCII.
+fn text(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_single_segments() {
+        for (path, expected) in [
+            ("/abc", Some("abc")),
+            ("/a-b_C9", Some("a-b_C9")),
+            ("/abc?x=/y", Some("abc")),
+            ("/", None),
+            ("/abc/", None),
+            ("/a/b", None),
+            ("//abc", None),
+            ("/a%62c", None),
+            ("/.well-known/security.txt", None),
+            ("/favicon.ico", None),
+            ("http://host.example/abc", Some("abc")),
+        ] {
+            let uri: Uri = path.parse().unwrap();
+            assert_eq!(code(&uri), expected, "{path}");
+        }
+        let long: Uri = format!("/{}", "a".repeat(65)).parse().unwrap();
+        assert_eq!(code(&long), None);
+    }
+
+    #[test]
+    fn referrers_lose_everything_but_the_host() {
+        for (referrer, expected) in [
+            ("https://site.example/page?q=secret", "site.example"),
+            ("https://user:pw@site.example:8443/", "site.example"),
+            ("http://[2001:db8::1]:80/x", "[2001:db8::1]"),
+            ("android-app://com.example.app", "com.example.app"),
+            ("about:blank", ""),
+            ("", ""),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::REFERER, referrer.parse().unwrap());
+            assert_eq!(referrer_host(&headers), expected, "{referrer}");
+        }
+    }
+}

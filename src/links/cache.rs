@@ -1,0 +1,174 @@
+//! Links in memory, in front of the database, bounded in bytes.
+//!
+//! What is found here is never older than the last change made through this process: a change
+//! takes its link out, and a reader that read the database while a change went on takes its own
+//! entry out again (the counter below).
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use http::HeaderValue;
+use quick_cache::{Weighter, sync::Cache};
+
+use super::{Error, LinkStore, Revision, State};
+use crate::clock::Timestamp;
+
+/// What a jump needs to know of a link: its newest revision.
+#[derive(Debug)]
+pub struct Link {
+    /// The code.
+    pub code: Box<str>,
+    /// The revision in force.
+    pub revision: u32,
+    /// The target in its WHATWG serialisation, for `Location`.
+    pub location: HeaderValue,
+    /// The same as text.
+    pub target: Box<str>,
+    /// Its host.
+    pub target_host: Box<str>,
+    /// Its registrable domain.
+    pub target_registrable_domain: Box<str>,
+    /// Whether it may be followed.
+    pub state: State,
+    /// When it ends; [`Timestamp::ZERO`] for never.
+    pub expires: Timestamp,
+    /// The public suffix list behind the registrable domain.
+    pub psl_version: Box<str>,
+}
+
+impl Link {
+    fn new(r: Revision) -> Result<Self, Error> {
+        let damaged = |_| Error::Damaged(r.code.clone());
+        let location = HeaderValue::from_str(&r.target).map_err(damaged)?;
+        Ok(Self {
+            code: r.code.into(),
+            revision: r.revision,
+            location,
+            target: r.target.into(),
+            target_host: r.target_host.into(),
+            target_registrable_domain: r.target_registrable_domain.into(),
+            state: r.state,
+            expires: r.expires,
+            psl_version: r.psl_version.into(),
+        })
+    }
+
+    /// Whether the link has ended by `now`.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires != Timestamp::ZERO && self.expires <= now
+    }
+}
+
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+impl Weighter<Box<str>, Arc<Link>> for ByBytes {
+    fn weight(&self, code: &Box<str>, link: &Arc<Link>) -> u64 {
+        // The structures themselves, allocator and cache slots: about 300 bytes.
+        let text = code.len() * 2
+            + link.target.len() * 2
+            + link.target_host.len()
+            + link.target_registrable_domain.len()
+            + link.psl_version.len();
+        300 + text as u64
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct LinkCache {
+    links: Cache<Box<str>, Arc<Link>, ByBytes>,
+    /// Changes so far.
+    changes: AtomicU64,
+}
+
+impl LinkCache {
+    pub(super) fn new(bytes_max: u64) -> Self {
+        let about = usize::try_from(bytes_max / 500).unwrap_or(usize::MAX);
+        Self {
+            links: Cache::with_weighter(about.clamp(16, 1 << 20), bytes_max, ByBytes),
+            changes: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn find(&self, code: &str) -> Option<Arc<Link>> {
+        self.links.get(code)
+    }
+
+    /// Reads the database and remembers what it says. Unknown codes are not remembered: whoever
+    /// guesses codes must not push links out.
+    pub(super) fn read(
+        &self,
+        store: &dyn LinkStore,
+        code: &str,
+    ) -> Result<Option<Arc<Link>>, Error> {
+        let before = self.changes.load(Ordering::SeqCst);
+        let Some(revision) = store.current(code)? else { return Ok(None) };
+        let link = Arc::new(Link::new(revision)?);
+        self.links.insert(code.into(), Arc::clone(&link));
+        if self.changes.load(Ordering::SeqCst) != before {
+            // A change may have been shown after we read and taken its link out before we put
+            // ours in.
+            self.links.remove(code);
+        }
+        Ok(Some(link))
+    }
+
+    /// To be called after a change is shown and before it is answered.
+    pub(super) fn changed(&self, code: &str) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.links.remove(code);
+    }
+
+    #[cfg(test)]
+    fn bytes(&self) -> u64 {
+        self.links.weight()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::links::Operation;
+
+    fn link(code: &str) -> Arc<Link> {
+        let revision = Revision {
+            code: code.into(),
+            revision: 1,
+            ts: Timestamp::ZERO,
+            operation: Operation::Create,
+            target_submitted: "https://www.example.com/".into(),
+            target: "https://www.example.com/".into(),
+            target_host: "www.example.com".into(),
+            target_registrable_domain: "example.com".into(),
+            state: State::Enabled,
+            expires: Timestamp::ZERO,
+            actor: "a".into(),
+            owner: "o".into(),
+            reason: String::new(),
+            psl_version: "v".into(),
+        };
+        Arc::new(Link::new(revision).unwrap())
+    }
+
+    #[test]
+    fn memory_is_bounded_in_bytes() {
+        let cache = LinkCache::new(64 << 10);
+        for i in 0..10_000 {
+            let code = format!("code-{i}");
+            cache.links.insert(code.as_str().into(), link(&code));
+            assert!(cache.bytes() <= 64 << 10);
+        }
+        assert!(cache.bytes() > 32 << 10);
+    }
+
+    #[test]
+    fn an_end_is_an_end() {
+        let at =
+            |expires| Link { expires: Timestamp(expires), ..Arc::into_inner(link("a")).unwrap() };
+        for (expires, now, ended) in [(0, 5, false), (5, 4, false), (5, 5, true), (5, 6, true)] {
+            assert_eq!(at(expires).is_expired(Timestamp(now)), ended, "{expires} at {now}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Links, their revisions, the tokens of the API: all control state, append-only.
+//!
+//! A **link** is a code and its revisions; it is never deleted, only disabled, expired or
+//! superseded. Every revision is made by one **conversion**, whose record and the revision are one
+//! transaction ([`LinkStore::revise`]): the record's place and bytes are taken from the spool
+//! first, written to the outbox beside the revision, then appended, and only then is the revision
+//! shown to readers and the caller answered. A crash in between leaves an outbox row, which
+//! start-up restores to exactly its place before any listener opens ([`restore`]).
+//!
+//! **Failure.** No room in the spool: the revision is undone, the caller is told to come back.
+//! A commit or an fsync of unknown outcome: nothing is written any more until a restart, which
+//! reads what the disk says. Jumps go on in both cases.
+
+mod cache;
+mod code;
+mod convert;
+mod refusal;
+mod restore;
+mod secret;
+mod special;
+mod sqlite;
+mod store;
+mod target;
+mod tokens;
+
+use std::path::PathBuf;
+
+pub use cache::Link;
+pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};
+pub use convert::{By, Converted, Draft, Edit, Links, LinksOptions, NotConverted};
+pub use refusal::Refusal;
+pub use restore::restore;
+pub use secret::Secrets;
+pub use sqlite::SqliteLinks;
+pub use store::{LinkStore, Operation, OutboxRow, Revision, State, TokenRow};
+pub use target::{Target, TargetRules};
+pub use tokens::{Actor, OPERATOR, Role, TOKEN_NAME_MAX, Tokens};
+
+/// Why control state could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A code or a token's name is in use.
+    #[error("the name is in use")]
+    Taken,
+    /// There is no such link.
+    #[error("there is no such link")]
+    Unknown,
+    /// Somebody else changed the link first.
+    #[error("the link has changed meanwhile: it is at revision {current}")]
+    Conflict {
+        /// The newest revision.
+        current: u32,
+    },
+    /// The spool has no room for the record. Nothing was changed.
+    #[error("there is no room for the record")]
+    Full,
+    /// A write failed in a way that leaves its outcome open.
+    #[error("an earlier write failed half-way: restart to go on")]
+    Failed,
+    /// No code of this length is left.
+    #[error("every code of {0} characters is in use: raise gateway.code_length")]
+    Exhausted(u8),
+    /// There are as many as the configuration allows.
+    #[error("there may be at most {0} tokens")]
+    TooManyTokens(usize),
+    /// A name that no token may have.
+    #[error("a token's name is 1 to {TOKEN_NAME_MAX} of A-Z a-z 0-9 . _ - @")]
+    BadTokenName,
+    /// A link's target, as the database has it, fits no header: the file is damaged.
+    #[error("the link {0} is damaged in the control database")]
+    Damaged(String),
+    /// The key file is not the one the codes were made with.
+    #[error("codes.key is not the key that the codes in the database were made with")]
+    OtherKey,
+    /// A secret that others may read is none.
+    #[error("{0}: others may read it; make it anew or give it mode 0600")]
+    Exposed(PathBuf),
+    /// A secret file that was cut short or overwritten.
+    #[error("{0}: not a secret of ours (64 hexadecimal digits)")]
+    BadSecret(PathBuf),
+    /// The system has no random numbers.
+    #[error("no random numbers: {0}")]
+    Random(getrandom::Error),
+    /// The database is of a newer build.
+    #[error("the control database has schema {found}, this build knows {known}")]
+    Newer {
+        /// The database's schema.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// A migration's text is not what was applied.
+    #[error("migration {0} of the control database is not the one that was applied")]
+    Altered(u32),
+    /// The file system cannot share memory, which the write-ahead log needs.
+    #[error("the control database cannot use a write-ahead log here")]
+    NoWal,
+    /// The database failed.
+    #[error("the control database: {0}")]
+    Sql(#[from] rusqlite::Error),
+    /// The spool failed.
+    #[error("the spool: {0}")]
+    Spool(#[from] crate::spool::Error),
+    /// A file failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}

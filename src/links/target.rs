@@ -1,0 +1,258 @@
+//! Targets: text becomes a [`Target`] once, or is refused with a reason.
+//!
+//! The WHATWG parser is what browsers are built on, so its reading decides where a link leads;
+//! but it forgives much (it drops tabs and newlines, reads `\` as `/`, takes `http:host`, spells
+//! addresses in octal). Whatever it would forgive is refused here: what was submitted must look
+//! to a person as it reads to a browser.
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use url::{Host, Url};
+
+use super::{Refusal, special::is_special};
+use crate::{config, record::PublicSuffixes};
+
+/// A target that passed every rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The text byte for byte as submitted.
+    pub submitted: String,
+    /// The WHATWG serialisation: what `Location` carries. Printable ASCII.
+    pub serialised: String,
+    /// The host: lower case, A-labels, without the trailing dot, or an address.
+    pub host: String,
+    /// Its registrable domain; the host itself where it has none.
+    pub registrable_domain: String,
+}
+
+/// What a target may be.
+#[derive(Clone, Debug)]
+pub struct TargetRules {
+    length_max: usize,
+    allow_ip_literal: bool,
+    allow_special_host: bool,
+    special_hosts: Vec<String>,
+    own: HashSet<String>,
+}
+
+impl TargetRules {
+    /// The rules of `gateway`. Our own hosts are those of `public_url`, `own_hosts` and the
+    /// addresses in `listening`.
+    pub fn new(gateway: &config::Gateway, listening: &[SocketAddr]) -> Self {
+        let targets = &gateway.targets;
+        let mut own: HashSet<String> =
+            listening.iter().map(|a| canonical_address(a.ip()).to_string()).collect();
+        own.extend(gateway.own_hosts.iter().filter_map(|h| own_host(&format!("http://{h}/"))));
+        own.extend(own_host(&gateway.public_url));
+        Self {
+            length_max: targets.length_max,
+            allow_ip_literal: targets.allow_ip_literal,
+            allow_special_host: targets.allow_special_host,
+            special_hosts: targets.special_hosts.iter().map(|h| plain_name(h)).collect(),
+            own,
+        }
+    }
+
+    /// Reads `submitted` as a target.
+    pub fn parse(&self, submitted: &str, suffixes: &PublicSuffixes) -> Result<Target, Refusal> {
+        if submitted.is_empty() {
+            return Err(Refusal::Empty);
+        }
+        if submitted.len() > self.length_max {
+            return Err(Refusal::TooLong);
+        }
+        refuse_characters(submitted)?;
+        let authority = raw_authority(submitted)?;
+        if authority.contains('@') {
+            return Err(Refusal::UserInfo);
+        }
+        if authority.contains('%') {
+            return Err(Refusal::HostSyntax);
+        }
+        let url = Url::parse(submitted).map_err(reason)?;
+        if url.port() == Some(0) {
+            return Err(Refusal::Port);
+        }
+        let serialised = url.as_str().to_owned();
+        if serialised.len() > self.length_max {
+            return Err(Refusal::TooLong);
+        }
+        let (host, registrable_domain) = match url.host() {
+            None => return Err(Refusal::Malformed),
+            Some(Host::Ipv4(a)) => self.address(a.into())?,
+            Some(Host::Ipv6(a)) => self.address(a.into())?,
+            Some(Host::Domain(name)) => self.name(name, suffixes)?,
+        };
+        Ok(Target { submitted: submitted.to_owned(), serialised, host, registrable_domain })
+    }
+
+    fn address(&self, address: IpAddr) -> Result<(String, String), Refusal> {
+        let address = canonical_address(address);
+        let text = address.to_string();
+        if self.own.contains(&text) {
+            return Err(Refusal::OwnHost);
+        }
+        if !self.allow_ip_literal {
+            return Err(Refusal::IpLiteral);
+        }
+        if !self.allow_special_host && is_special_address(address) {
+            return Err(Refusal::SpecialAddress);
+        }
+        Ok((text.clone(), text))
+    }
+
+    fn name(&self, name: &str, suffixes: &PublicSuffixes) -> Result<(String, String), Refusal> {
+        let name = plain_name(name);
+        refuse_host_syntax(&name)?;
+        if self.own.contains(&name) {
+            return Err(Refusal::OwnHost);
+        }
+        if !self.is_allowed_special(&name) {
+            if is_special(&name) {
+                return Err(Refusal::SpecialHost);
+            }
+            if !name.contains('.') {
+                return Err(Refusal::SingleLabel);
+            }
+            if suffixes.is_suffix(&name) {
+                return Err(Refusal::PublicSuffix);
+            }
+        }
+        let domain = suffixes.registrable_domain(&name).to_owned();
+        Ok((name, domain))
+    }
+
+    /// Whether the configuration lets a special-purpose name or a single label pass.
+    fn is_allowed_special(&self, name: &str) -> bool {
+        let listed = self.special_hosts.iter().any(|h| {
+            name.strip_suffix(h.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        });
+        listed || (self.allow_special_host && (is_special(name) || !name.contains('.')))
+    }
+}
+
+/// Characters that hide what a target is. The parser would drop or rewrite them.
+fn refuse_characters(text: &str) -> Result<(), Refusal> {
+    for c in text.chars() {
+        match c {
+            '\\' => return Err(Refusal::Backslash),
+            '\t' | '\n' | '\r' => return Err(Refusal::Whitespace),
+            c if c.is_control() => return Err(Refusal::ControlCharacter),
+            c if c.is_whitespace() => return Err(Refusal::Whitespace),
+            c if is_invisible(c) => return Err(Refusal::InvisibleCharacter),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Format and bidirectional characters (Unicode general category Cf and the fillers that render
+/// as nothing), variation selectors, tags and noncharacters.
+const fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{70f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}'
+        | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffd}' | '\u{fffe}' | '\u{ffff}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The text between `scheme://` and the path, query or fragment, before any parser touched it.
+fn raw_authority(text: &str) -> Result<&str, Refusal> {
+    let (scheme, rest) = text.split_once("://").ok_or(Refusal::Scheme)?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return Err(Refusal::Scheme);
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    // `http:///host` would be forgiven by the parser.
+    if end == 0 { Err(Refusal::Malformed) } else { Ok(&rest[..end]) }
+}
+
+const fn reason(e: url::ParseError) -> Refusal {
+    match e {
+        url::ParseError::IdnaError => Refusal::Idna,
+        url::ParseError::InvalidIpv4Address | url::ParseError::InvalidIpv6Address => {
+            Refusal::IpLiteral
+        }
+        url::ParseError::InvalidPort => Refusal::Port,
+        url::ParseError::InvalidDomainCharacter | url::ParseError::EmptyHost => Refusal::HostSyntax,
+        _ => Refusal::Malformed,
+    }
+}
+
+/// RFC 1035 §2.3.4 lengths, and the characters of host names. Underscores exist in real hosts
+/// and stay; hyphens in the third and fourth place too (the parser has checked A-labels).
+fn refuse_host_syntax(name: &str) -> Result<(), Refusal> {
+    let good = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.len() <= 253 && name.split('.').all(good) { Ok(()) } else { Err(Refusal::HostSyntax) }
+}
+
+/// A name as we compare names: lower case, without one trailing dot.
+fn plain_name(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+/// The host of one of our own URLs, as [`Target::host`] would have it.
+fn own_host(url: &str) -> Option<String> {
+    match Url::parse(url).ok()?.host()? {
+        Host::Ipv4(a) => Some(a.to_string()),
+        Host::Ipv6(a) => Some(canonical_address(a.into()).to_string()),
+        Host::Domain(name) => Some(plain_name(name)),
+    }
+}
+
+/// IPv4 in any IPv6 dress becomes IPv4: mapped (RFC 4291 §2.5.5.2), translated (RFC 6052 §2.1,
+/// the well-known prefix) and 6to4 (RFC 3056).
+fn canonical_address(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    if let Some(v4) = v6.to_ipv4_mapped() {
+        return v4.into();
+    }
+    let s = v6.segments();
+    let v4 = |hi: u16, lo: u16| {
+        let ([a, b], [c, d]) = (hi.to_be_bytes(), lo.to_be_bytes());
+        Ipv4Addr::new(a, b, c, d).into()
+    };
+    match s {
+        [0x64, 0xff9b, 0, 0, 0, 0, hi, lo] => v4(hi, lo),
+        [0x2002, hi, lo, ..] => v4(hi, lo),
+        _ => address,
+    }
+}
+
+/// Whether an address is not globally reachable (IANA special-purpose registries, RFC 6890).
+fn is_special_address(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => {
+            let [x, y, z, _] = a.octets();
+            a.is_private()
+                || a.is_loopback()
+                || a.is_link_local()
+                || a.is_multicast()
+                || a.is_documentation()
+                || x == 0
+                || x >= 240
+                || (x == 100 && (y & 0xc0) == 64)
+                || (x == 192 && y == 0 && z == 0)
+                || (x == 198 && (y & 0xfe) == 18)
+        }
+        IpAddr::V6(a) => is_special_v6(a),
+    }
+}
+
+const fn is_special_v6(a: Ipv6Addr) -> bool {
+    let s = a.segments();
+    // Everything outside 2000::/3 is unallocated, local, multicast or special.
+    (s[0] & 0xe000) != 0x2000
+        || (s[0] == 0x2001 && s[1] < 0x200)
+        || (s[0] == 0x2001 && s[1] == 0xdb8)
+        || (s[0] & 0xfff0) == 0x3ff0
+}

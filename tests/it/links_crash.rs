@@ -1,0 +1,246 @@
+//! A crash at every point of a conversion: neither lost nor doubled.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use serde_json::Value;
+use tracegate::{
+    clock::{Clock, Timestamp},
+    config::Config,
+    links::{
+        Actor, By, Draft, Edit, Error, LinkStore, NotConverted, OutboxRow, Revision, Role, State,
+        TokenRow,
+    },
+    metrics::Metrics,
+    record::{LaneId, Table},
+};
+
+use crate::site::{BEGIN, open_links, records};
+
+/// Where the process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Point {
+    BeforeTransaction,
+    BeforeAppend,
+    AfterAppend,
+    Never,
+}
+
+/// A database whose process dies at one point of one conversion.
+#[derive(Debug)]
+struct Dying<S> {
+    inner: S,
+    at: Point,
+    /// Conversions until then.
+    left: AtomicU32,
+}
+
+impl<S: LinkStore> LinkStore for Dying<S> {
+    fn revise(
+        &self,
+        revision: &Revision,
+        record: &OutboxRow,
+        append: &mut dyn FnMut() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let dies = self.left.fetch_sub(1, Ordering::SeqCst) == 1;
+        let here = |point| dies && self.at == point;
+        assert!(!here(Point::BeforeTransaction), "dies");
+        self.inner.revise(revision, record, &mut || {
+            assert!(!here(Point::BeforeAppend), "dies");
+            append()?;
+            assert!(!here(Point::AfterAppend), "dies");
+            Ok(())
+        })
+    }
+
+    fn current(&self, code: &str) -> Result<Option<Revision>, Error> {
+        self.inner.current(code)
+    }
+    fn revisions(&self, code: &str, from: u32, limit: usize) -> Result<Vec<Revision>, Error> {
+        self.inner.revisions(code, from, limit)
+    }
+    fn list_from(&self, after: &str, limit: usize) -> Result<Vec<Revision>, Error> {
+        self.inner.list_from(after, limit)
+    }
+    fn newest(&self) -> Result<Timestamp, Error> {
+        self.inner.newest()
+    }
+    fn outbox(&self) -> Result<Vec<OutboxRow>, Error> {
+        self.inner.outbox()
+    }
+    fn forget(&self, records: &[(LaneId, u64)]) -> Result<(), Error> {
+        self.inner.forget(records)
+    }
+    fn reserve(&self, length: u8, count: u64) -> Result<u64, Error> {
+        self.inner.reserve(length, count)
+    }
+    fn raise(&self, length: u8, next: u64) -> Result<(), Error> {
+        self.inner.raise(length, next)
+    }
+    fn pin(&self, name: &str, value: &[u8]) -> Result<bool, Error> {
+        self.inner.pin(name, value)
+    }
+    fn tokens(&self) -> Result<Vec<TokenRow>, Error> {
+        self.inner.tokens()
+    }
+    fn add_token(&self, token: &TokenRow) -> Result<(), Error> {
+        self.inner.add_token(token)
+    }
+    fn revoke_token(&self, name: &str, actor: &str, ts: Timestamp) -> Result<bool, Error> {
+        self.inner.revoke_token(name, actor, ts)
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.spool.segment_bytes_max = 1 << 20;
+    config.spool.shared_segment_bytes_max = 1 << 20;
+    config.spool.frame_bytes_max = 256 << 10;
+    config.spool.batch_bytes_max = 64 << 10;
+    config.spool.disk_free_bytes_min = 0;
+    config
+}
+
+fn by() -> By {
+    By {
+        actor: Actor { name: "operator".into(), role: Role::Operator },
+        client: "192.0.2.1:4000".parse().unwrap(),
+    }
+}
+
+fn draft(code: &str) -> Draft {
+    Draft {
+        target: "https://www.example.com/".into(),
+        code: Some(code.into()),
+        expires: Timestamp::ZERO,
+        owner: "o".into(),
+        reason: String::new(),
+    }
+}
+
+fn edit(n: u32) -> Edit {
+    let state = if n.is_multiple_of(2) { State::Disabled } else { State::Enabled };
+    Edit { state: Some(state), ..Edit::default() }
+}
+
+/// Every conversion kept, as `code revision`, in the order of lane and seq.
+fn kept(rows: &[Value]) -> Vec<String> {
+    rows.iter().map(|r| format!("{} {}", r["code"].as_str().unwrap(), r["revision"])).collect()
+}
+
+/// Three conversions, of which number `nth` dies at `point`; then a restart, the same again and
+/// one more; then what the spool holds is what the database says, once each.
+fn check(point: Point, nth: u32) {
+    let (dir, config) = (tempfile::tempdir().unwrap(), config());
+    let clock = Clock::fixed(BEGIN);
+    let metrics = Metrics::new();
+    let mut all = Vec::new();
+    {
+        let (spool, links) = open_links(dir.path(), &config, &clock, &metrics, &[], |inner| {
+            Arc::new(Dying { inner, at: point, left: AtomicU32::new(nth) })
+        });
+        let died = catch_unwind(AssertUnwindSafe(|| {
+            links.create(draft("link-a"), &by()).unwrap();
+            links.edit("link-a", &edit(2), &by()).unwrap();
+            links.edit("link-a", &edit(3), &by()).unwrap();
+        }));
+        assert_eq!(died.is_err(), point != Point::Never);
+        // Nothing is closed: lanes, spool and database end as they stand.
+        drop(links);
+        drop(spool);
+    }
+    clock.advance(std::time::Duration::from_secs(2));
+    for round in 0..2 {
+        let (spool, links) =
+            open_links(dir.path(), &config, &clock, &metrics, &[], |s| Arc::new(s));
+        assert_eq!(links.store().outbox().unwrap(), []);
+        if round == 0 {
+            links.create(draft("link-b"), &by()).unwrap();
+            let newest = links.store().current("link-a").unwrap();
+            let next = newest.map_or(1, |r| r.revision) + 1;
+            match links.edit("link-a", &edit(next), &by()) {
+                Ok(_) | Err(NotConverted::Control(Error::Unknown)) => {}
+                Err(e) => panic!("{e}"),
+            }
+        }
+        all.clear();
+        for code in ["link-a", "link-b"] {
+            for r in links.store().revisions(code, 1, 100).unwrap() {
+                all.push(format!("{} {}", r.code, r.revision));
+            }
+        }
+        drop(links);
+        spool.maintain();
+        spool.close().unwrap();
+        let mut kept = kept(records(&spool).of(Table::Conversions));
+        kept.sort();
+        assert_eq!(kept, all, "{point:?} {nth}, start {round}");
+        drop(spool);
+        clock.advance(std::time::Duration::from_secs(2));
+    }
+    let expected = match point {
+        Point::Never => 5,
+        // The one that died in between was committed: it counts. Before, it does not.
+        Point::BeforeTransaction if nth == 1 => 1,
+        Point::BeforeTransaction => nth as usize + 1,
+        Point::BeforeAppend | Point::AfterAppend => nth as usize + 2,
+    };
+    assert_eq!(all.len(), expected, "{point:?} {nth}");
+}
+
+#[test]
+fn a_crash_at_any_point_loses_and_doubles_nothing() {
+    for point in [Point::BeforeTransaction, Point::BeforeAppend, Point::AfterAppend] {
+        for nth in 1..=3 {
+            check(point, nth);
+        }
+    }
+    check(Point::Never, 99);
+}
+
+#[test]
+fn codes_seen_elsewhere_are_never_made_again() {
+    let (dir, config) = (tempfile::tempdir().unwrap(), config());
+    let (clock, metrics) = (Clock::fixed(BEGIN), Metrics::new());
+    let open = || open_links(dir.path(), &config, &clock, &metrics, &[], |s| Arc::new(s));
+    let (spool, links) = open();
+    let any = || Draft { code: None, ..draft("") };
+    let made = |links: &tracegate::links::Links| links.create(any(), &by()).unwrap().revision.code;
+    let first: Vec<String> = (0..200).map(|_| made(&links)).collect();
+    assert_eq!(links.newest().unwrap(), BEGIN);
+    drop(links);
+    spool.close().unwrap();
+    drop(spool);
+    // The database is lost; the key and the records are not.
+    for file in ["control.sqlite", "control.sqlite-wal", "control.sqlite-shm"] {
+        std::fs::remove_file(dir.path().join(file)).ok();
+    }
+    clock.advance(std::time::Duration::from_secs(2));
+    let (_spool, links) = open();
+    assert_eq!(links.newest().unwrap(), Timestamp::ZERO);
+    links.raise_above(first.iter().map(String::as_str).chain(["chosen-one", "partner!"])).unwrap();
+    for _ in 0..200 {
+        let code = made(&links);
+        assert!(!first.contains(&code), "{code} was made twice");
+    }
+}
+
+#[test]
+fn another_key_is_refused() {
+    let (dir, config) = (tempfile::tempdir().unwrap(), config());
+    let (clock, metrics) = (Clock::fixed(BEGIN), Metrics::new());
+    let (spool, links) = open_links(dir.path(), &config, &clock, &metrics, &[], |s| Arc::new(s));
+    drop(links);
+    drop(spool);
+    std::fs::remove_file(dir.path().join("secrets/codes.key")).unwrap();
+    clock.advance(std::time::Duration::from_secs(2));
+    let again = catch_unwind(AssertUnwindSafe(|| {
+        open_links(dir.path(), &config, &clock, &metrics, &[], |s| Arc::new(s))
+    }));
+    assert!(again.is_err(), "codes of another key would collide");
+}

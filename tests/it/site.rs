@@ -1,0 +1,356 @@
+//! Gateway, API, links, resolver and spool in this process, on ports of the kernel's choice.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracegate::{
+    api::{ApiParts, ApiState, Check, Hosts, router},
+    clock::{Clock, Timestamp},
+    config::{Config, UpstreamMode, Zone},
+    gateway::{Gateway, GatewayParts, Lanes},
+    links::{
+        Codes, LinkStore, Links, LinksOptions, Secrets, SqliteLinks, TargetRules, Tokens, restore,
+    },
+    listener::http::{GatewayThread, HttpLimits, bind, serve_api},
+    metrics::Metrics,
+    record::{NodeName, PublicSuffixes, Table, rowbinary::Reader},
+    resolver::{self, Resolver},
+    spool::{self, Spool},
+};
+
+use crate::harness::DEADLINE;
+
+/// The time at which every site begins; its clock stands still until a test moves it.
+pub(crate) const BEGIN: Timestamp = Timestamp::from_secs(1_900_000_000);
+
+const ZONE: &str = "\
+$ORIGIN demo.test.
+$TTL 300
+@    IN SOA ns hostmaster 1 3600 600 86400 60
+@    IN NS  ns
+ns   IN A   192.0.2.53
+www  IN A   192.0.2.80
+www  IN AAAA 2001:db8::80
+";
+
+/// A running site.
+pub(crate) struct Site {
+    pub(crate) dir: TempDir,
+    pub(crate) clock: Clock,
+    pub(crate) links: Arc<Links>,
+    pub(crate) gateway: SocketAddr,
+    pub(crate) api: SocketAddr,
+    /// The operator's secret.
+    pub(crate) operator: String,
+    pub(crate) metrics: Arc<Metrics>,
+    spool: Spool,
+    stop: CancellationToken,
+    threads: Vec<JoinHandle<()>>,
+    tasks: TaskTracker,
+    runtime: Runtime,
+}
+
+/// The control database and the spool of a directory, recovered, and the links over both.
+pub(crate) fn open_links(
+    dir: &Path,
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+    listening: &[SocketAddr],
+    wrap: impl FnOnce(SqliteLinks) -> Arc<dyn LinkStore>,
+) -> (Spool, Arc<Links>) {
+    let node: NodeName = "it".parse().unwrap();
+    let options = spool::Options {
+        dir: dir.join("spool"),
+        node,
+        config: config.spool.clone(),
+        clock: clock.clone(),
+    };
+    let (spool, mut recovery) = Spool::open(options).unwrap();
+    let store = SqliteLinks::open(&dir.join("control.sqlite"), 2).unwrap();
+    let restored = restore(&store, &mut recovery).unwrap();
+    recovery.finish().unwrap();
+    store.forget(&restored).unwrap();
+    let key = Secrets::open(dir).unwrap().load_or_make("codes.key").unwrap();
+    let links = Links::new(LinksOptions {
+        store: wrap(store),
+        lane: spool.shared(Table::Conversions).unwrap(),
+        codes: Codes::new(&key, config.gateway.code_length),
+        rules: TargetRules::new(&config.gateway, listening),
+        suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
+        clock: clock.clone(),
+        metrics: Arc::clone(metrics),
+        cache_bytes_max: config.gateway.link_cache_bytes_max,
+    });
+    (spool, Arc::new(links.unwrap()))
+}
+
+impl Site {
+    pub(crate) fn start(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_with(change, Vec::new())
+    }
+
+    #[expect(clippy::too_many_lines, reason = "every part in the order of the data")]
+    pub(crate) fn start_with(change: impl FnOnce(&mut Config), checks: Vec<Check>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.gateway.threads = 2;
+        config.gateway.targets.special_hosts = vec!["demo.test".into()];
+        config.spool.segment_bytes_max = 1 << 20;
+        config.spool.shared_segment_bytes_max = 1 << 20;
+        config.spool.frame_bytes_max = 256 << 10;
+        config.spool.batch_bytes_max = 64 << 10;
+        config.spool.disk_free_bytes_min = 0;
+        config.dns.zone_root = dir.path().join("zones");
+        config.dns.upstream.mode = UpstreamMode::Off;
+        config.dns.zones = vec![Zone { name: "demo.test".into(), file: "demo.zone".into() }];
+        std::fs::create_dir(&config.dns.zone_root).unwrap();
+        std::fs::write(config.dns.zone_root.join("demo.zone"), ZONE).unwrap();
+        change(&mut config);
+
+        let (clock, metrics) = (Clock::fixed(BEGIN), Metrics::new());
+        let any = "127.0.0.1:0".parse().unwrap();
+        let (mut sockets, api) =
+            (bind(any, config.gateway.threads).unwrap(), bind(any, 1).unwrap().pop().unwrap());
+        let gateway_address = sockets[0].local_addr().unwrap();
+        let api_address = api.local_addr().unwrap();
+        let listening = [gateway_address, api_address];
+        let (spool, links) =
+            open_links(dir.path(), &config, &clock, &metrics, &listening, |s| Arc::new(s));
+
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let tasks = TaskTracker::new();
+        let (resolver, reports) = {
+            let _inside = runtime.enter();
+            Resolver::new(resolver::Options {
+                dns: config.dns.clone(),
+                node: "it".parse().unwrap(),
+                full: config.spool.on_full.resolutions,
+                suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
+                metrics: Arc::clone(&metrics),
+                clock: clock.clone(),
+                runtime: runtime.handle().clone(),
+                tasks: tasks.clone(),
+            })
+            .unwrap()
+        };
+        assert_eq!(reports.len(), 1);
+        let stop = CancellationToken::new();
+        let gateway = Gateway::new(GatewayParts {
+            config: config.gateway.clone(),
+            on_full: config.spool.on_full.clone(),
+            links: Arc::clone(&links),
+            resolver: Arc::clone(&resolver),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+        });
+        let limits = HttpLimits::gateway(&config.gateway);
+        let mut threads = Vec::new();
+        for (worker, listener) in (0u16..).zip(sockets.drain(..)) {
+            let thread = GatewayThread {
+                listener,
+                gateway: Arc::clone(&gateway),
+                lanes: Lanes {
+                    jumps: spool.lane(Table::Jumps, worker).unwrap(),
+                    resolutions: spool.lane(Table::Resolutions, worker + 1000).unwrap(),
+                },
+                limits: limits.clone(),
+                clock: clock.clone(),
+                metrics: Arc::clone(&metrics),
+                stop: stop.clone(),
+                grace: Duration::from_secs(5),
+            };
+            threads.push(thread::spawn(move || thread.run().unwrap()));
+        }
+        let secrets = Secrets::open(dir.path()).unwrap();
+        let tokens =
+            Tokens::open(Arc::clone(links.store()), &secrets, clock.clone(), config.api.tokens_max)
+                .unwrap();
+        let state = ApiState::new(ApiParts {
+            hosts: Hosts::new(&config.api),
+            links: Arc::clone(&links),
+            short_url_base: format!("http://{gateway_address}/"),
+            tokens: Arc::new(tokens),
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+            checks,
+            reload_zones: Box::new(move || resolver.reload_zones()),
+            config: config.api.clone(),
+        });
+        let serving = serve_api(
+            api,
+            router(state, axum::Router::new()),
+            HttpLimits::api(&config.api),
+            clock.clone(),
+            stop.clone(),
+            Duration::from_secs(5),
+        );
+        let handle = runtime.handle().clone();
+        threads.push(thread::spawn(move || handle.block_on(serving).unwrap()));
+        let operator = std::fs::read_to_string(secrets.path("operator.token")).unwrap();
+        let operator = operator.trim().to_owned();
+        Self {
+            dir,
+            clock,
+            links,
+            gateway: gateway_address,
+            api: api_address,
+            operator,
+            metrics,
+            spool,
+            stop,
+            threads,
+            tasks,
+            runtime,
+        }
+    }
+
+    /// A request to the gateway on a connection of its own.
+    pub(crate) fn visit(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let host = self.gateway.to_string();
+        let mut all = vec![("Host", host.as_str())];
+        all.extend(headers);
+        ask(self.gateway, method, path, &all, "")
+    }
+
+    /// A request to the API with a token.
+    pub(crate) fn call(&self, token: &str, method: &str, path: &str, body: &str) -> Reply {
+        let host = self.api.to_string();
+        let bearer = format!("Bearer {token}");
+        let mut headers = vec![("Host", host.as_str()), ("Authorization", &bearer)];
+        if !body.is_empty() || method == "POST" {
+            headers.push(("Content-Type", "application/json"));
+        }
+        ask(self.api, method, path, &headers, body)
+    }
+
+    /// Makes a link; its code.
+    pub(crate) fn link(&self, target: &str) -> String {
+        let body = serde_json::json!({ "target": target }).to_string();
+        let reply = self.call(&self.operator, "POST", "/api/v1/links", &body);
+        assert_eq!(reply.status, 201, "{}", reply.body);
+        reply.json()["code"].as_str().unwrap().to_owned()
+    }
+
+    /// Drains everything; every record kept, by table.
+    pub(crate) fn stop(self) -> Records {
+        self.stop.cancel();
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+        self.tasks.close();
+        self.runtime.block_on(self.tasks.wait());
+        drop(self.links);
+        self.spool.maintain();
+        self.spool.close().unwrap();
+        records(&self.spool)
+    }
+}
+
+/// Records by table, each as the JSON of its row, in the order of lane and seq.
+pub(crate) struct Records(BTreeMap<&'static str, Vec<Value>>);
+
+impl Records {
+    pub(crate) fn of(&self, table: Table) -> &[Value] {
+        self.0.get(table.name()).map_or(&[], Vec::as_slice)
+    }
+
+    /// One column of a table.
+    pub(crate) fn column(&self, table: Table, column: &str) -> Vec<String> {
+        let rows = self.of(table).iter();
+        rows.map(|r| r[column].as_str().map_or_else(|| r[column].to_string(), str::to_owned))
+            .collect()
+    }
+}
+
+/// Everything in closed frames.
+pub(crate) fn records(spool: &Spool) -> Records {
+    let mut all: BTreeMap<_, Vec<Value>> = BTreeMap::new();
+    for frame in spool.frames() {
+        let bytes = spool.read(&frame).unwrap();
+        let mut rest = Reader(&bytes);
+        while !rest.is_empty() {
+            let row = frame.schema.read_json(&mut rest).unwrap();
+            all.entry(frame.table.name()).or_default().push(Value::Object(row));
+        }
+    }
+    Records(all)
+}
+
+/// A response.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (n, v) = line.split_once(':')?;
+            n.eq_ignore_ascii_case(name).then(|| v.trim())
+        })
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no response: {text:?}"));
+        Self { status, head: head.to_owned(), body: body.to_owned() }
+    }
+}
+
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// One request on a connection of its own.
+pub(crate) fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Reply {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        text += &format!("{name}: {value}\r\n");
+    }
+    if !body.is_empty() {
+        text += &format!("Content-Length: {}\r\n", body.len());
+    }
+    text += "\r\n";
+    text += body;
+    let mut stream = connect(address);
+    // A server that refuses early may close before it has read everything.
+    let sent = stream.write_all(text.as_bytes());
+    let mut reply = Vec::new();
+    let read = stream.read_to_end(&mut reply);
+    assert!(!reply.is_empty(), "no response: {sent:?} {read:?}");
+    Reply::parse(&reply)
+}
