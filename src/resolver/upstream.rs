@@ -8,9 +8,8 @@
 //! bytes. What leaves this module is bytes and provenance alone.
 
 use std::{
-    error, fmt,
+    fmt,
     future::Future,
-    io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
@@ -19,7 +18,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt, stream};
 use hickory_net::{
-    NetError,
+    DnsError, NetError, NoRecords,
     runtime::TokioRuntimeProvider,
     xfer::{DnsExchange, DnsHandle},
 };
@@ -27,14 +26,16 @@ use hickory_proto::{
     op::{
         DnsRequest, DnsRequestOptions, DnsResponse, Edns, Message, Query as Question, ResponseCode,
     },
-    rr::{DNSClass, Name, RData, Record, RecordType, rdata::TXT},
+    rr::{
+        DNSClass, Name, RData, Record, RecordType,
+        rdata::{NULL, TXT},
+    },
 };
 use hickory_resolver::{
     ConnectionProvider, NameServerPool, PoolContext, TlsConfig,
     config::{
         ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverOpts, ServerOrderingStrategy,
     },
-    system_conf::parse_resolv_conf,
 };
 
 use super::{Error, query::Query};
@@ -121,10 +122,9 @@ impl Upstreams {
         match tokio::time::timeout(self.timeout, first).await {
             Err(_) | Ok(None | Some(Err(NetError::Timeout))) => Err(Failure::Timeout),
             Ok(Some(Ok(response))) => received(response).ok_or(Failure::Malformed),
-            Ok(Some(Err(NetError::Io(e)))) => match e.get_ref().and_then(|e| e.downcast_ref()) {
-                Some(Failed(received)) => Ok(received.clone()),
-                None => Err(Failure::Network),
-            },
+            Ok(Some(Err(NetError::Dns(DnsError::NoRecordsFound(carrier))))) => {
+                carried(&carrier).ok_or(Failure::Malformed)
+            }
             Ok(Some(Err(NetError::Proto(_)))) => Err(Failure::Malformed),
             Ok(Some(Err(_))) => Err(Failure::Network),
         }
@@ -133,15 +133,16 @@ impl Upstreams {
 
 fn system_servers(config: &config::Upstream) -> Result<Vec<SocketAddr>, Error> {
     let path = &config.resolv_conf;
-    let text = std::fs::read(path)
+    let text = std::fs::read_to_string(path)
         .map_err(|source| Error::ResolvConf { path: path.as_path().into(), source })?;
-    let (parsed, _) = parse_resolv_conf(text).map_err(|e| Error::Upstream(e.to_string().into()))?;
     let mut servers: Vec<SocketAddr> = Vec::new();
-    for s in parsed.name_servers() {
-        let port = s.connections.first().map_or(53, |c| c.port);
-        let server = SocketAddr::new(s.ip, port);
-        if !servers.contains(&server) {
-            servers.push(server);
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        if words.next() == Some("nameserver")
+            && let Some(Ok(ip)) = words.next().map(str::parse)
+            && !servers.contains(&SocketAddr::new(ip, 53))
+        {
+            servers.push(SocketAddr::new(ip, 53));
         }
     }
     if servers.is_empty() { Err(Error::NoUpstream(path.as_path().into())) } else { Ok(servers) }
@@ -157,6 +158,8 @@ fn is_own(server: SocketAddr, own: &[SocketAddr]) -> bool {
 
 fn name_server(server: SocketAddr) -> NameServerConfig {
     let mut config = NameServerConfig::udp_and_tcp(server.ip());
+    // Lets the pool go on after what `carrier` makes; real negative answers never look like it.
+    config.trust_negative_responses = false;
     for c in &mut config.connections {
         c.port = server.port();
     }
@@ -253,8 +256,7 @@ fn note(mut response: DnsResponse, from: &str) -> Result<DnsResponse, NetError> 
     let last = matches!(response.response_code, ResponseCode::NoError | ResponseCode::NXDomain)
         || response.response_code == ResponseCode::YXDomain;
     if !last {
-        let received = Received { wire: response.into_buffer(), from: from.to_owned() };
-        return Err(io::Error::other(Failed(received)).into());
+        return Err(carrier(response, from));
     }
     response.metadata.response_code = ResponseCode::NoError;
     let note = RData::TXT(TXT::new(vec![from.to_owned()]));
@@ -264,14 +266,28 @@ fn note(mut response: DnsResponse, from: &str) -> Result<DnsResponse, NetError> 
     Ok(response)
 }
 
-/// An answer that another server may improve.
-#[derive(Debug)]
-struct Failed(Received);
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} answered with a failure", self.0.from)
-    }
+/// The one error after which the pool asks the next server and which it also prefers over all
+/// others in the end, with the raw answer in it.
+fn carrier(response: DnsResponse, from: &str) -> NetError {
+    let (message, wire) = response.into_parts();
+    let question = message.queries.into_iter().next().unwrap_or_default();
+    let mut carrier = NoRecords::new(Box::new(question), ResponseCode::NXDomain);
+    let record = |data| Record::from_rdata(Name::root(), 0, data);
+    let note = record(RData::TXT(TXT::new(vec![from.to_owned()])));
+    carrier.authorities = Some([note, record(RData::NULL(NULL::with(wire)))].into());
+    NetError::Dns(DnsError::NoRecordsFound(carrier))
 }
 
-impl error::Error for Failed {}
+/// What [`carrier`] put in.
+fn carried(carrier: &NoRecords) -> Option<Received> {
+    match carrier.authorities.as_deref()? {
+        [note, raw] => match (&note.data, &raw.data) {
+            (RData::TXT(note), RData::NULL(raw)) => {
+                let from = String::from_utf8(note.txt_data.first()?.to_vec()).ok()?;
+                Some(Received { wire: raw.anything.clone(), from })
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}

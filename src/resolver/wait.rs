@@ -185,8 +185,9 @@ impl Resolver {
         let q = *q;
         let flight = async move {
             let entry = ticket.resolver.fly(&q).await;
-            land.send_replace(Some(entry));
+            // Whoever comes from here on finds what may be kept in the cache, and nothing else.
             drop((ticket, permit));
+            land.send_replace(Some(entry));
         };
         self.tasks.spawn_on(flight, &self.runtime);
         Joined::Waiting(landing)
@@ -264,16 +265,10 @@ impl Resolver {
         let mut wire = Vec::with_capacity(RESPONSE_BYTES_TYPICAL);
         let answered = match self.answer(q, &ctx, &mut wire) {
             Step::Done(answered) => Some(answered),
-            Step::Ask(pending) => {
-                let done = self.timed(self.resolve(*pending), wait).await;
-                match done.filter(|d| d.answered.rcode != Rcode::SERVFAIL) {
-                    Some(done) => {
-                        wire = done.wire;
-                        Some(done.answered)
-                    }
-                    None => None,
-                }
-            }
+            Step::Ask(pending) => self.timed(self.resolve(*pending), wait).await.map(|done| {
+                wire = done.wire;
+                done.answered
+            }),
         };
         // A failure that is kept still remembers the last good answer.
         let failed = answered.as_ref().is_none_or(|a| a.rcode == Rcode::SERVFAIL);

@@ -89,8 +89,9 @@ impl Loader<'_> {
                     if depth == INCLUDE_DEPTH_MAX {
                         return Err(problem(file, Some(line), "$INCLUDE goes too deep"));
                     }
-                    let at = |p: ZoneProblem| ZoneProblem { line: p.line.or(Some(line)), ..p };
-                    let included = below(self.root, Path::new(&*path)).map_err(at)?;
+                    let included = below(self.root, Path::new(&*path)).map_err(|p| {
+                        problem(file, Some(line), &format!("$INCLUDE {path}: {}", p.reason))
+                    })?;
                     let origin = match origin {
                         Some(o) => Name::from_checked(o.as_slice()),
                         None => scanner
@@ -142,9 +143,13 @@ fn record(r: &ScannedRecord) -> Result<Record, &'static str> {
 /// The scanner's errors read `line:column: what`.
 fn syntax(file: &Path, error: &str) -> ZoneProblem {
     let mut parts = error.splitn(3, ':');
-    let line = parts.next().and_then(|l| l.parse().ok());
-    let reason = if line.is_some() { parts.nth(1).unwrap_or(error).trim() } else { error };
-    problem(file, line, reason)
+    let mut number = || parts.next().and_then(|n| n.trim().parse::<usize>().ok());
+    let (Some(line), Some(column)) = (number(), number()) else {
+        return problem(file, None, error);
+    };
+    // An error in the last token of a line is found when the line has been left.
+    let line = if column <= 1 { line.saturating_sub(1).max(1) } else { line };
+    problem(file, Some(line), parts.next().unwrap_or(error).trim())
 }
 
 /// Counts lines up to growing offsets.

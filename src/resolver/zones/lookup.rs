@@ -71,6 +71,8 @@ impl ZoneSet {
             let found = zone.find(&name, q.qtype);
             answer.authoritative &= hop > 0 || !matches!(found, Found::Referral { .. });
             match step(&mut answer, zone, &name, found) {
+                // A synthesised CNAME is itself what was asked for.
+                Some(_) if q.qtype == rtype::CNAME => break,
                 Some(next) if !seen(&answer, &next) => name = next,
                 _ => break,
             }
