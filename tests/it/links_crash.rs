@@ -14,7 +14,7 @@ use tracegate::{
     config::Config,
     links::{
         Actor, By, Draft, Edit, Error, LinkStore, NotConverted, OutboxRow, Revision, Role, State,
-        TokenRow,
+        TokenRow, codes_in_spool,
     },
     metrics::Metrics,
     record::{LaneId, Table},
@@ -221,9 +221,11 @@ fn codes_seen_elsewhere_are_never_made_again() {
         std::fs::remove_file(dir.path().join(file)).ok();
     }
     clock.advance(std::time::Duration::from_secs(2));
-    let (_spool, links) = open();
+    let (spool, links) = open();
     assert_eq!(links.newest().unwrap(), Timestamp::ZERO);
-    links.raise_above(first.iter().map(String::as_str).chain(["chosen-one", "partner!"])).unwrap();
+    let seen = codes_in_spool(&spool).unwrap();
+    assert_eq!(seen, first);
+    links.raise_above(seen.iter().map(String::as_str).chain(["chosen-one", "partner!"])).unwrap();
     for _ in 0..200 {
         let code = made(&links);
         assert!(!first.contains(&code), "{code} was made twice");
