@@ -16,6 +16,7 @@ mod routes;
 mod system;
 mod time;
 mod tokens;
+mod trace;
 
 use std::{ops::Deref, sync::Arc};
 
@@ -24,6 +25,7 @@ pub use body::{Body, Params};
 pub use problem::{Problem, Words};
 pub use routes::{Need, ROUTES, Route, router};
 pub use system::OPENAPI;
+pub use trace::routes as trace_routes;
 
 use crate::{
     clock::Clock,

@@ -46,10 +46,10 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ServerArgs {
     /// The API's address, instead of the one of the server on this data directory.
-    #[arg(long, value_name = "URL", requires = "token_file")]
+    #[arg(long, global = true, value_name = "URL")]
     pub server: Option<Url>,
     /// A file with a token, instead of the operator's on this data directory.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }
 
@@ -77,6 +77,10 @@ struct Problem {
 impl Api {
     /// The API the arguments name, or the one of the server on the data directory.
     pub(super) fn open(args: &ServerArgs, global: &Global) -> anyhow::Result<Self> {
+        if args.server.is_some() && args.token_file.is_none() {
+            // The operator's token of this machine is nobody else's business.
+            bail!("--server needs --token-file with a token of that server");
+        }
         let data_dir = match (&args.server, &args.token_file) {
             (Some(_), Some(_)) => PathBuf::new(),
             _ => global.load()?.config.data_dir,

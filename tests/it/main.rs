@@ -29,4 +29,5 @@ mod store_lab;
 mod store_retention;
 mod store_ship;
 mod trace;
+mod trace_api;
 mod zones;

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracegate::{
-    api::{ApiParts, ApiState, Check, Hosts, router},
+    api::{ApiParts, ApiState, Check, Hosts, router, trace_routes},
     clock::{Clock, Timestamp},
     config::{Config, UpstreamMode, Zone},
     gateway::{Gateway, GatewayParts, Lanes},
@@ -27,6 +27,7 @@ use tracegate::{
     record::{NodeName, PublicSuffixes, Table, rowbinary::Reader},
     resolver::{self, Resolver},
     spool::{self, Spool},
+    trace::{Parts, ShortUrls, Tracer},
 };
 
 use crate::harness::DEADLINE;
@@ -94,6 +95,30 @@ pub(crate) fn open_links(
         cache_bytes_max: config.gateway.link_cache_bytes_max,
     });
     (spool, Arc::new(links.unwrap()))
+}
+
+/// Answers questions where there is no store to ask: every page fails, every look is recorded.
+fn storeless_tracer(
+    spool: &Spool,
+    links: &Arc<Links>,
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Tracer {
+    let store = Arc::clone(links.store());
+    Tracer::new(Parts {
+        client: clickhouse::Client::default().with_url("http://127.0.0.1:1"),
+        external: false,
+        spool: spool.clone(),
+        node: "it".parse().unwrap(),
+        clock: clock.clone(),
+        limits: config.trace.clone(),
+        short_urls: ShortUrls::default(),
+        known: Box::new(move |code| store.current(code).is_ok_and(|link| link.is_some())),
+        suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
+        metrics: Arc::clone(metrics),
+    })
+    .unwrap()
 }
 
 impl Site {
@@ -177,6 +202,7 @@ impl Site {
             };
             threads.push(thread::spawn(move || thread.run().unwrap()));
         }
+        let tracer = storeless_tracer(&spool, &links, &config, &clock, &metrics);
         let secrets = Secrets::open(dir.path()).unwrap();
         let tokens =
             Tokens::open(Arc::clone(links.store()), &secrets, clock.clone(), config.api.tokens_max)
@@ -194,7 +220,7 @@ impl Site {
         });
         let serving = serve_api(
             api,
-            router(state, axum::Router::new()),
+            router(state, trace_routes(tracer)),
             HttpLimits::api(&config.api),
             clock.clone(),
             stop.clone(),
