@@ -92,6 +92,7 @@ pub mod notify;
 pub mod policy;
 pub mod record;
 pub mod resolver;
+pub mod server;
 pub mod spool;
 pub mod store;
 pub mod trace;

@@ -5,11 +5,13 @@
 
 mod check_config;
 mod client;
+mod demo;
 mod engine;
 pub mod escape;
 mod layout;
 mod link;
 mod migrate;
+mod serve;
 mod token;
 mod trace;
 mod zone;
@@ -64,6 +66,8 @@ pub enum Format {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Serve),
+    Demo(demo::Demo),
     CheckConfig(check_config::CheckConfig),
     Engine(engine::Engine),
     Migrate(migrate::Migrate),
@@ -99,6 +103,8 @@ impl Cli {
     /// Whatever stopped it; [`exit_of`] knows the exit code.
     pub fn run(self) -> anyhow::Result<Exit> {
         match self.command {
+            Command::Serve(command) => command.run(&self.global),
+            Command::Demo(command) => command.run(&self.global),
             Command::CheckConfig(command) => command.run(&self.global),
             Command::Engine(command) => command.run(&self.global),
             Command::Migrate(command) => command.run(&self.global),

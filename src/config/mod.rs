@@ -46,6 +46,10 @@ pub struct Config {
     pub node: Option<NodeName>,
     /// Where everything that outlives the process is kept.
     pub data_dir: PathBuf,
+    /// `serve` refuses a clock further behind the newest record than this, in seconds.
+    pub clock_back_max_s: u64,
+    /// `serve` refuses a clock further ahead of the newest record than this, in seconds.
+    pub clock_ahead_max_s: u64,
     /// How long a drain may take, in milliseconds.
     pub drain_grace_ms: u64,
     /// Threads of the shared runtime; 0 for one per core.
@@ -72,6 +76,8 @@ impl Default for Config {
             version: 1,
             node: None,
             data_dir: "./data".into(),
+            clock_back_max_s: 300,
+            clock_ahead_max_s: 366 * 86_400,
             drain_grace_ms: 10_000,
             worker_threads: 0,
             dns: Dns::default(),

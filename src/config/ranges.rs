@@ -21,6 +21,8 @@ pub(super) const fn limits(key: &'static str, min: i64, max: i64) -> Limits {
 
 const TOP: &[Limits] = &[
     limits("version", 1, 1),
+    limits("clock_back_max_s", 1, 86_400),
+    limits("clock_ahead_max_s", 86_400, 3_660 * 86_400),
     limits("drain_grace_ms", 100, 600_000),
     limits("worker_threads", 0, 1_024),
 ];

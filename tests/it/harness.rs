@@ -172,6 +172,18 @@ impl Builder {
         (status, self.log())
     }
 
+    /// Starts it and kills it after `life`, wherever it is by then.
+    pub(crate) fn start_and_kill(self, life: Duration) -> Self {
+        let mut child = self.spawn();
+        thread::sleep(life);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        eventually("every process of the server ends", || {
+            leftovers(self.path()).is_empty().then_some(())
+        });
+        self
+    }
+
     fn spawn(&self) -> Child {
         let file = self.dir.path().join("tracegate.toml");
         fs::write(&file, toml::to_string(&self.config).unwrap()).unwrap();

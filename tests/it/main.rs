@@ -16,6 +16,7 @@ mod dns_front;
 mod dns_tcp;
 mod engine;
 mod engine_http;
+mod faults;
 mod forward;
 mod gateway;
 mod harness;

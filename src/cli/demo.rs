@@ -1,0 +1,93 @@
+//! `tracegate demo`: everything at once, on loopback, with something to ask for.
+
+#![expect(clippy::print_stdout, reason = "the demo tells what to try")]
+
+use std::{fs, path::Path, thread};
+
+use anyhow::Context;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{
+    Exit, Global,
+    client::{Api, ServerArgs},
+};
+use crate::{
+    log,
+    server::{self, Addresses, DEMO_ZONE, demo_config},
+};
+
+/// The demo's link.
+const CODE: &str = "demo";
+const TARGET: &str = "https://www.demo.test/";
+
+/// Serves the zone demo.test and one link on loopback, and prints what to try.
+#[derive(Debug, clap::Args)]
+pub(super) struct Demo {}
+
+impl Demo {
+    /// Serves until Ctrl-C.
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
+        let data_dir = global.load()?.config.data_dir;
+        let zone_root = data_dir.join("demo");
+        fs::create_dir_all(&zone_root)
+            .and_then(|()| fs::write(zone_root.join("demo.test.zone"), DEMO_ZONE))
+            .with_context(|| format!("cannot write the demo's zone to {}", zone_root.display()))?;
+        let mut config = demo_config(&data_dir, &zone_root);
+        config.log.filter = "warn,tracegate=warn".into();
+        log::init(&config.log)?;
+        let here = global.clone();
+        let mut guide = None;
+        server::serve(config, |addresses| {
+            let addresses = addresses.clone();
+            guide = Some(thread::spawn(move || greet(&here, &data_dir, &addresses)));
+        })?;
+        if let Some(Err(_)) = guide.map(thread::JoinHandle::join) {
+            anyhow::bail!("the demo's guide panicked");
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+/// Makes the link as any user would, then says what to try.
+fn greet(global: &Global, data_dir: &Path, at: &Addresses) {
+    let global = Global { data_dir: Some(data_dir.to_owned()), ..global.clone() };
+    if let Err(error) = make_link(&global) {
+        tracing::warn!(error = format!("{error:#}"), "the demo's link could not be made");
+    }
+    let (Some(dns), Some(gateway)) = (at.dns.first(), at.gateway) else { return };
+    println!(
+        "\ntracegate serves the demo on loopback; every answer and every jump is kept.\n\
+         演示已在本机启动；每次解析、每次跳转均留存记录。\n\n\
+         Try, in another terminal:\n\
+         \n  dig @{} -p {} www.demo.test\
+         \n  curl -i http://{gateway}/{CODE}\
+         \n  {} trace {TARGET}\n\n\
+         Ctrl-C ends it; the records stay in {}.",
+        dns.ip(),
+        dns.port(),
+        program(),
+        data_dir.display(),
+    );
+}
+
+/// The link is there already when the demo ran before.
+fn make_link(global: &Global) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let api = Api::open(&ServerArgs::default(), global)?;
+        let path = ["api", "v1", "links"];
+        if api.send(Method::GET, &[&path[..], &[CODE]].concat(), &[], None).await.is_ok() {
+            return Ok(());
+        }
+        let link: Value = json!({ "target": TARGET, "code": CODE, "owner": "demo" });
+        api.send(Method::POST, &path, &[], Some(&link)).await?;
+        Ok(())
+    })
+}
+
+/// How we were called, for the lines to try.
+fn program() -> String {
+    let name = std::env::args().next().unwrap_or_default();
+    if name.is_empty() { "tracegate".into() } else { name }
+}

@@ -1,0 +1,190 @@
+//! What needs no sockets of its own: spool, control state, resolver.
+
+use std::{
+    fs::DirBuilder, net::SocketAddr, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration,
+};
+
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use super::{Error, clock_check};
+use crate::{
+    clock::Clock,
+    config::Config,
+    links::{
+        self, Codes, LinkStore, Links, LinksOptions, Secrets, SqliteLinks, TargetRules, Tokens,
+    },
+    listener,
+    metrics::Metrics,
+    record::{NodeName, PublicSuffixes, Table},
+    resolver::{self, Resolver},
+    spool::{self, Spool},
+};
+
+/// Connections that read the control database.
+const CONTROL_READERS: usize = 4;
+
+/// The stages below the listeners.
+pub(super) struct Core {
+    pub(super) config: Config,
+    pub(super) node: NodeName,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    /// Tasks that no other part owns.
+    pub(super) tasks: TaskTracker,
+    pub(super) secrets: Secrets,
+    pub(super) spool: Spool,
+    pub(super) suffixes: Arc<PublicSuffixes>,
+    pub(super) links: Arc<Links>,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) resolver: Arc<Resolver>,
+    /// Bound before anything else, so that a port in use is known at once.
+    pub(super) sockets: Sockets,
+}
+
+/// The sockets, bound and not served yet.
+pub(super) struct Sockets {
+    pub(super) dns: Option<listener::Bound>,
+    pub(super) gateway: Vec<std::net::TcpListener>,
+    pub(super) api: Vec<std::net::TcpListener>,
+}
+
+impl Core {
+    /// Builds everything; inside the shared runtime.
+    pub(super) fn build(
+        config: Config,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Error> {
+        let mut config = config;
+        let node = node_name(&config)?;
+        let sockets = Sockets::bind(&config)?;
+        let dir = &config.data_dir;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(Error::io("the data directory"))?;
+        let (spool, mut recovery) = Spool::open(spool::Options {
+            dir: dir.join("spool"),
+            node: node.clone(),
+            config: config.spool.clone(),
+            clock: clock.clone(),
+        })?;
+        let (back, ahead) = (config.clock_back_max_s, config.clock_ahead_max_s);
+        let newest = recovery.newest_ts();
+        let limits = (Duration::from_secs(back), Duration::from_secs(ahead));
+        clock_check::check(clock.now(), newest, limits.0, limits.1)?;
+        let secrets = Secrets::open(dir)?;
+        let control = Arc::new(SqliteLinks::open(&dir.join("control.sqlite"), CONTROL_READERS)?);
+        let control: Arc<dyn LinkStore> = control;
+        let kept = links::restore(&*control, &mut recovery)?;
+        let report = recovery.finish()?;
+        control.forget(&kept)?;
+        tracing::info!(
+            frames = report.frames,
+            restored = report.restored,
+            missing = report.missing,
+            damaged = report.damaged,
+            "the spool is open"
+        );
+
+        if let Some(bound) = &sockets.dns {
+            // Loops to ourselves are found by the addresses really bound.
+            config.dns.listen = bound.addresses();
+        }
+        let suffixes = Arc::new(PublicSuffixes::load(config.dns.public_suffix_file.as_deref())?);
+        let tasks = TaskTracker::new();
+        let (resolver, _) = Resolver::new(resolver::Options {
+            dns: config.dns.clone(),
+            node: node.clone(),
+            full: config.spool.on_full.resolutions,
+            suffixes: Arc::clone(&suffixes),
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+            runtime: Handle::current(),
+            tasks: tasks.clone(),
+        })?;
+        let tokens = Arc::new(Tokens::open(
+            Arc::clone(&control),
+            &secrets,
+            clock.clone(),
+            config.api.tokens_max,
+        )?);
+        let codes = Codes::new(&secrets.load_or_make("codes.key")?, config.gateway.code_length);
+        let links = Arc::new(Links::new(LinksOptions {
+            store: control,
+            lane: spool.shared(Table::Conversions)?,
+            codes,
+            rules: TargetRules::new(&config.gateway, &sockets.addresses()),
+            suffixes: Arc::clone(&suffixes),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            cache_bytes_max: config.gateway.link_cache_bytes_max,
+        })?);
+        Ok(Self {
+            config,
+            node,
+            clock,
+            metrics,
+            tasks,
+            secrets,
+            spool,
+            suffixes,
+            links,
+            tokens,
+            resolver,
+            sockets,
+        })
+    }
+
+    /// Loads the zones anew without holding up the signals.
+    pub(super) fn reload_in_background(&self) {
+        let resolver = Arc::clone(&self.resolver);
+        // The resolver logs what became of them.
+        self.tasks.spawn_blocking(move || resolver.reload_zones());
+    }
+
+    /// Seals what is open. After every listener and the shipper have ended.
+    pub(super) async fn close_spool(&self) -> Result<(), Error> {
+        let spool = self.spool.clone();
+        let closed = self.tasks.spawn_blocking(move || spool.close()).await;
+        match closed {
+            Ok(closed) => Ok(closed?),
+            Err(_) => Err(Error::Ended("the closing of the spool".into())),
+        }
+    }
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> Result<Self, Error> {
+        let dns = match config.dns.listen[..] {
+            [] => None,
+            _ => Some(listener::Bound::new(&config.dns)?),
+        };
+        let threads = match config.gateway.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        };
+        let http = |address: Option<SocketAddr>, count, what| match address {
+            None => Ok(Vec::new()),
+            Some(a) => listener::http::bind(a, count).map_err(Error::io(what)),
+        };
+        let gateway = http(config.gateway.listen, threads, "gateway.listen")?;
+        let api = http(config.api.listen, 1, "api.listen")?;
+        Ok(Self { dns, gateway, api })
+    }
+
+    /// Every HTTP address: none of them may be a link's target.
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.gateway.iter().chain(&self.api).filter_map(|l| l.local_addr().ok()).collect()
+    }
+}
+
+fn node_name(config: &Config) -> Result<NodeName, Error> {
+    if let Some(node) = &config.node {
+        return Ok(node.clone());
+    }
+    let uname = rustix::system::uname();
+    Ok(uname.nodename().to_string_lossy().to_ascii_lowercase().parse()?)
+}

@@ -1,0 +1,282 @@
+//! The listeners: DNS, gateway, API; started last, stopped first.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Addresses, Error, core::Core, storage::Storage};
+use crate::{
+    api::{self, ApiParts, ApiState, Check, Hosts},
+    gateway::{Gateway, GatewayParts, Lanes},
+    listener::{
+        Dns, Parts,
+        http::{GatewayThread, HttpError, HttpLimits, serve_api},
+    },
+    record::Table,
+    store::engine,
+    trace::{self, ShortUrls, Tracer},
+};
+
+/// The first worker number of the gateway's lanes; UDP threads count from 0.
+const GATEWAY_WORKER: u16 = 1_024;
+/// What a thread may take to end beyond the grace.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Everything that listens.
+pub(super) struct Listeners {
+    dns: Option<Dns>,
+    gateway: Vec<thread::JoinHandle<()>>,
+    gateway_running: usize,
+    gateway_ended: mpsc::Receiver<Result<(), HttpError>>,
+    api: Option<JoinHandle<Result<(), HttpError>>>,
+    stop: CancellationToken,
+    gateway_address: Option<std::net::SocketAddr>,
+    api_address: Option<std::net::SocketAddr>,
+}
+
+impl Listeners {
+    /// Starts all of them. Everything that answers is in force.
+    pub(super) fn start(core: &mut Core, storage: &Storage) -> Result<Self, Error> {
+        let stop = CancellationToken::new();
+        let gateway_sockets = std::mem::take(&mut core.sockets.gateway);
+        let api_sockets = std::mem::take(&mut core.sockets.api);
+        let dns_sockets = core.sockets.dns.take();
+        let address = |l: &[std::net::TcpListener]| l.first().and_then(|l| l.local_addr().ok());
+        let (gateway_address, api_address) = (address(&gateway_sockets), address(&api_sockets));
+        let (say_ended, gateway_ended) = mpsc::channel(gateway_sockets.len().max(1));
+        let mut all = Self {
+            dns: None,
+            gateway_running: gateway_sockets.len(),
+            gateway: Vec::new(),
+            gateway_ended,
+            api: None,
+            stop: stop.clone(),
+            gateway_address,
+            api_address,
+        };
+        if let Some(bound) = dns_sockets {
+            all.dns = Some(Dns::start(
+                bound,
+                Parts {
+                    config: &core.config.dns,
+                    spool: &core.spool,
+                    shared: core.spool.shared(Table::Resolutions)?,
+                    resolver: Arc::clone(&core.resolver),
+                    clock: core.clock.clone(),
+                    metrics: Arc::clone(&core.metrics),
+                    runtime: Handle::current(),
+                },
+            )?);
+        }
+        all.gateway = start_gateway(core, gateway_sockets, &stop, &say_ended)?;
+        for socket in api_sockets {
+            let router = api_router(core, storage, gateway_address)?;
+            all.api = Some(core.tasks.spawn(serve_api(
+                socket,
+                router,
+                HttpLimits::api(&core.config.api),
+                core.clock.clone(),
+                stop.clone(),
+                Duration::from_millis(core.config.drain_grace_ms),
+            )));
+        }
+        Ok(all)
+    }
+
+    /// Where they listen.
+    pub(super) fn addresses(&self, storage: &Storage) -> Addresses {
+        Addresses {
+            pid: std::process::id(),
+            dns: self.dns.as_ref().map(|d| d.addresses().to_vec()).unwrap_or_default(),
+            gateway: self.gateway_address,
+            api: self.api_address,
+            engine: storage.engine_address,
+        }
+    }
+
+    /// Waits for one to end, which none should.
+    pub(super) async fn ended(&mut self) -> Error {
+        let dns = async {
+            match &mut self.dns {
+                None => std::future::pending().await,
+                Some(dns) => dns.ended().await,
+            }
+        };
+        let api = async {
+            match &mut self.api {
+                None => std::future::pending().await,
+                Some(api) => api.await,
+            }
+        };
+        tokio::select! {
+            ended = dns => match ended.outcome {
+                Ok(()) => Error::Ended(ended.name),
+                Err(error) => error.into(),
+            },
+            Some(ended) = self.gateway_ended.recv() => {
+                self.gateway_running = self.gateway_running.saturating_sub(1);
+                ended.map_or_else(Error::from, |()| Error::Ended("a gateway thread".into()))
+            }
+            ended = api => {
+                self.api = None;
+                match ended {
+                    Ok(Err(error)) => error.into(),
+                    _ => Error::Ended("the API".into()),
+                }
+            }
+        }
+    }
+
+    /// Stops accepting, answers what is in flight within `grace`, closes the lanes.
+    pub(super) async fn stop(mut self, grace: Duration) -> Result<(), Error> {
+        self.stop.cancel();
+        let dns = async {
+            match self.dns.take() {
+                None => Ok(()),
+                Some(dns) => dns.stop(grace).await.map_err(Error::from),
+            }
+        };
+        let gateway = async {
+            let mut outcome = Ok(());
+            while self.gateway_running > 0 {
+                let Some(ended) = self.gateway_ended.recv().await else { break };
+                self.gateway_running -= 1;
+                outcome = outcome.and(ended.map_err(Error::from));
+            }
+            outcome
+        };
+        let api = async {
+            match self.api.take() {
+                None => Ok(()),
+                Some(api) => match api.await {
+                    Ok(served) => served.map_err(Error::from),
+                    Err(_) => Err(Error::Ended("the API".into())),
+                },
+            }
+        };
+        let all = async { tokio::join!(dns, gateway, api) };
+        match timeout(grace + MARGIN, all).await {
+            Ok((dns, gateway, api)) => {
+                for thread in self.gateway.drain(..) {
+                    // It has said that it ended.
+                    thread.join().map_err(|_| Error::Ended("a gateway thread".into()))?;
+                }
+                dns.and(gateway).and(api)
+            }
+            Err(_) => Err(Error::Ended("the grace of the drain".into())),
+        }
+    }
+}
+
+fn start_gateway(
+    core: &Core,
+    sockets: Vec<std::net::TcpListener>,
+    stop: &CancellationToken,
+    say_ended: &mpsc::Sender<Result<(), HttpError>>,
+) -> Result<Vec<thread::JoinHandle<()>>, Error> {
+    let gateway = Gateway::new(GatewayParts {
+        config: core.config.gateway.clone(),
+        on_full: core.config.spool.on_full.clone(),
+        links: Arc::clone(&core.links),
+        resolver: Arc::clone(&core.resolver),
+        clock: core.clock.clone(),
+        metrics: Arc::clone(&core.metrics),
+    });
+    let limits = HttpLimits::gateway(&core.config.gateway);
+    let mut threads = Vec::new();
+    for (worker, listener) in (GATEWAY_WORKER..).zip(sockets) {
+        let lanes = Lanes {
+            jumps: core.spool.lane(Table::Jumps, worker)?,
+            resolutions: core.spool.lane(Table::Resolutions, worker)?,
+        };
+        let thread = GatewayThread {
+            listener,
+            gateway: Arc::clone(&gateway),
+            lanes,
+            limits: limits.clone(),
+            clock: core.clock.clone(),
+            metrics: Arc::clone(&core.metrics),
+            stop: stop.clone(),
+            grace: Duration::from_millis(core.config.drain_grace_ms),
+        };
+        let say_ended = say_ended.clone();
+        let started = thread::Builder::new()
+            .name(format!("http-{}", worker - GATEWAY_WORKER))
+            .spawn(move || {
+                let ended = thread.run();
+                // There is room for every thread; nobody listening means that the server is gone.
+                if say_ended.try_send(ended).is_err() {
+                    tracing::debug!("a gateway thread ended after its owner");
+                }
+            })
+            .map_err(Error::io("a gateway thread"))?;
+        threads.push(started);
+    }
+    Ok(threads)
+}
+
+fn api_router(
+    core: &Core,
+    storage: &Storage,
+    gateway: Option<std::net::SocketAddr>,
+) -> Result<axum::Router, Error> {
+    let resolver = Arc::clone(&core.resolver);
+    let public_url = match (&core.config.gateway.public_url, gateway) {
+        (url, Some(address)) if url.is_empty() => format!("http://{address}"),
+        (url, _) => url.clone(),
+    };
+    let known = {
+        let links = Arc::clone(&core.links);
+        Box::new(move |code: &str| {
+            links.cached(code).is_some() || matches!(links.read(code), Ok(Some(_)))
+        })
+    };
+    let tracer = Tracer::new(trace::Parts {
+        client: storage.store.client().clone(),
+        external: storage.engine.is_none(),
+        spool: core.spool.clone(),
+        node: core.node.clone(),
+        clock: core.clock.clone(),
+        limits: core.config.trace.clone(),
+        short_urls: ShortUrls::new([public_url.as_str()]),
+        known,
+        suffixes: Arc::clone(&core.suffixes),
+        metrics: Arc::clone(&core.metrics),
+    })?;
+    let state = ApiState::new(ApiParts {
+        config: core.config.api.clone(),
+        hosts: Hosts::new(&core.config.api),
+        links: Arc::clone(&core.links),
+        short_url_base: public_url,
+        tokens: Arc::clone(&core.tokens),
+        metrics: Arc::clone(&core.metrics),
+        clock: core.clock.clone(),
+        checks: checks(core, storage),
+        reload_zones: Box::new(move || resolver.reload_zones()),
+    });
+    Ok(api::router(state, api::trace_routes(tracer)))
+}
+
+fn checks(core: &Core, storage: &Storage) -> Vec<Check> {
+    let spool = core.spool.clone();
+    let mut checks = vec![Check {
+        name: "spool",
+        look: Box::new(move || {
+            let failure = spool.health().into_iter().next()?;
+            Some(format!("a lane takes no more rows until a restart: {}", failure.error))
+        }),
+    }];
+    if let Some(engine) = &storage.engine {
+        let state = engine.state();
+        checks.push(Check {
+            name: "engine",
+            look: Box::new(move || match &*state.borrow() {
+                engine::State::Ready(_) => None,
+                engine::State::Starting(why) => Some(format!("starting: {why}")),
+                engine::State::Down(why) => Some(format!("down: {why}")),
+            }),
+        });
+    }
+    checks
+}

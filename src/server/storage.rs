@@ -1,0 +1,194 @@
+//! The store beside the listeners: engine, shipper, retention. Nobody who asks us waits for it.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, core::Core};
+use crate::{
+    clock::Timestamp,
+    config::{self, FullPolicy},
+    links::{self, Links},
+    record::{Access, Table},
+    store::{
+        Credentials, NoHolds, Retention, Shipper, Store,
+        engine::{self, Look, LookHandler, Secret, Secrets, Supervisor},
+    },
+};
+
+/// A node without any link asks the store for codes of an earlier life for so long.
+const CODES_WAIT: Duration = Duration::from_secs(10);
+
+/// The store's tasks.
+pub(super) struct Storage {
+    pub(super) store: Store,
+    pub(super) engine: Option<Supervisor>,
+    pub(super) engine_address: Option<std::net::SocketAddr>,
+    shipper: Option<JoinHandle<Result<(), crate::store::Error>>>,
+    retention: JoinHandle<()>,
+    cancel: CancellationToken,
+}
+
+impl Storage {
+    /// Starts the engine where it is embedded, and the tasks that use the store.
+    pub(super) fn start(core: &Core) -> Result<Self, Error> {
+        let mut config = core.config.store.clone();
+        let mut credentials = Credentials::default();
+        let mut url = config.url.clone();
+        let mut engine = None;
+        let mut engine_address = None;
+        if config.url == "embedded" {
+            config.engine.listen = fixed_port(config.engine.listen)?;
+            let supervisor = embedded(core, &config)?;
+            credentials.user = "default".into();
+            credentials.password = supervisor.secrets().internal.reveal().to_owned();
+            url = format!("http://{}", config.engine.listen);
+            engine_address = Some(config.engine.listen);
+            engine = Some(supervisor);
+        } else {
+            credentials = Credentials::load(&config)?;
+        }
+        let store = Store::connect(&config, &url, credentials);
+        let cancel = CancellationToken::new();
+        let shipper = Shipper::new(
+            core.spool.clone(),
+            store.clone(),
+            core.node.clone(),
+            core.config.spool.durability,
+            Arc::clone(&core.metrics),
+            core.clock.clone(),
+        );
+        let shipper = core.tasks.spawn(shipper.run(cancel.clone()));
+        let retention = Retention::new(
+            store.clone(),
+            core.spool.clone(),
+            core.node.clone(),
+            Arc::new(NoHolds),
+            core.clock.clone(),
+            Arc::clone(&core.metrics),
+        );
+        let retention = core.tasks.spawn(retention.run(cancel.clone()));
+        Ok(Self { store, engine, engine_address, shipper: Some(shipper), retention, cancel })
+    }
+
+    /// Raises the sequence of codes above every code that spool and store know. A control database
+    /// that holds links knows its own sequence, so only an empty one waits for the store.
+    pub(super) async fn learn_codes(&self, core: &Core) {
+        match links::codes_in_spool(&core.spool) {
+            Ok(codes) => raise(&core.links, &codes),
+            Err(error) => tracing::error!(%error, "the spool's codes could not be read"),
+        }
+        let empty = core.links.newest().is_ok_and(|ts| ts == Timestamp::ZERO);
+        let (store, links) = (self.store.clone(), Arc::clone(&core.links));
+        let cancel = self.cancel.clone();
+        let learn = async move {
+            loop {
+                let mut seen = Vec::new();
+                match store.codes_seen(|code| seen.push(code.to_owned())).await {
+                    Ok(()) => {
+                        raise(&links, &seen);
+                        return;
+                    }
+                    Err(_) => tokio::select! {
+                        () = cancel.cancelled() => return,
+                        () = tokio::time::sleep(Duration::from_millis(50)) => {}
+                    },
+                }
+            }
+        };
+        let mut learning = core.tasks.spawn(learn);
+        if empty && timeout(CODES_WAIT, &mut learning).await.is_err() {
+            tracing::warn!("the store could not be asked for codes of an earlier database");
+        }
+    }
+
+    /// Waits for a task to end, which none should.
+    pub(super) async fn ended(&mut self) -> Error {
+        let Some(shipper) = &mut self.shipper else { return std::future::pending().await };
+        tokio::select! {
+            ended = shipper => {
+                self.shipper = None;
+                match ended {
+                    Ok(Err(error)) => error.into(),
+                    _ => Error::Ended("the shipper".into()),
+                }
+            }
+            _ = &mut self.retention => Error::Ended("retention".into()),
+        }
+    }
+
+    /// Ships what is closed, within `grace`.
+    pub(super) async fn stop_shipping(&mut self, grace: Duration) -> Result<(), Error> {
+        self.cancel.cancel();
+        let Some(shipper) = self.shipper.take() else { return Ok(()) };
+        match timeout(grace, shipper).await {
+            Ok(Ok(shipped)) => Ok(shipped?),
+            Ok(Err(_)) => Err(Error::Ended("the shipper".into())),
+            Err(_) => {
+                tracing::warn!("not everything was shipped in time; the next start goes on");
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the engine.
+    pub(super) async fn stop_engine(&self) {
+        if let Some(engine) = &self.engine {
+            engine.shutdown().await;
+        }
+    }
+}
+
+fn raise(links: &Links, seen: &[String]) {
+    if let Err(error) = links.raise_above(seen.iter().map(String::as_str)) {
+        tracing::error!(%error, "the sequence of codes could not be raised");
+    }
+}
+
+/// Port 0 becomes a free port now: the engine keeps its address over restarts.
+fn fixed_port(listen: std::net::SocketAddr) -> Result<std::net::SocketAddr, Error> {
+    if listen.port() != 0 {
+        return Ok(listen);
+    }
+    let free = TcpListener::bind(listen).and_then(|l| l.local_addr());
+    free.map_err(Error::io("store.engine.listen"))
+}
+
+fn embedded(core: &Core, config: &config::Store) -> Result<Supervisor, Error> {
+    let reader = Secret::new(hex::encode(core.secrets.load_or_make("engine.reader")?));
+    let secrets = Secrets { internal: Secret::generate()?, reader };
+    let program = std::env::current_exe().map_err(Error::io("our own program"))?;
+    Ok(Supervisor::start(engine::Options {
+        program,
+        data_dir: core.config.data_dir.clone(),
+        config: config.engine.clone(),
+        secrets,
+        looks: Some(recorded_looks(core)?),
+        clock: core.clock.clone(),
+    }))
+}
+
+/// A statement of the reader's runs only after the look is a record.
+fn recorded_looks(core: &Core) -> Result<LookHandler, Error> {
+    let lane = core.spool.shared(Table::Access)?;
+    Ok(Arc::new(move |look: Look| {
+        let lane = lane.clone();
+        async move {
+            let row = Access {
+                actor: "engine-reader",
+                peer: look.peer,
+                role: "reader",
+                case_number: "",
+                purpose: "",
+                question: &look.statement,
+                outcome: "answered",
+                rows: 0,
+                digest: [0; 32],
+            };
+            lane.append_async(&row, FullPolicy::Refuse).await.is_ok()
+        }
+        .boxed()
+    }))
+}
