@@ -12,6 +12,7 @@ mod layout;
 mod link;
 mod migrate;
 mod serve;
+mod spool;
 mod token;
 mod trace;
 mod zone;
@@ -70,6 +71,7 @@ enum Command {
     Demo(demo::Demo),
     CheckConfig(check_config::CheckConfig),
     Engine(engine::Engine),
+    Spool(spool::Spool),
     Migrate(migrate::Migrate),
     Link(link::Link),
     Token(token::Token),
@@ -107,6 +109,7 @@ impl Cli {
             Command::Demo(command) => command.run(&self.global),
             Command::CheckConfig(command) => command.run(&self.global),
             Command::Engine(command) => command.run(&self.global),
+            Command::Spool(command) => command.run(&self.global),
             Command::Migrate(command) => command.run(&self.global),
             Command::Link(command) => command.run(&self.global),
             Command::Token(command) => command.run(&self.global),

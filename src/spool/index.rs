@@ -103,8 +103,12 @@ impl Index {
     }
 
     /// Segments that nothing needs any more, with their bytes. From the front of each lane only,
-    /// and never its last rows while it goes on: what is left must tell what was there before.
-    pub(super) fn finished(&self, before: Timestamp) -> Vec<((LaneId, u64), u64)> {
+    /// and never its last rows while it `goes_on`: what is left must tell what was there before.
+    pub(super) fn finished(
+        &self,
+        before: Timestamp,
+        goes_on: impl Fn(LaneId) -> bool,
+    ) -> Vec<((LaneId, u64), u64)> {
         let mut finished = Vec::new();
         let lanes: BTreeSet<LaneId> = self.segments.keys().map(|k| k.0).collect();
         for lane in lanes {
@@ -115,7 +119,6 @@ impl Index {
                     (*n, Span { bytes: s.bytes, done, first: u64::MAX, next: 0 })
                 })
                 .collect();
-            let ended = spans.values().all(|s| s.done);
             for (f, state) in self.frames.range((lane, 0)..=(lane, u64::MAX)).map(|(_, f)| f) {
                 if let Some(s) = spans.get_mut(&f.segment) {
                     s.first = s.first.min(f.first_seq);
@@ -123,13 +126,13 @@ impl Index {
                     s.done &= matches!(state, FrameState::Acknowledged(at) if *at < before);
                 }
             }
-            let all = spans.values().all(|s| s.done);
+            let all = spans.values().all(|s| s.done) && !goes_on(lane);
             let spans: Vec<_> = spans.into_iter().collect();
             for (at, (number, s)) in spans.iter().enumerate() {
                 let rest = &spans[at + 1..];
                 let last_rows = rest.iter().all(|(_, r)| r.first == u64::MAX);
                 let in_order = rest.iter().all(|(_, r)| r.first >= s.next);
-                if !s.done || !(all || in_order) || (last_rows && !(ended && all)) {
+                if !s.done || !(all || in_order) || (last_rows && !all) {
                     break;
                 }
                 finished.push(((lane, *number), s.bytes));

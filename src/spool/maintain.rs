@@ -267,11 +267,18 @@ impl Core {
     }
 
     /// Puts back what was kept back for tables whose rows find room on a full disk.
-    fn keep_back(&self) {
+    pub(super) fn keep_back(&self) {
         for table in KEPT_BACK {
             let path = reserve_path(&self.dir, table);
             let size = self.shared_segment_size();
-            if path.exists() || self.room.take(&self.disk, &self.dir, size).is_err() {
+            match std::fs::metadata(&path).map(|m| m.len()) {
+                Ok(len) if len == size => continue,
+                // Another configuration's, or never finished.
+                Ok(len) if self.disk.remove(&path).is_ok() => self.room.give_back(len),
+                Ok(_) => continue,
+                Err(_) => {}
+            }
+            if self.room.take(&self.disk, &self.dir, size).is_err() {
                 continue;
             }
             if self.disk.create(&path, size).is_err() {
@@ -297,7 +304,9 @@ impl Core {
             self.index().segments.remove(&(lane.id, spare.number));
             self.room.give_back(lane.segment_size);
         }
-        match self.disk.remove(&segment::state_path(&self.dir, lane.id)) {
+        // Gone for good before its segments may go: alone it would be asked for lost rows.
+        let path = segment::state_path(&self.dir, lane.id);
+        match self.disk.remove(&path).and_then(|()| self.disk.sync_dir(&self.dir)) {
             Ok(()) => {
                 let mut lanes = lock(&self.lanes);
                 lanes.live.remove(&lane.id);

@@ -70,6 +70,7 @@
 
 mod format;
 mod index;
+pub mod inspect;
 mod io;
 mod lane;
 mod maintain;
@@ -86,7 +87,7 @@ mod stats;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     path::{Path, PathBuf},
     sync::{
@@ -252,6 +253,8 @@ struct Lanes {
     live: BTreeMap<LaneId, Arc<LaneShared>>,
     /// Lanes that have ended, with what is or was there.
     ended: BTreeMap<LaneId, Runs>,
+    /// Old lanes that could not be ended yet.
+    deferred: BTreeSet<LaneId>,
     /// The high-water file: the largest start of any lane opened here.
     high: u64,
     /// The largest start of any lane on disk, or known to another store.

@@ -110,6 +110,9 @@ pub(super) fn open(
     let mut report = Report { lanes: found.lanes.len(), ..Report::default() };
     let newest = core.take_in(&found)?;
     core.take_in_shipments(&mut report)?;
+    core.keep_back();
+    // A clock that went back while nobody looked is told by the first upkeep.
+    *lock(&core.newest_now) = now.max(newest.unwrap_or(now));
     report.frames = core.index().frames.len();
     let spool = Spool { core: Arc::new(core), shared: Arc::default() };
     Ok((spool.clone(), Recovery { spool, lanes: found.lanes, newest, report }))
@@ -367,10 +370,13 @@ impl Recovery {
                 Err(error) => {
                     tracing::warn!(lane = %lane.id, %error, "a lane cannot be ended yet");
                     self.report.deferred += 1;
+                    lock(&core.lanes).deferred.insert(lane.id);
                 }
             }
             lock(&core.lanes).ended.insert(lane.id, lane.runs());
         }
+        // Before any segment of an ended lane goes, its state file must be gone.
+        core.disk.sync_dir(&core.dir).map_err(|e| Error::io("fsync", &core.dir, e))?;
         core.forget_shipments()?;
         self.report.frames = core.index().frames.len();
         Ok(self.report)

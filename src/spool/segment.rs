@@ -31,7 +31,8 @@ pub(super) enum Stage {
 impl Stage {
     const ALL: [Self; 3] = [Self::Open, Self::Sealed, Self::Damaged];
 
-    const fn extension(self) -> &'static str {
+    /// The extension, which is also the stage's word.
+    pub(super) const fn extension(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Sealed => "sealed",

@@ -7,7 +7,7 @@
 //! hexadecimal. Second line: JSON.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     path::{Path, PathBuf},
     sync::atomic::Ordering,
@@ -382,7 +382,12 @@ impl Spool {
     /// When a file cannot be removed; the rest is tried again by the next call.
     pub fn purge(&self, before: Timestamp) -> Result<(), Error> {
         let core = &self.core;
-        let finished = core.index().finished(before);
+        // A lane goes on until its state file is gone, which would be asked for the rest.
+        let goes_on: BTreeSet<LaneId> = {
+            let lanes = lock(&core.lanes);
+            lanes.live.keys().chain(&lanes.deferred).copied().collect()
+        };
+        let finished = core.index().finished(before, |lane| goes_on.contains(&lane));
         for ((lane, number), bytes) in finished {
             let path = segment::path(&core.dir, lane, number, segment::Stage::Sealed);
             core.disk.remove(&path).map_err(|e| Error::io("remove", &path, e))?;

@@ -25,6 +25,7 @@ mod links_conformance;
 mod links_crash;
 mod links_target;
 mod site;
+mod spool;
 mod store;
 mod store_lab;
 mod store_retention;

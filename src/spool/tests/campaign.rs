@@ -80,8 +80,8 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-fn random(bench: Bench, acts: &[Act], power_cut: Option<u64>) {
-    let mut world = World::new(bench, None);
+fn random(bench: Bench, acts: &[Act], plan: Option<(u64, Fault)>, power_cut: Option<u64>) {
+    let mut world = World::new(bench, plan);
     for (n, act) in acts.iter().enumerate() {
         // Every now and then the power fails instead.
         match power_cut {
@@ -98,12 +98,12 @@ proptest! {
 
     #[test]
     fn the_spool_remembers_what_the_model_does(acts in prop::collection::vec(act(), 1..60)) {
-        random(Bench::new(), &acts, None);
+        random(Bench::new(), &acts, None, None);
     }
 
     #[test]
     fn synced_survives_power_cuts(acts in prop::collection::vec(act(), 1..60), luck: u32) {
-        random(Bench::synced(), &acts, Some(luck.into()));
+        random(Bench::synced(), &acts, None, Some(luck.into()));
     }
 
     #[test]
@@ -111,6 +111,18 @@ proptest! {
         acts in prop::collection::vec(act(), 1..60),
         luck: u32,
     ) {
-        random(Bench::new(), &acts, Some(luck.into()));
+        random(Bench::new(), &acts, None, Some(luck.into()));
+    }
+
+    #[test]
+    fn errors_and_the_end_of_the_process_come_at_any_time(
+        acts in prop::collection::vec(act(), 1..60),
+        step in 0..600u64,
+        synced: bool,
+        crash: bool,
+    ) {
+        let bench = if synced { Bench::synced() } else { Bench::new() };
+        let fault = if crash { Fault::Crash } else { Fault::Error };
+        random(bench, &acts, Some((step, fault)), None);
     }
 }

@@ -76,6 +76,11 @@ impl Faults {
         inner.plan.is_some_and(|(at, _)| inner.steps > at)
     }
 
+    /// Steps so far.
+    pub(in crate::spool) fn steps(&self) -> u64 {
+        self.lock().steps
+    }
+
     /// Whether an fsync was made to fail.
     pub(in crate::spool) fn sync_failed(&self) -> bool {
         self.lock().syncs_failed > 0

@@ -161,3 +161,49 @@ fn completeness_never_steps_back_and_a_clock_that_does_is_told() {
     spool.maintain();
     assert_eq!(bench.gaps(&spool), ["gaps clock_step exact 0"]);
 }
+
+#[test]
+fn a_commit_is_one_write_and_in_synced_one_fsync() {
+    for (mut bench, steps) in [(Bench::new(), 1), (Bench::synced(), 2)] {
+        let faults = std::sync::Arc::new(super::faults::Faults::default());
+        bench.disk.faults = Some(std::sync::Arc::clone(&faults));
+        let spool = bench.open();
+        let mut lane = spool.lane(TABLE, 0).unwrap();
+        for n in 0..5 {
+            let before = faults.steps();
+            for _ in 0..20 {
+                lane.push(&row("as in one batch of datagrams"), Shed);
+            }
+            assert_eq!(lane.commit(), Commit::Kept);
+            // The first takes its reserved seq, as the first after an idle minute does.
+            assert!(n == 0 || faults.steps() - before == steps);
+        }
+    }
+}
+
+#[test]
+fn writers_of_a_shared_lane_share_fsyncs() {
+    let bench = Bench::synced();
+    let spool = bench.open();
+    let shared = spool.shared(TABLE).unwrap();
+    std::thread::scope(|scope| {
+        for t in 0..4 {
+            let shared = &shared;
+            scope.spawn(move || {
+                for n in 0..25 {
+                    let kept = shared.append(&row(&format!("{t}/{n}")), Refuse);
+                    assert!(matches!(kept, Ok(Kept::Recorded(_))));
+                }
+            });
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let (a, b) = (row("a"), row("b"));
+        let (one, two) =
+            tokio::join!(shared.append_async(&a, Refuse), shared.append_async(&b, Refuse));
+        assert!(one.is_ok() && two.is_ok());
+    });
+    spool.close().unwrap();
+    assert_eq!(rows_of(&spool, TABLE, "purpose").len(), 102);
+}
