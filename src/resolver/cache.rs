@@ -9,7 +9,10 @@ use quick_cache::{Weighter, sync};
 
 use super::{entry::Entry, name::NAME_BYTES_MAX, query::Query};
 
-/// What tells answers apart, on the stack: type, DO and CD, then the name in lower case.
+/// What tells answers apart, on the stack: type, DO, CD and RD, then the name in lower case.
+///
+/// RD matters for local zones: with it, what they do not hold is asked upstream. Upstream answers
+/// all have it, so that it splits none of theirs.
 pub(crate) struct Key {
     len: usize,
     bytes: [u8; NAME_BYTES_MAX + 3],
@@ -21,7 +24,7 @@ impl Key {
         let name = q.lower.wire();
         let mut bytes = [0; NAME_BYTES_MAX + 3];
         bytes[..2].copy_from_slice(&q.qtype.to_be_bytes());
-        bytes[2] = u8::from(q.do_bit()) | u8::from(q.cd) << 1;
+        bytes[2] = u8::from(q.do_bit()) | u8::from(q.cd) << 1 | u8::from(q.rd) << 2;
         bytes[3..3 + name.len()].copy_from_slice(name);
         Self { len: 3 + name.len(), bytes }
     }

@@ -81,7 +81,9 @@ fn response_to(q: &Query, r: read::Response, limits: &Limits) -> Judged {
         .collect();
     let soa = authority.iter().find(|a| a.rtype == rtype::SOA).and_then(negative_ttl);
     let negative = !answered || r.rcode == Rcode::NXDOMAIN;
-    if answer.is_empty() && soa.is_none() && authority.iter().any(|a| a.rtype == rtype::NS) {
+    // NXDOMAIN with NS records and no SOA is an answer (RFC 2308 §2.1).
+    let empty = r.rcode == Rcode::NOERROR && answer.is_empty() && soa.is_none();
+    if empty && authority.iter().any(|a| a.rtype == rtype::NS) {
         let text = "the upstream gave a referral";
         return failed(Ede::NO_REACHABLE_AUTHORITY, text, limits);
     }

@@ -189,6 +189,12 @@ fn negative_answers_keep_code_and_soa_and_are_kept_as_long_as_it_says() {
                 m.metadata.response_code = ResponseCode::NXDomain;
                 return Some(m);
             }
+            "servers.up.test." => {
+                m.metadata.response_code = ResponseCode::NXDomain;
+                let ns = RData::NS(hickory_proto::rr::rdata::NS(name("ns.up.test.")));
+                m.authorities = vec![Record::from_rdata(name("up.test."), 600, ns)];
+                return Some(m);
+            }
             _ => {}
         }
         m.authorities = vec![soa("up.test.", 600, 40)];
@@ -201,6 +207,7 @@ fn negative_answers_keep_code_and_soa_and_are_kept_as_long_as_it_says() {
         ("gone2.up.test", NXDomain, 1, true),
         ("nodata.up.test", NoError, 0, true),
         ("bare.up.test", NXDomain, 0, false),
+        ("servers.up.test", NXDomain, 0, false),
     ] {
         let before = up.asked();
         let first = f.get(&ask(n, 1));
@@ -416,6 +423,68 @@ fn a_chain_from_our_zone_goes_on_upstream() {
     assert_eq!(up.asked(), 1);
     let alone = f.get(&Ask { rd: false, ..ask("www.our.test", 28) });
     assert_eq!((alone.message.answers.len(), up.asked()), (1, 1));
+}
+
+#[test]
+fn who_wants_no_recursion_changes_nothing_for_who_does() {
+    let up = Upstream::new(|q, _| {
+        let mut m = reply(q, ResponseCode::NoError);
+        m.answers = vec![a(&asked_name(q), 60, 1)];
+        Some(m)
+    });
+    let zone = "@ 600 SOA ns h 1 1 1 1 1\n@ 600 NS ns\n*.to 600 CNAME cdn.far.test.\n";
+    let f = fixture(&[("our.test", zone)], &[up.address], |_| ());
+    let answers = |n: &str, rd| f.get(&Ask { rd, ..ask(n, 1) }).message.answers.len();
+    for (n, order) in [
+        ("a.to.our.test", [false, true, false, true]),
+        ("b.to.our.test", [true, false, true, true]),
+    ] {
+        for rd in order {
+            assert_eq!(answers(n, rd), if rd { 2 } else { 1 }, "{n} {rd}");
+        }
+    }
+    assert_eq!(up.asked(), 1);
+}
+
+#[test]
+fn below_a_delegation_recursion_goes_upstream_and_a_referral_to_the_others() {
+    let up = Upstream::new(|q, _| {
+        assert!(asked_name(q).ends_with("lab.our.test."), "{q:?}");
+        let mut m = reply(q, ResponseCode::NoError);
+        match q.queries[0].query_type() {
+            RecordType::A => m.answers = vec![a(&asked_name(q), 60, 1)],
+            _ => m.authorities = vec![soa("lab.our.test.", 60, 60)],
+        }
+        Some(m)
+    });
+    let zone = "$TTL 600\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nlab NS ns.lab\nns.lab A 192.0.2.53\n\
+        lab DS 1 13 2 00\nin CNAME x.lab\n";
+    let f = fixture(&[("our.test", zone)], &[up.address], |_| ());
+    let off = fixture(&[("our.test", zone)], &[], |_| ());
+    for n in ["lab.our.test", "x.lab.our.test", "ns.lab.our.test"] {
+        // Whoever asks first, each gets what it wants.
+        for rd in [n.starts_with('x'), !n.starts_with('x'), true] {
+            let m = f.get(&Ask { rd, ..ask(n, 1) }).message;
+            assert!(m.recursion_available && !m.authoritative, "{n}");
+            let sections = (m.answers.len(), m.authorities.len(), m.additionals.len());
+            assert_eq!(sections, if rd { (1, 0, 0) } else { (0, 1, 1) }, "{n} {rd}");
+        }
+        let m = off.get(&ask(n, 1)).message;
+        assert_eq!((m.answers.len(), m.authorities.len(), m.recursion_available), (0, 1, false));
+    }
+    assert_eq!(up.asked(), 3);
+    // An alias of ours leads below the delegation: the first part is ours, the end is in the cache.
+    let alias = f.get(&ask("in.our.test", 1));
+    assert_eq!((alias.message.answers.len(), alias.answered.cache), (2, "hit"));
+    assert!(alias.message.authoritative && alias.message.authorities.is_empty());
+    let alone = f.get(&Ask { rd: false, ..ask("in.our.test", 1) }).message;
+    assert_eq!((alone.answers.len(), alone.authorities.len()), (1, 1));
+    // The DS record at a delegation is ours, like everything above it.
+    let ds = f.get(&ask("lab.our.test", 43)).message;
+    assert!(ds.authoritative && ds.answers.len() == 1);
+    assert_eq!(up.asked(), 3);
+    let below = f.get(&ask("x.lab.our.test", 43)).message;
+    assert_eq!((below.authoritative, below.authorities.len(), up.asked()), (false, 1, 4));
 }
 
 #[test]

@@ -15,7 +15,8 @@ use crate::resolver::{
 #[derive(Debug)]
 pub(crate) struct Local {
     pub answer: Answer,
-    /// Where the chain of aliases leaves our zones.
+    /// Where the chain of aliases leaves our zones: into another's, or below a delegation where
+    /// that may be asked upstream.
     pub leaves_to: Option<Name>,
 }
 
@@ -44,7 +45,8 @@ enum Found<'a> {
 
 impl ZoneSet {
     /// The answer to `q`; none when the name is not ours. With `recursive`, what our zones do not
-    /// hold may be asked upstream.
+    /// hold may be asked upstream, and a name below a delegation is not ours: there, a referral is
+    /// only for those who do not want, or cannot get, recursion (RFC 1034 §4.3.2).
     pub(crate) fn answer(&self, q: &Query, recursive: bool) -> Option<Local> {
         let mut answer = Answer { authoritative: true, ..Answer::bare(Rcode::NOERROR) };
         let mut name = q.lower;
@@ -69,6 +71,13 @@ impl ZoneSet {
                 return None;
             }
             let found = zone.find(&name, q.qtype);
+            if recursive && matches!(found, Found::Referral { .. }) {
+                if hop == 0 {
+                    return None;
+                }
+                leaves_to = Some(name);
+                break;
+            }
             answer.authoritative &= hop > 0 || !matches!(found, Found::Referral { .. });
             match step(&mut answer, zone, &name, found) {
                 // A synthesised CNAME is itself what was asked for.
