@@ -89,7 +89,7 @@ fn record(t: &Tracegate, name: &str, port: u16, queries: &Path, seconds: u32) {
         engine() - before < 100_000
     });
     let front_of = |m: &std::collections::BTreeMap<String, u64>| {
-        m.iter().filter(|(n, _)| n.starts_with("udp")).map(|(_, v)| v).sum::<u64>()
+        m.iter().filter(|(n, _)| n.starts_with("dns-udp")).map(|(_, v)| v).sum::<u64>()
     };
     let front = front_of(&cpu_by_thread(pid)) - front_of(&threads);
     let rest = (cpu(pid) - all).saturating_sub(front);

@@ -99,18 +99,8 @@ pub struct GatewayMetrics {
 
 /// The spool.
 pub struct SpoolMetrics {
-    /// Rows appended.
-    pub rows: Counter,
-    /// Batches appended.
-    pub batches: Counter,
-    /// Bytes appended.
-    pub bytes: Counter,
     /// Rows served but only counted in a gap row.
     pub shed: Counter,
-    /// Rows refused for want of room.
-    pub refused: Counter,
-    /// Gap rows written.
-    pub gaps: Counter,
     /// Bytes of all segments.
     pub disk_bytes: Gauge,
     /// Rows not yet acknowledged.
@@ -357,13 +347,8 @@ impl GatewayMetrics {
 impl SpoolMetrics {
     fn new(m: &Make<'_>) -> Self {
         Self {
-            rows: m.counter("tracegate_spool_rows_total", "Rows appended"),
-            batches: m.counter("tracegate_spool_batches_total", "Batches appended"),
-            bytes: m.counter("tracegate_spool_bytes_total", "Bytes appended"),
             shed: m
                 .counter("tracegate_spool_shed_total", "Rows served but only counted in a gap row"),
-            refused: m.counter("tracegate_spool_refused_total", "Rows refused for want of room"),
-            gaps: m.counter("tracegate_spool_gaps_total", "Gap rows written"),
             disk_bytes: m.gauge("tracegate_spool_disk_bytes", "Bytes of all segments"),
             pending_rows: m.gauge("tracegate_spool_pending_rows", "Rows not yet acknowledged"),
             oldest_seconds: m.gauge(

@@ -25,6 +25,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use nix::sys::stat::{Mode, umask};
 
 use crate::config::{self, Loaded};
 
@@ -104,6 +105,8 @@ impl Cli {
     /// # Errors
     /// Whatever stopped it; [`exit_of`] knows the exit code.
     pub fn run(self) -> anyhow::Result<Exit> {
+        // Whatever a command makes is its owner's alone: records and secrets above all.
+        umask(Mode::from_bits_truncate(0o077));
         match self.command {
             Command::Serve(command) => command.run(&self.global),
             Command::Demo(command) => command.run(&self.global),

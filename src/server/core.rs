@@ -80,7 +80,9 @@ impl Core {
         let control: Arc<dyn LinkStore> = control;
         let kept = links::restore(&*control, &mut recovery)?;
         let report = recovery.finish()?;
-        control.forget(&kept)?;
+        if report.deferred == 0 {
+            control.forget(&kept)?;
+        }
         tracing::info!(
             frames = report.frames,
             restored = report.restored,

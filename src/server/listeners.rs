@@ -1,6 +1,6 @@
 //! The listeners: DNS, gateway, API; started last, stopped first.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{io, sync::Arc, thread, time::Duration};
 
 use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ pub(super) struct Listeners {
 
 impl Listeners {
     /// Starts all of them. Everything that answers is in force.
-    pub(super) fn start(core: &mut Core, storage: &Storage) -> Result<Self, Error> {
+    pub(super) fn start(core: &mut Core, storage: &mut Storage) -> Result<Self, Error> {
         let stop = CancellationToken::new();
         let gateway_sockets = std::mem::take(&mut core.sockets.gateway);
         let api_sockets = std::mem::take(&mut core.sockets.api);
@@ -72,14 +72,22 @@ impl Listeners {
         all.gateway = start_gateway(core, gateway_sockets, &stop, &say_ended)?;
         for socket in api_sockets {
             let router = api_router(core, storage, gateway_address)?;
-            all.api = Some(core.tasks.spawn(serve_api(
+            let learned = storage.codes_learned(core);
+            let served = serve_api(
                 socket,
                 router,
                 HttpLimits::api(&core.config.api),
                 core.clock.clone(),
                 stop.clone(),
                 Duration::from_millis(core.config.drain_grace_ms),
-            )));
+            );
+            let stopped = stop.clone();
+            all.api = Some(core.tasks.spawn(async move {
+                tokio::select! {
+                    () = learned => served.await,
+                    () = stopped.cancelled() => Ok(()),
+                }
+            }));
         }
         Ok(all)
     }
@@ -203,17 +211,33 @@ fn start_gateway(
         let say_ended = say_ended.clone();
         let started = thread::Builder::new()
             .name(format!("http-{}", worker - GATEWAY_WORKER))
-            .spawn(move || {
-                let ended = thread.run();
-                // There is room for every thread; nobody listening means that the server is gone.
-                if say_ended.try_send(ended).is_err() {
-                    tracing::debug!("a gateway thread ended after its owner");
-                }
-            })
+            .spawn(move || Watch { ended: None, say: say_ended }.run(thread))
             .map_err(Error::io("a gateway thread"))?;
         threads.push(started);
     }
     Ok(threads)
+}
+
+/// Says that a gateway thread ended when it is dropped, by a panic too.
+struct Watch {
+    ended: Option<Result<(), HttpError>>,
+    say: mpsc::Sender<Result<(), HttpError>>,
+}
+
+impl Watch {
+    fn run(mut self, thread: GatewayThread) {
+        self.ended = Some(thread.run());
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let panicked = || Err(HttpError::Io(io::Error::other("a gateway thread panicked")));
+        // There is room for every thread; nobody listening means that the server is gone.
+        if self.say.try_send(self.ended.take().unwrap_or_else(panicked)).is_err() {
+            tracing::debug!("a gateway thread ended after its owner");
+        }
+    }
 }
 
 fn api_router(

@@ -5,8 +5,10 @@
 //! zones are in force and the outbox is in the spool.
 //!
 //! **End** (SIGTERM, SIGINT): listeners stop accepting and finish what is in flight, lanes are
-//! closed, what is closed is shipped, the spool is sealed, the engine ends; all within
-//! `drain_grace_ms`. What is not shipped by then is shipped after the next start.
+//! closed, what is closed is shipped, the engine ends, the spool is sealed. One deadline,
+//! `drain_grace_ms` after the signal, is shared by all of them; the closing of lanes and the engine
+//! have a few seconds of their own beyond it. What is not shipped by then is shipped after the next
+//! start.
 //!
 //! **Failure**: a stage that ends by itself ends the process with exit code 1, after the same
 //! drain: a node that answers but does not record, or records but never ships, is worse than none.
@@ -104,15 +106,17 @@ pub fn serve(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let runtime =
         builder.thread_name("shared").enable_all().build().map_err(Error::io("the runtime"))?;
     raise_file_limit();
-    let grace = Duration::from_millis(config.drain_grace_ms);
     let served = runtime.block_on(run(config, ready));
-    // Blocking work that is still under way (a file, a database) is given what is left of the time.
-    runtime.shutdown_timeout(grace);
+    // Blocking work that is still under way (a file, a database).
+    runtime.shutdown_timeout(BLOCKING_GRACE);
     served
 }
 
 /// Where a server listens.
 pub use run_file::Run as Addresses;
+
+/// What blocking work may take after everything else has ended.
+const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 
 async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::io("signals"))?;
@@ -121,9 +125,8 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let grace = Duration::from_millis(config.drain_grace_ms);
     let mut core = Core::build(config, clock, metrics)?;
     let mut storage = storage::Storage::start(&core)?;
-    storage.learn_codes(&core).await;
-    let mut upkeep = upkeep::Upkeep::start(&core)?;
-    let mut listeners = listeners::Listeners::start(&mut core, &storage)?;
+    let mut upkeep = upkeep::Upkeep::start(&core, &storage)?;
+    let mut listeners = listeners::Listeners::start(&mut core, &mut storage)?;
     let addresses = listeners.addresses(&storage);
     let run_file = run_file::RunFile::write(&core.config.data_dir, &addresses)
         .map_err(Error::io("run.json"))?;
@@ -148,12 +151,15 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     }
     notify::stopping();
     drop(run_file);
+    let deadline = core.clock.monotonic() + grace;
     let stopped = listeners.stop(grace).await;
     core.tasks.close();
-    let shipped = storage.stop_shipping(grace).await;
+    let left = deadline.saturating_duration_since(core.clock.monotonic());
+    let shipped = storage.stop_shipping(left).await;
+    // A reader's statement is a record: the engine goes before the spool.
+    storage.stop_engine().await;
     upkeep.stop().await;
     let sealed = core.close_spool().await;
-    storage.stop_engine().await;
     tracing::info!("drained");
     ended.and(stopped).and(shipped).and(sealed)
 }

@@ -3,23 +3,26 @@
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, core::Core};
+use super::{ClockError, Error, core::Core};
 use crate::{
     clock::Timestamp,
     config::{self, FullPolicy},
     links::{self, Links},
-    record::{Access, Table},
+    record::{Access, LaneId, NodeName, Table},
     store::{
         Credentials, NoHolds, Retention, Shipper, Store,
         engine::{self, Look, LookHandler, Secret, Secrets, Supervisor},
     },
 };
 
-/// A node without any link asks the store for codes of an earlier life for so long.
+/// Links are not created for so long while the store cannot be asked for codes of an earlier
+/// database.
 const CODES_WAIT: Duration = Duration::from_secs(10);
+/// Between two attempts to ask it.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The store's tasks.
 pub(super) struct Storage {
@@ -28,6 +31,7 @@ pub(super) struct Storage {
     pub(super) engine_address: Option<std::net::SocketAddr>,
     shipper: Option<JoinHandle<Result<(), crate::store::Error>>>,
     retention: JoinHandle<()>,
+    learning: Option<JoinHandle<Result<(), Error>>>,
     cancel: CancellationToken,
 }
 
@@ -70,44 +74,59 @@ impl Storage {
             Arc::clone(&core.metrics),
         );
         let retention = core.tasks.spawn(retention.run(cancel.clone()));
-        Ok(Self { store, engine, engine_address, shipper: Some(shipper), retention, cancel })
+        Ok(Self {
+            store,
+            engine,
+            engine_address,
+            shipper: Some(shipper),
+            retention,
+            learning: None,
+            cancel,
+        })
     }
 
-    /// Raises the sequence of codes above every code that spool and store know. A control database
-    /// that holds links knows its own sequence, so only an empty one waits for the store.
-    pub(super) async fn learn_codes(&self, core: &Core) {
-        match links::codes_in_spool(&core.spool) {
-            Ok(codes) => raise(&core.links, &codes),
-            Err(error) => tracing::error!(%error, "the spool's codes could not be read"),
-        }
-        let empty = core.links.newest().is_ok_and(|ts| ts == Timestamp::ZERO);
+    /// A future that ends when links may be created: when the sequence of codes lies above every
+    /// code that spool and store know, or when the store did not say so in time.
+    pub(super) fn codes_learned(&mut self, core: &Core) -> impl Future<Output = ()> + use<> {
+        let (tell, learned) = oneshot::channel::<()>();
         let (store, links) = (self.store.clone(), Arc::clone(&core.links));
-        let cancel = self.cancel.clone();
-        let learn = async move {
-            loop {
-                let mut seen = Vec::new();
-                match store.codes_seen(|code| seen.push(code.to_owned())).await {
-                    Ok(()) => {
-                        raise(&links, &seen);
-                        return;
-                    }
-                    Err(_) => tokio::select! {
-                        () = cancel.cancelled() => return,
-                        () = tokio::time::sleep(Duration::from_millis(50)) => {}
-                    },
-                }
+        let (spool, node, clock) = (core.spool.clone(), core.node.clone(), core.clock.clone());
+        self.learning = Some(core.tasks.spawn(async move {
+            match links::codes_in_spool(&spool) {
+                Ok(codes) => raise(&links, &codes),
+                Err(error) => tracing::error!(%error, "the spool's codes could not be read"),
             }
-        };
-        let mut learning = core.tasks.spawn(learn);
-        if empty && timeout(CODES_WAIT, &mut learning).await.is_err() {
-            tracing::warn!("the store could not be asked for codes of an earlier database");
+            let (codes, highest) = ask_store(&store, &node).await;
+            raise(&links, &codes);
+            // Nobody waits any more when the listener was given up.
+            tell.send(()).ok();
+            // Ids of lanes that are still to come would be given a second time.
+            let now = clock.now();
+            match highest.map(|lane| i64::try_from(lane.start()).unwrap_or(i64::MAX)) {
+                Some(start) if start > now.secs() => {
+                    Err(Error::Clock(ClockError::Back { now, newest: Timestamp::from_secs(start) }))
+                }
+                _ => Ok(()),
+            }
+        }));
+        async move {
+            if timeout(CODES_WAIT, learned).await.is_err() {
+                tracing::warn!("the store could not be asked for codes of an earlier database");
+            }
         }
     }
 
     /// Waits for a task to end, which none should.
     pub(super) async fn ended(&mut self) -> Error {
         let Some(shipper) = &mut self.shipper else { return std::future::pending().await };
+        let learning = async {
+            match &mut self.learning {
+                Some(learning) => learning.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            Ok(Err(error)) = learning => error,
             ended = shipper => {
                 self.shipper = None;
                 match ended {
@@ -122,12 +141,18 @@ impl Storage {
     /// Ships what is closed, within `grace`.
     pub(super) async fn stop_shipping(&mut self, grace: Duration) -> Result<(), Error> {
         self.cancel.cancel();
-        let Some(shipper) = self.shipper.take() else { return Ok(()) };
-        match timeout(grace, shipper).await {
+        if let Some(learning) = self.learning.take() {
+            learning.abort();
+        }
+        let Some(mut shipper) = self.shipper.take() else { return Ok(()) };
+        match timeout(grace, &mut shipper).await {
             Ok(Ok(shipped)) => Ok(shipped?),
             Ok(Err(_)) => Err(Error::Ended("the shipper".into())),
             Err(_) => {
                 tracing::warn!("not everything was shipped in time; the next start goes on");
+                // Nothing may be appended once the spool is closed.
+                shipper.abort();
+                shipper.await.ok();
                 Ok(())
             }
         }
@@ -137,6 +162,21 @@ impl Storage {
     pub(super) async fn stop_engine(&self) {
         if let Some(engine) = &self.engine {
             engine.shutdown().await;
+        }
+    }
+}
+
+/// The codes of all conversions and the highest lane of this node, however long it takes.
+async fn ask_store(store: &Store, node: &NodeName) -> (Vec<String>, Option<LaneId>) {
+    loop {
+        let mut codes = Vec::new();
+        let asked = async {
+            store.codes_seen(|code| codes.push(code.to_owned())).await?;
+            store.highest_lane(node).await
+        };
+        match asked.await {
+            Ok(highest) => return (codes, highest),
+            Err(_) => tokio::time::sleep(ASK_AGAIN).await,
         }
     }
 }

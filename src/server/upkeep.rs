@@ -2,11 +2,18 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, core::Core};
-use crate::{clock::Clock, metrics::Metrics, notify, resolver::Resolver, spool::Spool};
+use super::{Error, core::Core, storage::Storage};
+use crate::{
+    clock::Clock,
+    metrics::Metrics,
+    notify,
+    resolver::Resolver,
+    spool::Spool,
+    store::engine::{State, Supervisor},
+};
 
 /// How often the spool is maintained.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -24,18 +31,20 @@ struct Work {
     spool: Spool,
     metrics: Arc<Metrics>,
     resolver: Arc<Resolver>,
+    engine: Option<watch::Receiver<State>>,
     clock: Clock,
     stop: CancellationToken,
 }
 
 impl Upkeep {
     /// Starts the thread.
-    pub(super) fn start(core: &Core) -> Result<Self, Error> {
+    pub(super) fn start(core: &Core, storage: &Storage) -> Result<Self, Error> {
         let stop = CancellationToken::new();
         let work = Work {
             spool: core.spool.clone(),
             metrics: Arc::clone(&core.metrics),
             resolver: Arc::clone(&core.resolver),
+            engine: storage.engine.as_ref().map(Supervisor::state),
             clock: core.clock.clone(),
             stop: stop.clone(),
         };
@@ -103,6 +112,11 @@ impl Work {
         };
         m.spool.oldest_seconds.set(oldest.as_secs_f64());
         m.dns.cache_bytes.set(float(self.resolver.cache_size().1));
+        if let Some(engine) = &self.engine
+            && let State::Ready(endpoint) = &*engine.borrow()
+        {
+            m.store.engine_restarts.absolute(endpoint.run.saturating_sub(1));
+        }
         m.maintain();
     }
 }
