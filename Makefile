@@ -5,9 +5,9 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 
-# Downloads and tools, outside the tree.
-export TRACEGATE_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tracegate
-PYTHON := $(TRACEGATE_CACHE)/python/bin
+# Where scripts/ keep downloads and tools, outside the tree: the program looks there, too.
+CACHE := $(or $(filter /%,$(XDG_CACHE_HOME)),$(HOME)/.cache)/tracegate
+PYTHON := $(CACHE)/python/bin
 ROUNDS ?= 1000
 SECONDS ?= 60
 
@@ -20,7 +20,7 @@ run: ## Build, fetch the engine, serve the demo on loopback until Ctrl-C
 	@scripts/test-deps run
 	scripts/fetch-engine >/dev/null
 	cargo build --release --locked
-	exec target/release/tracegate demo
+	exec "$${CARGO_TARGET_DIR:-target}/release/tracegate" demo
 
 .PHONY: test
 test: test-deps ## Install what the tests need and run all of them
@@ -40,13 +40,13 @@ bench-full: bench-deps ## The same and 100 million rows; says time and disk firs
 	cargo bench --locked --bench '*' -- --full
 
 .PHONY: campaign
-campaign: test-deps ## Kill it ROUNDS times under load and count what is in the records
+campaign: test-deps ## Kill it ROUNDS=1000 times under load and count what is in the records
 	TRACEGATE_ROUNDS=$(ROUNDS) cargo test --locked --test it faults:: -- --nocapture --test-threads 1
 
 .PHONY: fuzz
-fuzz: ## Throw inputs at every parser, each for SECONDS
+fuzz: ## Throw inputs at the parsers of DNS, SQL and the spool, each for SECONDS=60
 	BOLERO_RANDOM_ITERATIONS=1000000000000 BOLERO_RANDOM_TEST_TIME_MS=$$(($(SECONDS) * 1000)) \
-	    cargo test --locked fuzz -- --nocapture --test-threads 1
+	    cargo test --locked -- fuzz foreign_bytes_are_refused --nocapture --test-threads 1
 
 .PHONY: bench-deps
 bench-deps:

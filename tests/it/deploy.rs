@@ -1,4 +1,5 @@
-//! What is installed: the example configuration and the unit file.
+//! What is installed, and what the documents promise: the example configuration, the unit file,
+//! the manual's commands, measures and links.
 
 use std::{
     collections::BTreeSet,
@@ -7,7 +8,9 @@ use std::{
     process::Command,
 };
 
+use clap::{CommandFactory, error::ErrorKind};
 use tracegate::{
+    cli::Cli,
     config::{self, Config},
     metrics::Metrics,
 };
@@ -15,8 +18,14 @@ use tracegate::{
 /// Exposure in tenths, of 100, as `systemd-analyze security` counts it.
 const EXPOSURE_MAX: &str = "20";
 
+const DOCUMENTS: [&str; 2] = ["README.md", "deploy/README.md"];
+
+fn root(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
 fn deploy(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file)
+    root("deploy").join(file)
 }
 
 /// The keys that a section knows, from the answer to one that it does not.
@@ -100,11 +109,81 @@ fn manual_names_measures_that_exist() {
     }
 }
 
+/// What a document shows as code: each block with its language, each span with none.
+fn code(text: &str) -> Vec<(Option<&str>, &str)> {
+    let mut found = Vec::new();
+    for (i, part) in text.split("```").enumerate() {
+        if i % 2 == 1 {
+            let (language, block) = part.split_once('\n').expect("a block has a first line");
+            found.push((Some(language), block));
+        } else {
+            found.extend(part.split('`').skip(1).step_by(2).map(|span| (None, span)));
+        }
+    }
+    found
+}
+
+/// The words of a shell's line that runs tracegate, whoever it runs as.
+fn words(line: &str) -> Option<Vec<String>> {
+    let line = line.strip_prefix("alias tracegate='").map_or(line, |l| l.trim_end_matches('\''));
+    let line = line.strip_prefix("runuser -u tracegate -- ").unwrap_or(line);
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            '#' if !quoted => break,
+            ' ' | '\n' if !quoted => words.push(String::new()),
+            c => words.last_mut()?.push(c),
+        }
+    }
+    words.retain(|w| !w.is_empty());
+    (words.first()?.rsplit('/').next() == Some("tracegate")).then_some(words)
+}
+
+#[test]
+fn documents_show_commands_that_exist() {
+    for document in DOCUMENTS {
+        let text = fs::read_to_string(root(document)).unwrap();
+        let mut seen = 0;
+        for (language, code) in code(&text) {
+            let lines = if language.is_some() { code.lines().collect() } else { vec![code] };
+            for words in lines.into_iter().filter_map(words) {
+                let Err(error) = Cli::command().try_get_matches_from(&words) else {
+                    seen += 1;
+                    continue;
+                };
+                // A sentence, or an alias, may name a command without its arguments.
+                let alias = words.iter().any(|w| w == "--config");
+                let short = matches!(
+                    error.kind(),
+                    ErrorKind::MissingRequiredArgument
+                        | ErrorKind::MissingSubcommand
+                        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                );
+                let whole = language.is_some() && !alias;
+                assert!(short && !whole, "{document}: {}: {error}", words.join(" "));
+            }
+        }
+        assert!(seen >= 2, "{document} shows commands, found {seen}");
+    }
+}
+
+#[test]
+fn manual_shows_configurations_that_load() {
+    let text = fs::read_to_string(deploy("README.md")).unwrap();
+    let blocks = code(&text);
+    let mut shown = blocks.iter().filter(|(l, _)| *l == Some("toml")).peekable();
+    assert!(shown.peek().is_some());
+    for (_, block) in shown {
+        config::parse(Path::new("deploy/README.md"), block).unwrap();
+    }
+}
+
 #[test]
 fn links_between_documents_lead_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for document in ["README.md", "deploy/README.md"] {
-        let path = root.join(document);
+    for document in DOCUMENTS {
+        let path = root(document);
         let text = fs::read_to_string(&path).unwrap();
         let links = text.split("](").skip(1).filter_map(|l| l.split_once(')')).map(|(l, _)| l);
         for link in links.filter(|l| !l.starts_with('#') && !l.contains("://")) {
