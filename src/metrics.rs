@@ -53,9 +53,9 @@ pub struct DnsMetrics {
     pub unsent: Counter,
     /// Datagrams that the kernel dropped because we read too slowly.
     pub overflowed: Counter,
-    /// Answers from the cache.
+    /// Clients' questions answered from the cache.
     pub cache_hits: Counter,
-    /// Questions that went to an upstream.
+    /// Clients' questions that waited for an upstream.
     pub cache_misses: Counter,
     /// The cache's size.
     pub cache_bytes: Gauge,
@@ -73,7 +73,7 @@ pub struct DnsMetrics {
     pub tcp_evicted: Counter,
     /// Zones served.
     pub zones: Gauge,
-    /// Zones whose newest file is bad; the last good version is served.
+    /// Zones whose newest file is bad: served in their last good version, or SERVFAIL.
     pub zones_bad: Gauge,
 }
 
@@ -292,9 +292,14 @@ impl DnsMetrics {
                 "tracegate_dns_overflowed_total",
                 "Datagrams that the kernel dropped because we read too slowly",
             ),
-            cache_hits: m.counter("tracegate_dns_cache_hits_total", "Answers from the cache"),
-            cache_misses: m
-                .counter("tracegate_dns_cache_misses_total", "Questions that went to an upstream"),
+            cache_hits: m.counter(
+                "tracegate_dns_cache_hits_total",
+                "Clients' questions answered from the cache",
+            ),
+            cache_misses: m.counter(
+                "tracegate_dns_cache_misses_total",
+                "Clients' questions that waited for an upstream",
+            ),
             cache_bytes: m.gauge("tracegate_dns_cache_bytes", "The cache's size"),
             upstream_queries: m
                 .counter("tracegate_dns_upstream_queries_total", "Queries sent to upstreams"),
@@ -318,7 +323,7 @@ impl DnsMetrics {
             zones: m.gauge("tracegate_dns_zones", "Zones served"),
             zones_bad: m.gauge(
                 "tracegate_dns_zones_bad",
-                "Zones whose newest file is bad; the last good version is served",
+                "Zones whose newest file is bad: served in their last good version, or SERVFAIL",
             ),
         }
     }

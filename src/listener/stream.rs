@@ -209,6 +209,7 @@ impl Streams {
     async fn keep(&self, asked: &Asked, answered: &Answered, wire: Vec<u8>) -> Reply {
         let row = row(asked, answered, self.clock.monotonic());
         let mut tally = Tally::default();
+        tally.source(answered.cache);
         let reply = match self.lane.append_async(&row, answered.full).await {
             Ok(_) if wire.is_empty() => Reply::Nothing,
             Ok(_) => {

@@ -31,6 +31,8 @@ pub(super) struct Tally {
     pub(super) unsent: u64,
     /// Dropped by the kernel before we saw them.
     pub(super) overflowed: u64,
+    cache_hits: u64,
+    cache_misses: u64,
     rcodes: [u64; RCODES],
 }
 
@@ -38,6 +40,15 @@ impl Tally {
     /// Counts a response.
     pub(super) fn rcode(&mut self, rcode: Rcode) {
         self.rcodes[usize::from(rcode.0).min(RCODES - 1)] += 1;
+    }
+
+    /// Counts where an answer came from, by what its record says of the cache.
+    pub(super) fn source(&mut self, cache: &str) {
+        match cache {
+            "hit" => self.cache_hits += 1,
+            "miss" => self.cache_misses += 1,
+            _ => (),
+        }
     }
 
     /// Adds everything to the measures and begins anew.
@@ -57,6 +68,8 @@ impl Tally {
             (&to.abandoned, self.abandoned),
             (&to.unsent, self.unsent),
             (&to.overflowed, self.overflowed),
+            (&to.cache_hits, self.cache_hits),
+            (&to.cache_misses, self.cache_misses),
         ];
         let nonzero = counts.into_iter().chain(to.responses.iter().zip(self.rcodes));
         for (counter, n) in nonzero.filter(|(_, n)| *n > 0) {

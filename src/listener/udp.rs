@@ -292,6 +292,7 @@ impl Desk {
 
     /// Pushes the row of the response just written; an empty one is what policy drops.
     fn record(&mut self, asked: &Asked, answered: &Answered) {
+        self.tally.source(answered.cache);
         self.lane.push(&row(asked, answered, self.clock.monotonic()), answered.full);
         self.rows += 1;
         self.responses.keep_recorded(answered.full, answered.rcode);

@@ -171,13 +171,14 @@ impl Resolver {
             suffixes,
         };
         let zone_bytes = dns.cache_bytes_max / ZONE_ANSWERS_SHARE;
-        let (zones, reports) = Zones::load(ZoneOptions {
+        let zones = ZoneOptions {
             root: dns.zone_root,
             zones: dns.zones,
             records_max: dns.zone_records_max,
             chain_max: dns.cname_chain_max,
             cache_bytes_max: zone_bytes,
-        });
+        };
+        let (zones, reports) = Zones::load(zones, Arc::clone(&metrics));
         let resolver = Self {
             cache: Cache::new(dns.cache_bytes_max - zone_bytes),
             zones,

@@ -203,6 +203,25 @@ mod tests {
         assert_eq!((r.rcode, r.ede), (Rcode::BADVERS, vec![6, 22]));
     }
 
+    #[test]
+    fn fuzz() {
+        let good = written();
+        bolero::check!().with_iterations(20_000).with_max_len(256).for_each(|input: &[u8]| {
+            // Behind a header and a question, and over a good response.
+            let mut behind = b"\0\0\x81\0\0\x01\0\x02\0\x01\0\x01\x01a\0\0\x01\0\x01".to_vec();
+            behind.extend_from_slice(input);
+            let over: Vec<u8> =
+                good.iter().enumerate().map(|(i, b)| b ^ input.get(i).unwrap_or(&0)).collect();
+            for message in [input, &behind, &over] {
+                if let Ok(r) = response(message) {
+                    // A record takes at least 11 bytes of its message.
+                    let read = r.sections.answer.len() + r.sections.authority.len();
+                    assert!(read <= message.len() / 11 && r.ede.len() <= EDE_MAX);
+                }
+            }
+        });
+    }
+
     proptest! {
         #[test]
         fn flipped_bytes_are_read_without_panic(flips: Vec<(usize, u8)>) {

@@ -281,10 +281,14 @@ fn a_miss_is_answered_from_upstream_and_then_from_the_cache() {
     assert_eq!(parsed(&buf[..len]).answers.len(), 1);
     let again = parsed(&ask(&from, front.address, &query(2, "miss.EXAMPLE", A, None)));
     assert_eq!(again.answers.len(), 1);
+    // A zone's answer is neither.
+    ask(&from, front.address, &query(3, "www.front.test", A, None));
+    front.counted("tracegate_dns_cache_misses_total", 1);
+    front.counted("tracegate_dns_cache_hits_total", 1);
     let kept = front.stop().resolutions;
     let caches: BTreeSet<_> = kept.iter().map(|r| r.cache.as_str()).collect();
-    assert_eq!(caches, BTreeSet::from(["hit", "miss"]));
-    assert!(kept.iter().all(|r| r.qname == "miss.example"));
+    assert_eq!(caches, BTreeSet::from(["hit", "local", "miss"]));
+    assert!(kept.iter().all(|r| (r.qname == "miss.example") == (r.cache != "local")));
 }
 
 #[test]

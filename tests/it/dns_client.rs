@@ -71,6 +71,7 @@ pub(crate) struct Fixture {
     pub(crate) reports: Vec<ZoneReport>,
     pub(crate) runtime: Runtime,
     pub(crate) tasks: TaskTracker,
+    pub(crate) metrics: Arc<Metrics>,
     /// Holds the zone files.
     pub(crate) dir: TempDir,
     began: Instant,
@@ -151,7 +152,7 @@ pub(crate) fn try_fixture(
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let tasks = TaskTracker::new();
-    let clock = Clock::system();
+    let (clock, metrics) = (Clock::system(), Metrics::new());
     let (resolver, reports) = {
         let _inside = runtime.enter();
         Resolver::new(Options {
@@ -159,13 +160,13 @@ pub(crate) fn try_fixture(
             node: "test-node".parse().unwrap(),
             full: FullPolicy::Shed,
             suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
-            metrics: Metrics::new(),
+            metrics: Arc::clone(&metrics),
             clock: clock.clone(),
             runtime: runtime.handle().clone(),
             tasks: tasks.clone(),
         })?
     };
-    Ok(Fixture { resolver, reports, runtime, tasks, dir, began: clock.monotonic() })
+    Ok(Fixture { resolver, reports, runtime, tasks, metrics, dir, began: clock.monotonic() })
 }
 
 impl Fixture {

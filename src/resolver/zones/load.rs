@@ -68,7 +68,19 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn file(&mut self, file: &Path, origin: &Name, depth: usize) -> Result<(), ZoneProblem> {
-        let text = units::plain_numbers(&self.text(file)?);
+        let text = self.text(file)?;
+        self.scan(file, &text, origin, depth)
+    }
+
+    /// Adds the records of one file's text, which ends with a line feed.
+    fn scan(
+        &mut self,
+        file: &Path,
+        text: &[u8],
+        origin: &Name,
+        depth: usize,
+    ) -> Result<(), ZoneProblem> {
+        let text = units::plain_numbers(text);
         let mut scanner = Zonefile::from(&text[..]);
         let origin = domain::base::Name::from_octets(Bytes::copy_from_slice(origin.wire()))
             .map_err(|_| problem(file, None, "the origin is not a name"))?;
@@ -166,5 +178,89 @@ impl Lines<'_> {
         self.line += between.iter().filter(|b| **b == b'\n').count();
         self.counted_to = offset;
         self.line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prelude::*, sample::select};
+
+    use super::*;
+
+    /// What zone files are made of, so that random text gets past the first token.
+    const PIECES: &[&str] = &[
+        " ",
+        " ",
+        "\t",
+        "\n",
+        "\n",
+        "\r\n",
+        "@",
+        "(",
+        ")",
+        "\"",
+        "\\",
+        "\\065",
+        ";",
+        ".",
+        "*",
+        "a",
+        "a.test.",
+        "b.",
+        "IN",
+        "CH",
+        "60",
+        "1h",
+        "4294967296",
+        "$TTL 60\n",
+        "$ORIGIN ",
+        "$INCLUDE ",
+        "@ 60 SOA ns h 1 2 3 4 5\n",
+        "@ 60 NS ns\n",
+        "A 192.0.2.1\n",
+        "AAAA ::1\n",
+        "CNAME ",
+        "TXT ",
+        "MX 10 ",
+        "SRV 0 5 5060 ",
+        "DS 1 13 2 00\n",
+        "CAA 0 issue \"x\"\n",
+        "NAPTR 1 1 \"u\" \"\" \"\" .\n",
+        "HTTPS 1 . alpn=h2\n",
+        "TYPE65280 \\# 2 0102\n",
+        "\\# ",
+        "TYPE1 \\# 4 ",
+        "0102",
+        "LOC ",
+        "NSEC a. A MX\n",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn any_text_is_a_zone_or_a_problem(
+            pieces in proptest::collection::vec(
+                prop_oneof![
+                    8 => select(PIECES).prop_map(|p| p.as_bytes().to_vec()),
+                    1 => proptest::collection::vec(any::<u8>(), 0..8),
+                ],
+                0..40,
+            ),
+            noise: Vec<u8>,
+        ) {
+            const ROOM: usize = 16;
+            let apex = Name::from_text("test").unwrap();
+            for text in [pieces.concat(), noise] {
+                let text = [&text[..], b"\n"].concat();
+                let zone = Zone::new(&apex);
+                // No file lies below this root.
+                let mut loader = Loader { root: Path::new("/nowhere"), zone, room: ROOM };
+                let lines = text.iter().filter(|b| **b == b'\n').count();
+                match loader.scan(Path::new("x.zone"), &text, &apex, 0) {
+                    Ok(()) => prop_assert!(loader.zone.records() <= ROOM),
+                    Err(e) => prop_assert!(e.line.is_none_or(|l| (1..=lines + 1).contains(&l)), "{e}"),
+                }
+            }
+        }
     }
 }

@@ -28,7 +28,7 @@ use tracing::{error, info, warn};
 use zone::Zone;
 
 use super::{cache::Cache, message::rtype, name::Name};
-use crate::config;
+use crate::{config, metrics::Metrics};
 
 /// What loading one zone came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -71,12 +71,12 @@ impl std::fmt::Display for LineSuffix {
 }
 
 /// The zones in force, and where they come from.
-#[derive(Debug)]
 pub(crate) struct Zones {
     options: ZoneOptions,
     /// Held while loading, so that two reloads do not overtake one another.
     loading: Mutex<()>,
     in_force: ArcSwap<ZoneSet>,
+    metrics: Arc<Metrics>,
 }
 
 /// Where zones come from and what bounds them.
@@ -94,10 +94,10 @@ pub(crate) struct ZoneOptions {
 
 impl Zones {
     /// Loads every zone for the first time.
-    pub(crate) fn load(options: ZoneOptions) -> (Self, Vec<ZoneReport>) {
+    pub(crate) fn load(options: ZoneOptions, metrics: Arc<Metrics>) -> (Self, Vec<ZoneReport>) {
         let empty = ZoneSet::new(HashMap::new(), &options);
-        let zones =
-            Self { options, loading: Mutex::new(()), in_force: ArcSwap::from_pointee(empty) };
+        let in_force = ArcSwap::from_pointee(empty);
+        let zones = Self { options, loading: Mutex::new(()), in_force, metrics };
         let reports = zones.reload();
         (zones, reports)
     }
@@ -111,8 +111,14 @@ impl Zones {
     pub(crate) fn reload(&self) -> Vec<ZoneReport> {
         let _one = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let mut by_apex = self.in_force.load().by_apex.clone();
-        let reports = self.options.zones.iter().map(|z| self.load_one(z, &mut by_apex)).collect();
+        let reports: Vec<_> =
+            self.options.zones.iter().map(|z| self.load_one(z, &mut by_apex)).collect();
         self.in_force.store(Arc::new(ZoneSet::new(by_apex, &self.options)));
+        let count = |which: fn(&&ZoneReport) -> bool| {
+            f64::from(u32::try_from(reports.iter().filter(which).count()).unwrap_or(u32::MAX))
+        };
+        self.metrics.dns.zones.set(count(|r| r.outcome != "failed"));
+        self.metrics.dns.zones_bad.set(count(|r| r.problem.is_some()));
         reports
     }
 
