@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "the demo tells what to try")]
 
-use std::{fs, path::Path, thread};
+use std::{borrow::Cow, fs, path::Path, thread};
 
 use anyhow::Context;
 use http::Method;
@@ -13,7 +13,7 @@ use super::{
     client::{Api, ServerArgs},
 };
 use crate::{
-    log,
+    config, log,
     server::{self, Addresses, DEMO_ZONE, demo_config},
 };
 
@@ -56,17 +56,22 @@ fn greet(global: &Global, data_dir: &Path, at: &Addresses) {
         tracing::warn!(error = format!("{error:#}"), "the demo's link could not be made");
     }
     let (Some(dns), Some(gateway)) = (at.dns.first(), at.gateway) else { return };
+    // The other terminal may stand elsewhere and has no variable of ours.
+    let there = match data_dir == config::Config::default().data_dir {
+        true => String::new(),
+        false => format!(" --data-dir {}", quoted(&data_dir.to_string_lossy())),
+    };
     println!(
         "\ntracegate serves the demo on loopback; every answer and every jump is kept.\n\
          演示已在本机启动；每次解析、每次跳转均留存记录。\n\n\
          Try, in another terminal:\n\
          \n  dig @{} -p {} www.demo.test\
          \n  curl -i http://{gateway}/{CODE}\
-         \n  {} trace {TARGET}\n\n\
+         \n  {} trace {TARGET}{there}\n\n\
          Ctrl-C ends it; the records stay in {}.",
         dns.ip(),
         dns.port(),
-        program(),
+        quoted(&program()),
         data_dir.display(),
     );
 }
@@ -90,4 +95,27 @@ fn make_link(global: &Global) -> anyhow::Result<()> {
 fn program() -> String {
     let name = std::env::args().next().unwrap_or_default();
     if name.is_empty() { "tracegate".into() } else { name }
+}
+
+/// One word of a shell's line.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&b);
+    match !word.is_empty() && word.bytes().all(plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_reach_the_command_as_they_are() {
+        for word in ["tracegate", "./target/release/tracegate", "/a b/$c", "it's", ""] {
+            let line = format!("printf %s {}", quoted(word));
+            let echo = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+            assert_eq!(String::from_utf8(echo.stdout).unwrap(), word);
+        }
+    }
 }

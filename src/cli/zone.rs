@@ -38,7 +38,7 @@ impl Zone {
         let answer = block_on(api.json(Method::POST, &path, &[], Some(&serde_json::json!({}))))?;
         std::io::stdout().lock().write_all(print(&answer, global.format).as_bytes())?;
         let zones = answer["zones"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let all = zones.iter().all(|z| z["loaded"] == true);
+        let all = zones.iter().all(|z| z["outcome"] == "loaded");
         Ok(if all { Exit::Ok } else { Exit::Failed })
     }
 }

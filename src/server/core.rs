@@ -168,10 +168,12 @@ impl Sockets {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        let http = |address: Option<SocketAddr>, count, what| match address {
-            None => Ok(Vec::new()),
-            Some(a) => listener::http::bind(a, count).map_err(Error::io(what)),
-        };
+        let http =
+            |address: Option<SocketAddr>, count, key| match address {
+                None => Ok(Vec::new()),
+                Some(address) => listener::http::bind(address, count)
+                    .map_err(|source| Error::Bind { key, address, source }),
+            };
         let gateway = http(config.gateway.listen, threads, "gateway.listen")?;
         let api = http(config.api.listen, 1, "api.listen")?;
         Ok(Self { dns, gateway, api })

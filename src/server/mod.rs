@@ -21,7 +21,7 @@ mod run_file;
 mod storage;
 mod upkeep;
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 pub use clock_check::ClockError;
 pub use demo::{DEMO_ZONE, demo_config};
@@ -75,6 +75,16 @@ pub enum Error {
     /// A secret could not be made.
     #[error("no randomness: {0}")]
     Random(#[from] getrandom::Error),
+    /// An HTTP socket.
+    #[error("{key}: {address} cannot be bound: {source}")]
+    Bind {
+        /// The key that names the address.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// A file or socket.
     #[error("{what}: {source}")]
     Io {

@@ -2,8 +2,6 @@
 //!
 //! Dropping a [`Server`] ends it and fails the test when anything of it is left over.
 
-#![expect(dead_code, reason = "each test topic uses a part of it")]
-
 use std::{
     fs,
     net::SocketAddr,
@@ -50,6 +48,7 @@ pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>
 pub(crate) fn tracegate<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracegate"));
     command.args(args).env_remove("TRACEGATE_DATA_DIR").env_remove("NOTIFY_SOCKET");
+    command.env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
     command.stdin(Stdio::null());
     command
 }
@@ -152,7 +151,11 @@ impl Builder {
 
     /// Starts it and waits until it says where it listens.
     pub(crate) fn start(self) -> Server {
-        let mut child = self.spawn();
+        let child = self.spawn();
+        self.running(child)
+    }
+
+    fn running(self, mut child: Child) -> Server {
         let pid = child.id();
         let run_file = self.config.data_dir.join("run.json");
         let run = eventually("run.json names the child", || {
@@ -163,6 +166,26 @@ impl Builder {
             (run.pid == pid).then_some(run)
         });
         Server { child: Some(child), run, home: Some(self) }
+    }
+
+    /// As [`Builder::start`], for a server whose environment names another data directory.
+    pub(crate) fn start_below(mut self, data_dir: &Path) -> Server {
+        let child = self.spawn();
+        self.config.data_dir = data_dir.to_owned();
+        self.running(child)
+    }
+
+    /// Starts it and asks it to end as soon as it logs `line`.
+    pub(crate) fn start_and_terminate(self, line: &str) -> (ExitStatus, Self) {
+        let mut child = self.spawn();
+        eventually("serve logs the line", || {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "serve ended with {ended:?}:\n{}", self.log());
+            self.log().contains(line).then_some(())
+        });
+        kill(pid_of(child.id()), Signal::SIGTERM).unwrap();
+        let status = eventually("serve ends", || child.try_wait().unwrap());
+        (status, self)
     }
 
     /// Starts it and waits until it ends by itself.
@@ -313,7 +336,7 @@ fn pid_of(pid: u32) -> Pid {
 }
 
 /// Processes whose command line names `dir`.
-fn leftovers(dir: &Path) -> Vec<String> {
+pub(crate) fn leftovers(dir: &Path) -> Vec<String> {
     let name = dir.to_str().unwrap().to_owned();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {

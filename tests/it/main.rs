@@ -24,6 +24,7 @@ mod layering;
 mod links_conformance;
 mod links_crash;
 mod links_target;
+mod server;
 mod site;
 mod spool;
 mod store;

@@ -64,20 +64,28 @@ impl HttpLimits {
 pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
     let mut address = address;
     let mut sockets = Vec::new();
+    if count > 1 {
+        // Sockets that share a port let in any other of the same user that shares; one that does
+        // not share tells whether the port is free.
+        socket(address, false)?;
+    }
     for _ in 0..count.max(1) {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_nonblocking(true)?;
-        socket.set_reuse_address(true)?;
-        if count > 1 {
-            socket.set_reuse_port(true)?;
-        }
-        socket.bind(&address.into())?;
+        let socket = socket(address, count > 1)?;
         socket.listen(BACKLOG)?;
         let socket = std::net::TcpListener::from(socket);
         address = socket.local_addr()?;
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+fn socket(address: SocketAddr, share: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(share)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 /// A place among `connections_max`, counted while it is held.

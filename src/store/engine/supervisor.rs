@@ -219,6 +219,8 @@ impl Watcher {
             .arg("--data-dir")
             .arg(&o.data_dir)
             .args(["--listen", &listen.to_string(), "--supervised"])
+            // The service manager waits for us, not for it.
+            .env_remove("NOTIFY_SOCKET")
             // Its own group: a terminal's ^C is for us, who drain before the engine ends.
             .process_group(0)
             .stdin(Stdio::piped())

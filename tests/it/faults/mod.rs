@@ -4,6 +4,7 @@
 //! moment, starts again and compares. `TRACEGATE_ROUNDS` sets the rounds (`make campaign`),
 //! `TRACEGATE_SEED` repeats a run; every failure names its seed.
 
+mod drain;
 mod load;
 mod pressure;
 mod verify;

@@ -1,0 +1,110 @@
+//! What the server says about itself, and what it keeps to itself.
+
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+};
+
+use socket2::{Domain, Socket, Type};
+
+use super::{call, complete, json, kill_engine, node, query_from};
+use crate::{
+    harness::{DEADLINE, Server, eventually},
+    site::{self, Reply},
+};
+
+fn get(server: &Server, path: &str) -> Reply {
+    let host = server.api().to_string();
+    site::ask(server.api(), "GET", path, &[("Host", &host)], "")
+}
+
+#[test]
+fn readiness_says_what_is_missing() {
+    let server = node().start();
+    assert_eq!(get(&server, "/healthz").status, 200);
+    eventually("ready", || (get(&server, "/readyz").status == 200).then_some(()));
+    let reply = eventually("not ready without the engine", || {
+        kill_engine(&server);
+        let reply = get(&server, "/readyz");
+        (reply.status == 503).then_some(reply)
+    });
+    let state = reply.json();
+    assert_eq!((&state["status"], &state["checks"]["spool"]), (&"not ready".into(), &"ok".into()));
+    let why = state["checks"]["engine"].as_str().unwrap();
+    assert!(why.starts_with("down: ") || why.starts_with("starting: "), "{why}");
+    // The process is well all the same, and answers.
+    assert_eq!(get(&server, "/healthz").status, 200);
+    assert_eq!(super::addresses(server.dns(), "www.demo.test").len(), 1);
+    eventually("ready again", || (get(&server, "/readyz").status == 200).then_some(()));
+}
+
+#[test]
+fn readiness_names_the_library_that_is_not_there() {
+    let gone = "/nonexistent/libchdb.so";
+    let server = node().config(|c| c.store.engine.library = Some(gone.into())).start();
+    let why = eventually("a reason", || {
+        let reply = get(&server, "/readyz");
+        assert_eq!(reply.status, 503, "{}", reply.body);
+        let why = reply.json()["checks"]["engine"].as_str().unwrap().to_owned();
+        why.starts_with("down: ").then_some(why)
+    });
+    let log = server.home().log();
+    assert!(why.contains(gone) || log.contains(gone), "{why}\n{log}");
+}
+
+/// A visitor from 127.0.0.2, so that every trace of it would be seen.
+#[test]
+fn measures_and_logs_name_nobody() {
+    let visitor = Ipv4Addr::new(127, 0, 0, 2);
+    let server = node().config(|c| c.log.filter = "info,tracegate=debug".into()).start();
+    let (_, port) = query_from(visitor, server.dns(), "hiddenname.wild.demo.test", 1);
+    query_from(visitor, server.dns(), "hiddenname.elsewhere.invalid", 1);
+    let made = server.cli([
+        "link",
+        "create",
+        "https://www.demo.test/hiddenpath",
+        "--code",
+        "hiddencode",
+        "--format",
+        "json",
+    ]);
+    assert_eq!(json(&made)["code"], "hiddencode");
+    for path in ["/hiddencode", "/hiddenunknown"] {
+        let reply = visit_from(visitor, &server, path);
+        assert!(reply.contains("302") || reply.contains("404"), "{reply}");
+    }
+    let token = server.token();
+    call(&server, &token, "GET", "/api/v1/trace?q=hiddenname.wild.demo.test", "");
+    call(&server, "hiddentoken", "GET", "/api/v1/trace?q=hiddenquestion", "");
+    complete(&server);
+    let metrics = get(&server, "/metrics");
+    assert_eq!(metrics.status, 200);
+    let measures = metrics.body;
+    assert!(measures.contains("tracegate_"), "{measures}");
+    let (status, home) = server.terminate();
+    assert!(status.success());
+    let log = home.log();
+    assert!(log.contains("serving") && log.contains("drained"), "{log}");
+    let ports = [format!("127.0.0.1:{port}"), format!("127.0.0.2:{port}")];
+    let persons = ["hidden", "127.0.0.2", &ports[0], &ports[1], "192.0.2.", &token];
+    for text in [&measures, &log] {
+        for word in persons {
+            let line = text.lines().find(|l| l.contains(word));
+            assert_eq!(line, None, "{word}");
+        }
+    }
+}
+
+fn visit_from(from: Ipv4Addr, server: &Server, path: &str) -> String {
+    let to = server.gateway();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    reply.lines().next().unwrap_or_default().to_owned()
+}
