@@ -74,6 +74,12 @@ impl Index {
         self.frames.insert((frame.lane, frame.first_seq), (frame, state));
     }
 
+    /// Whether a frame is known and stands there.
+    pub(super) fn is_in(&self, frame: &Frame, state: FrameState) -> bool {
+        let found = self.frames.get(&(frame.lane, frame.first_seq));
+        found.is_some_and(|(known, s)| known == frame && *s == state)
+    }
+
     /// Moves frames from one state to another, all or none.
     pub(super) fn turn(
         &mut self,

@@ -37,6 +37,7 @@ impl Spool {
     /// Does what serving threads leave to others. To be called every 100 to 200 ms by one thread.
     pub fn maintain(&self) {
         let core = &self.core;
+        let _alone = lock(&core.upkeep);
         let now = core.clock.now();
         self.watch_clock(now);
         for lane in self.shared_lanes() {
@@ -167,6 +168,7 @@ impl Spool {
     /// # Errors
     /// When nothing was set aside under this token, or its file cannot be removed.
     pub fn release(&self, token: &str) -> Result<(), Error> {
+        let _alone = lock(&self.core.upkeep);
         let aside = self.core.aside()?.into_keys();
         let named = |p: &PathBuf| parse_aside(p).is_some_and(|(t, _)| t == token);
         let path = aside.into_iter().find(named).ok_or(Error::NotInState)?;

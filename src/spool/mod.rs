@@ -241,6 +241,8 @@ struct Core {
     failures: Mutex<Vec<Failure>>,
     /// The largest `complete_through` ever given.
     floor: AtomicI64,
+    /// Held while gap rows are written or something is released: one at a time.
+    upkeep: Mutex<()>,
     /// The clock when maintenance last looked.
     newest_now: Mutex<Timestamp>,
     /// Rows counted in gap rows since the start.
@@ -342,9 +344,9 @@ impl Core {
         let path = segment::state_path(&self.dir, id);
         let fail = |e| Error::io("create", &path, e);
         let state = self.disk.create(&path, STATE_SIZE).map_err(fail)?;
-        state.sync().map_err(fail)?;
+        let mut state = State::load(state).map_err(fail)?;
+        state.begin(self.boot_id).map_err(fail)?;
         self.disk.sync_dir(&self.dir).map_err(fail)?;
-        let state = State::load(state).map_err(fail)?;
         let size = if shared { self.shared_segment_size() } else { self.config.segment_bytes_max };
         let keep_back = shared && matches!(table, Table::Gaps | Table::Access);
         let lane = Arc::new(LaneShared::new(id, table, size, keep_back, state));

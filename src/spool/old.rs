@@ -6,6 +6,7 @@ use super::{
     Core, Error, Frame, Spool,
     format::{self, Bad, END, FOOTER, ITEM_HEADER, Kind, SEGMENT_HEADER, SegmentHeader, Span},
     index::FrameState,
+    io::is_full,
     lane::{self, LaneShared},
     pending::Piece,
     scan::{OpenFrame, Scan, Tail},
@@ -117,6 +118,8 @@ pub(super) struct OldLane {
     table: Table,
     pub(super) segments: Vec<OldSegment>,
     pub(super) has_state: bool,
+    /// The boot the lane was opened in, where its state file says so.
+    boot_id: Option<[u8; 16]>,
     writer: Option<Writer>,
 }
 
@@ -124,13 +127,15 @@ pub(super) struct OldLane {
 #[derive(Debug)]
 struct Writer {
     segment: Segment,
+    /// Bytes allocated for the segment.
+    size: u64,
     open: Option<OpenFrame>,
     runs: Vec<(u64, u64)>,
 }
 
 impl OldLane {
     pub(super) fn new(id: LaneId, table: Table) -> Self {
-        Self { id, table, segments: Vec::new(), has_state: false, writer: None }
+        Self { id, table, segments: Vec::new(), has_state: false, boot_id: None, writer: None }
     }
 
     /// What is or was there. Segments are removed from the front, so that everything before the
@@ -181,12 +186,18 @@ impl OldLane {
 
     /// Whether the machine may have started anew since the lane was written.
     fn rebooted(&self, core: &Core) -> bool {
-        self.header().is_none_or(|h| h.boot_id != core.boot_id)
+        let of_segment = || self.header().map(|h| h.boot_id);
+        self.boot_id.or_else(of_segment) != Some(core.boot_id)
     }
 
     /// Rows that may have followed the last one found.
     fn beyond(&self, core: &Core, runs: &Runs, reserved: u64) -> u64 {
         let used = self.segments.iter().rev().find(|s| !s.is_unused());
+        if self.segments.iter().all(|s| s.blank && s.stage == Stage::Open) {
+            // A segment is durable under its name before anything is written to it. Without one
+            // the lane reserved seq and then found no room.
+            return 0;
+        }
         let rebooted = self.rebooted(core);
         let written = self.header().is_none_or(|h| !h.synced);
         let next = runs.next();
@@ -233,7 +244,7 @@ impl OldLane {
         let after = self.writer.as_ref().and_then(|w| w.runs.last()).is_some_and(|r| seq < r.1);
         let size = core.shared_segment_size();
         let need = (ITEM_HEADER + row.len() + 2 * FOOTER + END + format::TRAILER) as u64;
-        let full = self.writer.as_ref().is_some_and(|w| w.segment.offset + need > size);
+        let full = self.writer.as_ref().is_some_and(|w| w.segment.offset + need > w.size);
         if after || full {
             self.end_writer(core, None)?;
         }
@@ -241,8 +252,15 @@ impl OldLane {
         let writer = match &mut self.writer {
             Some(w) => w,
             none => {
-                let segment = core.allocate(self.id, number, size, None)?;
-                none.insert(Writer { segment, open: None, runs: Vec::new() })
+                // A full disk must not stand between the server and its start: then there is room
+                // for this row alone.
+                let small = SEGMENT_HEADER as u64 + need;
+                let (segment, size) = match core.allocate(self.id, number, size, None) {
+                    Ok(segment) => (segment, size),
+                    Err(Error::Full) => (core.allocate_small(self.id, number, small)?, small),
+                    Err(e) => return Err(e),
+                };
+                none.insert(Writer { segment, size, open: None, runs: Vec::new() })
             }
         };
         writer.append(core, self.id, &Row { seq, schema, ts, bytes: row })?;
@@ -293,6 +311,7 @@ impl OldLane {
             true => Some(State::load(core.disk.open(&path).map_err(fail)?).map_err(fail)?),
             false => None,
         };
+        self.boot_id = state.as_ref().and_then(State::boot_id);
         let reserved = state.as_ref().map_or(0, State::reserved);
         let missing = self.missing(core, reserved);
         if missing.count > 0 && state.is_none() {
@@ -486,12 +505,22 @@ impl Core {
         Ok(())
     }
 
-    /// A segment for an end mark alone, which may pass our own limits by its few bytes.
+    /// A segment for an end mark or one row alone, which may pass our own limits by its few bytes.
+    /// Where the disk itself has none left they come out of what is kept back for table `access`.
     fn allocate_small(&self, lane: LaneId, number: u64, size: u64) -> Result<Segment, Error> {
         let path = segment::path(&self.dir, lane, number, Stage::Open);
         let fail = |e| Error::io("create", &path, e);
         self.disk.remove(&path).map_err(fail)?;
-        let handle = self.disk.create(&path, size).map_err(fail)?;
+        let handle = match self.disk.create(&path, size) {
+            Err(e) if is_full(&e) => {
+                let reserve = segment::reserve_path(&self.dir, Table::Access);
+                let kept = std::fs::metadata(&reserve).map(|m| m.len()).map_err(|_| Error::Full)?;
+                self.disk.remove(&reserve).map_err(fail)?;
+                self.room.give_back(kept);
+                self.disk.create(&path, size).map_err(fail)?
+            }
+            done => done.map_err(fail)?,
+        };
         self.room.found(size);
         let header = SegmentHeader {
             synced: self.synced(),

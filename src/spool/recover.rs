@@ -97,6 +97,7 @@ pub(super) fn open(
         closed: Notify::new(),
         failures: Mutex::default(),
         floor: AtomicI64::new(i64::MIN),
+        upkeep: Mutex::default(),
         newest_now: Mutex::new(now),
         shed: AtomicU64::new(0),
         _lock: held,
@@ -231,6 +232,7 @@ impl Core {
     fn take_in_shipments(&self, report: &mut Report) -> Result<(), Error> {
         let now = self.clock.now();
         let aside = self.take_in_aside()?;
+        let tokens: BTreeSet<&String> = aside.iter().map(|(t, _)| t).collect();
         let dir = self.dir.join("shipments");
         let fail = |e| Error::io("recover", &dir, e);
         let files = self.disk.list(&dir).map_err(fail)?;
@@ -253,7 +255,7 @@ impl Core {
             let Some(token) = token_of(path, "pending") else { continue };
             let Some(file) = self.shipment(path, report) else { continue };
             let undone = file.parent.as_ref().is_some_and(|p| pending.contains(p));
-            if undone || aside.contains(&token) {
+            if undone || tokens.contains(&token) {
                 self.disk.remove(path).map_err(fail)?;
                 continue;
             }
@@ -270,27 +272,29 @@ impl Core {
             report.shipments += 1;
             self.index().pending.insert(token, frames);
         }
+        // Last: a frame that was acknowledged, shipped again and set aside is aside.
+        for f in aside.into_iter().flat_map(|(_, frames)| frames) {
+            self.index().add(f, FrameState::Aside);
+        }
         self.disk.sync_dir(&dir).map_err(fail)
     }
 
-    fn take_in_aside(&self) -> Result<BTreeSet<String>, Error> {
+    /// What was set aside, by token.
+    fn take_in_aside(&self) -> Result<Vec<(String, Vec<Frame>)>, Error> {
         let dir = self.dir.join("quarantine");
         let fail = |e| Error::io("recover", &dir, e);
-        let mut tokens = BTreeSet::new();
+        let mut aside = Vec::new();
         for path in self.disk.list(&dir).map_err(fail)? {
             let released = path.extension().is_some_and(|e| e == "release");
             if released || path.extension().is_some_and(|e| e == "tmp") {
                 self.disk.remove(&path).map_err(fail)?;
             } else if let Some((token, _)) = shipment::parse_aside(&path) {
                 let Some(file) = shipment::read_file(&path) else { continue };
-                for f in self.known(&file) {
-                    self.index().add(f, FrameState::Aside);
-                }
-                tokens.insert(token);
+                aside.push((token, self.known(&file)));
             }
         }
         self.disk.sync_dir(&dir).map_err(fail)?;
-        Ok(tokens)
+        Ok(aside)
     }
 
     fn shipment(&self, path: &Path, report: &mut Report) -> Option<ShipmentFile> {

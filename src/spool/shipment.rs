@@ -200,17 +200,24 @@ impl Spool {
         }
         let (from, to) = (self.pending_path(&shipment.token), self.acked_path(&shipment.token));
         core.disk.rename(&from, &to).map_err(|e| Error::io("rename", &from, e))?;
-        let shipments = core.dir.join("shipments");
-        if let Err(e) = core.disk.sync_dir(&shipments) {
-            // After a power cut it may come back as pending: the store counts then.
-            core.report(LaneId(0), "fsync of the shipments", &e);
+        {
+            let now = core.clock.now();
+            let mut index = core.index();
+            index.turn(&shipment.frames, FrameState::Shipping, FrameState::Acknowledged(now))?;
+            index.pending.remove(&shipment.token);
+            index.acknowledged.insert(shipment.token, shipment.frames);
         }
-        let now = core.clock.now();
-        let mut index = core.index();
-        index.turn(&shipment.frames, FrameState::Shipping, FrameState::Acknowledged(now))?;
-        index.pending.remove(&shipment.token);
-        index.acknowledged.insert(shipment.token, shipment.frames);
+        self.sync_shipments();
         Ok(())
+    }
+
+    /// Makes the names of shipments durable, after what they say is known here. Should it fail,
+    /// a power cut may bring older names back: shipments under way, whose rows are counted in the
+    /// store before anything is sent.
+    fn sync_shipments(&self) {
+        if let Err(e) = self.core.disk.sync_dir(&self.core.dir.join("shipments")) {
+            self.core.report(LaneId(0), "fsync of the shipments", &e);
+        }
     }
 
     /// The same frames in new shipments under new tokens: what is missing after doubt, or one
@@ -240,28 +247,37 @@ impl Spool {
         for frames in parts {
             let part = Shipment { token: token(&frames, Some(&shipment.token))?, frames };
             if let Err(e) = self.write_pending(&part, Some(&shipment.token)) {
-                for m in &made {
-                    // While the parent is there a part that stays means nothing.
-                    core.disk.remove(&self.pending_path(&m.token)).unwrap_or_default();
-                }
+                self.unmake(&made);
                 return Err(e);
             }
             made.push(part);
         }
         let parent = self.pending_path(&shipment.token);
-        core.disk.remove(&parent).map_err(|e| Error::io("remove", &parent, e))?;
-        let shipments = core.dir.join("shipments");
-        core.disk.sync_dir(&shipments).map_err(|e| Error::io("fsync", &shipments, e))?;
-        let mut index = core.index();
-        index.pending.remove(&shipment.token);
-        for part in &made {
-            index.pending.insert(part.token.clone(), part.frames.clone());
+        if let Err(e) = core.disk.remove(&parent) {
+            self.unmake(&made);
+            return Err(Error::io("remove", &parent, e));
         }
+        {
+            let mut index = core.index();
+            index.pending.remove(&shipment.token);
+            for part in &made {
+                index.pending.insert(part.token.clone(), part.frames.clone());
+            }
+        }
+        self.sync_shipments();
         Ok(made)
     }
 
-    /// Sets the one frame of a shipment aside, with a gap row `quarantine`, until somebody
-    /// releases it.
+    /// Removes parts of a split that did not happen. One that stays means nothing while the parent
+    /// is there.
+    fn unmake(&self, parts: &[Shipment]) {
+        for part in parts {
+            self.core.disk.remove(&self.pending_path(&part.token)).unwrap_or_default();
+        }
+    }
+
+    /// Sets the one frame of a shipment aside until somebody releases it. [`Spool::maintain`]
+    /// writes its gap row `quarantine`.
     ///
     /// # Errors
     /// When it has several frames, or files cannot be written.
@@ -281,15 +297,14 @@ impl Spool {
             .publish(&path, &file.encode()?)
             .and_then(|()| core.disk.remove(&self.pending_path(&shipment.token)))
             .map_err(|e| Error::io("set aside", &path, e))?;
-        {
-            let mut index = core.index();
-            index.turn(&shipment.frames, FrameState::Shipping, FrameState::Aside)?;
-            index.pending.remove(&shipment.token);
-        }
-        self.tell_aside()
+        let mut index = core.index();
+        index.turn(&shipment.frames, FrameState::Shipping, FrameState::Aside)?;
+        index.pending.remove(&shipment.token);
+        Ok(())
     }
 
-    /// Writes the gap rows of what was set aside and has none yet.
+    /// Writes the gap rows of what was set aside and has none yet. For maintenance alone: two at
+    /// once would tell the same frame twice.
     pub(super) fn tell_aside(&self) -> Result<(), Error> {
         for (path, placed) in self.core.aside()? {
             let told = match placed {
@@ -303,6 +318,10 @@ impl Spool {
             let Some(frame) = file.frames.first().and_then(|k| self.core.frame(k)) else {
                 continue;
             };
+            if !self.core.index().is_in(&frame, FrameState::Aside) {
+                // Being set aside at this moment; that may still fail.
+                continue;
+            }
             self.tell_one_aside(&path, &file, &frame)?;
         }
         Ok(())

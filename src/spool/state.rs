@@ -156,6 +156,7 @@ pub(super) struct State {
     file: Handle,
     versions: [u64; SLOTS + 1],
     reserved: u64,
+    boot_id: [u8; 16],
     slots: [Slot; SLOTS],
 }
 
@@ -166,13 +167,17 @@ impl State {
             file,
             versions: [0; SLOTS + 1],
             reserved: 0,
+            boot_id: [0; 16],
             slots: std::array::from_fn(|n| Slot::new(n as u64)),
         };
         for pair in 0..=SLOTS {
             if let Some((version, payload)) = state.newest(pair)? {
                 state.versions[pair] = version;
                 match pair.checked_sub(1) {
-                    None => state.reserved = format::u64_at(&payload, 0),
+                    None => {
+                        state.reserved = format::u64_at(&payload, 0);
+                        state.boot_id.copy_from_slice(&payload[8..24]);
+                    }
                     Some(slot) => state.slots[slot] = Slot::decode(&payload),
                 }
             }
@@ -215,6 +220,18 @@ impl State {
         Ok(())
     }
 
+    /// Begins a new lane's file, durably. Whether a count in it can have been set back depends on
+    /// whether the machine started anew since, and the lane may never get a segment to tell.
+    pub(super) fn begin(&mut self, boot_id: [u8; 16]) -> io::Result<()> {
+        self.boot_id = boot_id;
+        self.reserve(0)
+    }
+
+    /// The boot in which the lane was opened, if that is known.
+    pub(super) fn boot_id(&self) -> Option<[u8; 16]> {
+        (self.boot_id != [0; 16]).then_some(self.boot_id)
+    }
+
     /// The seq below which rows may be in use.
     pub(super) fn reserved(&self) -> u64 {
         self.reserved
@@ -224,6 +241,7 @@ impl State {
     pub(super) fn reserve(&mut self, seq: u64) -> io::Result<()> {
         let mut b = [0; PAYLOAD];
         b[..8].copy_from_slice(&seq.to_le_bytes());
+        b[8..24].copy_from_slice(&self.boot_id);
         self.write(0, &b, true)?;
         self.reserved = seq;
         Ok(())

@@ -2,6 +2,7 @@
 
 mod basics;
 mod campaign;
+mod corners;
 mod damage;
 pub(super) mod faults;
 mod limits;

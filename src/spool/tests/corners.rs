@@ -1,0 +1,169 @@
+//! Corners that random runs do not reach often enough: two threads, no room at all, one step that
+//! fails.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use super::{
+    Bench,
+    faults::{Fault, Faults},
+    row, rows_of,
+};
+use crate::{
+    clock::Timestamp,
+    config::FullPolicy::{Refuse, Shed},
+    record::{SchemaId, Table},
+    spool::{Commit, Frame, Restored, Shipment, Spool},
+};
+
+const TABLE: Table = Table::Access;
+
+fn with_faults(bench: &mut Bench) -> Arc<Faults> {
+    let faults = Arc::new(Faults::default());
+    bench.disk.faults = Some(Arc::clone(&faults));
+    faults
+}
+
+/// Closed frames of one row each.
+fn frames(bench: &Bench, spool: &Spool, count: usize) -> Vec<Frame> {
+    let shared = spool.shared(TABLE).unwrap();
+    for n in 0..count {
+        shared.append(&row(&n.to_string()), Refuse).unwrap();
+        bench.advance_ms(1_500);
+        spool.maintain();
+    }
+    let frames: Vec<_> = spool.frames().into_iter().filter(|f| f.table == TABLE).collect();
+    assert_eq!(frames.len(), count);
+    frames
+}
+
+fn ship_all(spool: &Spool) {
+    for f in spool.frames() {
+        let s = spool.begin_shipment(vec![f]).unwrap();
+        spool.acknowledge(s).unwrap();
+    }
+}
+
+#[test]
+fn upkeep_at_the_same_time_tells_each_frame_set_aside_once() {
+    let bench = Bench::new();
+    let spool = bench.open();
+    let frames = frames(&bench, &spool, 20);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    spool.maintain();
+                }
+            });
+        }
+        for f in frames {
+            let s = spool.begin_shipment(vec![f]).unwrap();
+            assert!(spool.set_aside(s, "no").is_ok());
+        }
+        done.store(true, Ordering::Release);
+    });
+    assert_eq!(bench.gaps(&spool), vec!["access quarantine exact 1"; 20]);
+    assert!(spool.open_shipments().is_empty());
+}
+
+#[test]
+fn what_is_set_aside_without_room_for_its_gap_row_is_told_later() {
+    let mut bench = Bench::new();
+    let faults = with_faults(&mut bench);
+    let spool = bench.open();
+    let frames = frames(&bench, &spool, 1);
+    let s = spool.begin_shipment(frames).unwrap();
+    faults.room(false);
+    spool.set_aside(s, "no").unwrap();
+    assert_eq!(bench.gaps(&spool), [""; 0]);
+    assert!(spool.open_shipments().is_empty());
+    faults.room(true);
+    assert_eq!(bench.gaps(&spool), ["access quarantine exact 1"]);
+}
+
+#[test]
+fn a_lane_that_never_had_a_segment_tells_what_was_shed_exactly_and_nothing_else() {
+    for reboot in [false, true] {
+        let mut bench = Bench::new();
+        // The two reserves.
+        bench.config.disk_bytes_max = 2 * (16 << 10);
+        let spool = bench.open();
+        let mut lane = spool.lane(TABLE, 0).unwrap();
+        for _ in 0..3 {
+            lane.push(&row("shed"), Shed);
+            assert_eq!(lane.commit(), Commit::Shed);
+        }
+        drop((lane, spool));
+        bench.boot_id[0] += u8::from(reboot);
+        let spool = bench.open();
+        // Counts are made durable some at a time.
+        let told = if reboot { "access disk_full upper 65" } else { "access disk_full exact 3" };
+        assert_eq!(bench.gaps(&spool), [told], "reboot: {reboot}");
+    }
+}
+
+#[test]
+fn a_full_spool_does_not_keep_a_row_from_being_restored() {
+    let mut bench = Bench::new();
+    let spool = bench.open();
+    let shared = spool.shared(TABLE).unwrap();
+    shared.append(&row("0"), Refuse).unwrap();
+    let prepared = shared.prepare(&row("1")).unwrap();
+    let (id, bytes) = (prepared.id.clone(), prepared.bytes.clone());
+    drop(prepared);
+    drop((shared, spool));
+    bench.config.disk_bytes_max = 1;
+    let (spool, mut recovery) = bench.try_open().unwrap();
+    let restored = recovery.restore(id.lane, id.seq, SchemaId::newest(TABLE), &bytes).unwrap();
+    assert_eq!(restored, Restored::Restored);
+    assert_eq!(recovery.finish().unwrap().deferred, 0);
+    let rows = rows_of(&spool, TABLE, "purpose");
+    assert_eq!(rows, [(id.lane.0, 0, "0".to_owned()), (id.lane.0, 1, "1".to_owned())]);
+}
+
+#[test]
+fn an_error_at_any_step_of_a_split_leaves_shipments_that_can_be_acknowledged() {
+    for at in 0.. {
+        let mut bench = Bench::new();
+        let faults = with_faults(&mut bench);
+        let spool = bench.open();
+        let frames = frames(&bench, &spool, 2);
+        let shipment = spool.begin_shipment(frames.clone()).unwrap();
+        let (before, files) = (faults.steps(), frames.len());
+        faults.plan(before + at, Fault::Error);
+        let parts = frames.into_iter().map(|f| vec![f]).collect();
+        let left: Vec<Shipment> = match spool.split(shipment.clone(), parts) {
+            Ok(parts) => parts,
+            Err(_) => vec![shipment],
+        };
+        if !faults.struck() {
+            assert!(at > 4, "the split was met by errors before");
+            break;
+        }
+        for s in left {
+            spool.acknowledge(s).unwrap();
+        }
+        assert_eq!(spool.in_grace().len(), files);
+        drop(spool);
+        let spool = bench.open();
+        assert!(spool.open_shipments().is_empty() && spool.frames().is_empty(), "at {at}");
+    }
+}
+
+#[test]
+fn what_was_shipped_again_and_then_set_aside_stays_aside() {
+    let bench = Bench::new();
+    let spool = bench.open();
+    let frames = frames(&bench, &spool, 1);
+    ship_all(&spool);
+    let again = spool.ship_again(frames).unwrap();
+    spool.set_aside(again, "no").unwrap();
+    assert_eq!(spool.stats().frames_aside, 1);
+    drop(spool);
+    assert_eq!(bench.open().stats().frames_aside, 1);
+    assert!(bench.open().complete_through() > Timestamp::ZERO);
+}
