@@ -1,76 +1,188 @@
-//! Made-up records in ClickHouse's own SQL: a resolver's traffic over 184 days, and one jump for
-//! every hundred resolutions.
+//! Rows of half a year, made by the engine itself with `INSERT … SELECT`.
 //!
-//! Domains are Zipf-like over a million, clients over 200,000; rows arrive in the order of time,
-//! as from a shipper, in blocks of `BLOCK` rows.
+//! Domains are Zipf-like over a million, clients over 200,000; rows are numbered in the order of
+//! time. Every hundredth resolution was caused by a jump and carries its flow.
+
+use tracegate::record::{LaneId, SchemaId, Table};
 
 /// Domains in the population.
-pub(crate) const DOMAINS: u64 = 1_000_000;
+const DOMAINS: u64 = 1_000_000;
 /// Clients in the population.
-pub(crate) const CLIENTS: u64 = 200_000;
+const CLIENTS: u64 = 200_000;
 /// Codes in the population.
-pub(crate) const CODES: u64 = 100_000;
+const CODES: u64 = 100_000;
 /// The first instant, in seconds since the epoch: 2026-05-01.
-pub(crate) const START_S: u64 = 1_777_593_600;
+const START_S: u64 = 1_777_593_600;
 /// Days covered.
-pub(crate) const DAYS: u64 = 184;
-/// The lane of every generated resolution and jump: start ‖ worker ‖ table.
-pub(crate) const fn lane(table: u64) -> u64 {
-    (START_S << 24) | table
+const DAYS: u64 = 184;
+/// Resolutions per jump.
+pub(crate) const PER_JUMP: u64 = 100;
+/// Rows of a generated frame: what a node at this rate closes in a few seconds to minutes.
+const FRAME_ROWS: u64 = 1_000;
+
+/// The lane of every generated row of `table`.
+pub(crate) const fn lane(table: Table) -> u64 {
+    LaneId::new(START_S, 0, table).0
 }
 
-/// `INSERT` of the resolutions numbered `from..from + rows` out of `total`.
-pub(crate) fn resolutions(columns: &str, from: u64, rows: u64, total: u64) -> String {
-    let span_us = DAYS * 86_400 * 1_000_000;
-    let lane = lane(1);
+/// Half a year of `total` resolutions.
+#[derive(Clone, Copy)]
+pub(crate) struct HalfYear {
+    /// Resolutions in it; a hundredth as many jumps.
+    pub(crate) total: u64,
+}
+
+impl HalfYear {
+    /// Statements that insert the resolutions numbered `from..from + rows`, their jumps, and the
+    /// frames of both, each one INSERT as a shipper sends it.
+    pub(crate) fn block(self, from: u64, rows: u64) -> Vec<String> {
+        let (first, jumps) = (from / PER_JUMP, rows / PER_JUMP);
+        vec![
+            self.resolutions(from, rows),
+            self.jumps(first, jumps),
+            self.frames(Table::Resolutions, from, rows, FRAME_ROWS, 1),
+            self.frames(Table::Jumps, first, jumps, FRAME_ROWS / PER_JUMP, PER_JUMP),
+        ]
+    }
+
+    /// Microseconds from one resolution to the next.
+    const fn step_us(self) -> u64 {
+        DAYS * 86_400 * 1_000_000 / self.total
+    }
+
+    fn ts(self, number: &str) -> String {
+        let step = self.step_us();
+        format!("fromUnixTimestamp64Micro(toInt64({START_S}000000 + {step} * ({number})))")
+    }
+
+    fn resolutions(self, from: u64, rows: u64) -> String {
+        let columns = columns(Table::Resolutions);
+        let (lane, jump_lane) = (lane(Table::Resolutions), lane(Table::Jumps));
+        let ts = self.ts("number");
+        let jump = jump("intDiv(number, 100)");
+        format!(
+            "INSERT INTO resolutions ({columns}) SELECT {columns} FROM (\
+             WITH number % {PER_JUMP} = {PER_JUMP} - 1 AS caused, {jump}, \
+               cityHash64(number, 1) AS h1, cityHash64(number, 2) AS h2, \
+               if(caused, jump_domain, toUInt64({DOMAINS} * pow((h1 % 1000003) / 1000003., 3))) AS d, \
+               if(caused, jump_client, toUInt64({CLIENTS} * pow((h2 % 999983) / 999983., 2))) AS c, \
+               concat('d', toString(d), '.example') AS domain, \
+               {address} AS a \
+             SELECT 'bench' AS node, toUInt64({lane}) AS lane, number AS seq, {ts} AS ts, \
+               {client} AS client, toUInt16(1024 + h2 % 64000) AS client_port, '' AS client_key, \
+               toIPv6('::ffff:10.255.0.53') AS server_address, 53 AS server_port, 'udp' AS transport, \
+               toUInt32(0x8180 + if(h1 % 3 = 0, 65536, 0)) AS flags, toUInt32(20 + h2 % 400) AS latency_us, \
+               toUInt32(300 - number % 300) AS min_ttl, if(h1 % 10 = 0, 'miss', 'hit') AS cache, \
+               if(caused, bitShiftLeft(toUInt128({jump_lane}), 64) + intDiv(number, 100), toUInt128(0)) AS flow, \
+               domain AS registrable_domain, \
+               concat(if(caused, 'www', ['www', 'mail', 'api', 'cdn'][1 + h1 % 4]), '.', domain) AS qname, \
+               if(h2 % 5 = 0, 28, 1) AS qtype, 1 AS qclass, if(h1 % 17 = 0, 3, 0) AS rcode, \
+               CAST([], 'Array(UInt16)') AS ede, if(h1 % 17 = 0, [], [a]) AS answers, \
+               if(h1 % 4 = 3, [concat('edge.', domain)], []) AS answer_names, \
+               CAST([], '{rrs}') AS answer_data, CAST([], '{rrs}') AS original_answers, \
+               if(h1 % 10 = 0, 'udp://192.0.2.53:53', '') AS upstream, \
+               'not_evaluated' AS dnssec, '' AS action, '' AS rule, '' AS feed, '' AS feed_version, \
+               '2026-10-01' AS psl_version \
+             FROM numbers({from}, {rows}))",
+            address = address("d"),
+            client = client("c"),
+            rrs = "Array(Tuple(owner String, type UInt16, ttl UInt32, rdata String))",
+        )
+    }
+
+    fn jumps(self, from: u64, rows: u64) -> String {
+        let columns = columns(Table::Jumps);
+        let lane = lane(Table::Jumps);
+        // A moment after the resolution that it caused.
+        let ts = self.ts("number * 100 + 99.01");
+        format!(
+            "INSERT INTO jumps ({columns}) SELECT {columns} FROM (\
+             WITH {jump}, concat('d', toString(jump_domain), '.example') AS domain \
+             SELECT 'bench' AS node, toUInt64({lane}) AS lane, number AS seq, {ts} AS ts, \
+               {client} AS client, toUInt16(1024 + j2 % 64000) AS client_port, '' AS client_key, \
+               toIPv6('::ffff:10.255.0.80') AS server_address, 443 AS server_port, 'GET' AS method, \
+               'l.example' AS host, concat('/k', toString(k)) AS path, concat('k', toString(k)) AS code, \
+               1 AS revision, concat('https://www.', domain, '/', toString(k)) AS target, \
+               concat('www.', domain) AS target_host, domain AS target_registrable_domain, \
+               [{address}] AS target_addresses, 302 AS status, 'jumped' AS outcome, 0 AS hop, \
+               '' AS tier, '' AS action, '' AS rule, '' AS feed, '' AS feed_version, \
+               'not_evaluated' AS verification, 'ref.example' AS referrer_host, \
+               concat('Mozilla/5.0 (', toString(j2 % 5000), ')') AS user_agent, \
+               toUInt32(100 + j2 % 900) AS latency_us, '2026-10-01' AS psl_version, \
+               bitShiftLeft(toUInt128({lane}), 64) + number AS flow \
+             FROM numbers({from}, {rows}))",
+            jump = jump("number"),
+            client = client("jump_client"),
+            address = address("jump_domain"),
+        )
+    }
+
+    /// Every link of the population, created at the first instant.
+    pub(crate) fn conversions(self) -> String {
+        let columns = columns(Table::Conversions);
+        let lane = lane(Table::Conversions);
+        format!(
+            "INSERT INTO conversions ({columns}) SELECT {columns} FROM (\
+             WITH cityHash64(number) % {DOMAINS} AS d, concat('d', toString(d), '.example') AS domain \
+             SELECT 'bench' AS node, toUInt64({lane}) AS lane, number AS seq, {ts} AS ts, \
+               concat('k', toString(number)) AS code, 1 AS revision, 'create' AS operation, \
+               concat('https://www.', domain, '/', toString(number)) AS target_submitted, \
+               target_submitted AS target, concat('www.', domain) AS target_host, \
+               domain AS target_registrable_domain, 'writer' AS actor, 'owner' AS owner, \
+               '' AS reason, toIPv6('::ffff:10.0.0.1') AS client, 40000 AS client_port, \
+               '' AS client_key, fromUnixTimestamp64Micro(toInt64(0)) AS expires, \
+               'not_evaluated' AS verification, '2026-10-01' AS psl_version, toUInt128(0) AS flow \
+             FROM numbers({CODES}))",
+            ts = self.ts("0"),
+        )
+    }
+
+    /// The frames of the rows `from..from + rows` of `table`, `each` rows long; a row of it lies
+    /// `stride` resolutions after the one before.
+    fn frames(self, table: Table, from: u64, rows: u64, each: u64, stride: u64) -> String {
+        let (lane, frame_lane, number) = (lane(Table::Frames), lane(table), table as u8);
+        let (min, max) = (
+            self.ts(&format!("first_seq * {stride}")),
+            self.ts(&format!("(first_seq + {each}) * {stride}")),
+        );
+        format!(
+            "INSERT INTO frames (node, lane, seq, ts, stream, frame_lane, first_seq, count, min_ts, \
+             max_ts, schema, bytes, root, previous, key_id) \
+             WITH number * {each} AS first_seq \
+             SELECT 'bench', toUInt64({lane} + {number} * 256), number, {max}, '{table}', \
+               toUInt64({frame_lane}), first_seq, {each}, {min}, {max}, {schema}, {each} * 200, \
+               repeat('\\0', 32), repeat('\\0', 32), '' \
+             FROM numbers({first}, {frames})",
+            schema = SchemaId::newest(table).0,
+            first = from / each,
+            frames = rows.div_ceil(each),
+        )
+    }
+}
+
+fn columns(table: Table) -> String {
+    SchemaId::newest(table).column_list().expect("a known schema")
+}
+
+/// What the jump numbered `number` was: its code, its target's domain, its client.
+fn jump(number: &str) -> String {
     format!(
-        "INSERT INTO resolutions ({columns}) \
-         WITH cityHash64(number, 1) AS h1, cityHash64(number, 2) AS h2, \
-           toUInt64({DOMAINS} * pow((h1 % 1000003) / 1000003., 3)) AS d, \
-           toUInt64({CLIENTS} * pow((h2 % 999983) / 999983., 2)) AS c, \
-           concat('d', toString(d), '.example') AS domain, \
-           concat(['www', 'mail', 'api', 'cdn'][1 + h1 % 4], '.', domain) AS name, \
-           toIPv6(concat('::ffff:', IPv4NumToString(toUInt32(3221225472 + cityHash64(d) % 60000000)))) AS a \
-         SELECT 'bench' AS node, toUInt64({lane}) AS lane, number AS seq, \
-           fromUnixTimestamp64Micro(toInt64({START_S}000000 + intDiv({span_us} * toUInt128(number), {total}))) AS ts, \
-           toIPv6(concat('::ffff:', IPv4NumToString(toUInt32(167772160 + c)))) AS client, \
-           toUInt16(1024 + h2 % 64000) AS client_port, '' AS client_key, \
-           toIPv6('::ffff:10.255.0.53') AS server_address, 53 AS server_port, 'udp' AS transport, \
-           toUInt32(0x8180 + if(h1 % 3 = 0, 65536, 0)) AS flags, toUInt32(20 + h2 % 400) AS latency_us, \
-           toUInt32(300 - number % 300) AS min_ttl, if(h1 % 10 = 0, 'miss', 'hit') AS cache, toUInt128(0) AS flow, \
-           domain AS registrable_domain, name AS qname, if(h2 % 5 = 0, 28, 1) AS qtype, 1 AS qclass, \
-           if(h1 % 17 = 0, 3, 0) AS rcode, [] AS ede, if(h1 % 17 = 0, [], [a]) AS answers, \
-           if(h1 % 4 = 3, [concat('edge.', domain)], []) AS answer_names, [] AS answer_data, \
-           [] AS original_answers, if(h1 % 10 = 0, 'udp://192.0.2.53:53', '') AS upstream, \
-           'not_evaluated' AS dnssec, '' AS action, '' AS rule, '' AS feed, '' AS feed_version, \
-           '2026-10-01' AS psl_version \
-         FROM numbers({from}, {rows})"
+        "cityHash64({number}, 3) AS j1, cityHash64({number}, 4) AS j2, \
+         toUInt64({CODES} * pow((j1 % 1000003) / 1000003., 2)) AS k, \
+         cityHash64(k) % {DOMAINS} AS jump_domain, \
+         toUInt64({CLIENTS} * pow((j2 % 999983) / 999983., 2)) AS jump_client"
     )
 }
 
-/// `INSERT` of the jumps numbered `from..from + rows` out of `total`.
-pub(crate) fn jumps(columns: &str, from: u64, rows: u64, total: u64) -> String {
-    let span_us = DAYS * 86_400 * 1_000_000;
-    let lane = lane(2);
-    format!(
-        "INSERT INTO jumps ({columns}) \
-         WITH cityHash64(number, 3) AS h1, cityHash64(number, 4) AS h2, \
-           toUInt64({CODES} * pow((h1 % 1000003) / 1000003., 2)) AS k, \
-           cityHash64(k) % {DOMAINS} AS d, concat('d', toString(d), '.example') AS domain, \
-           toUInt64({CLIENTS} * pow((h2 % 999983) / 999983., 2)) AS c \
-         SELECT 'bench' AS node, toUInt64({lane}) AS lane, number AS seq, \
-           fromUnixTimestamp64Micro(toInt64({START_S}000000 + intDiv({span_us} * toUInt128(number), {total}))) AS ts, \
-           toIPv6(concat('::ffff:', IPv4NumToString(toUInt32(167772160 + c)))) AS client, \
-           toUInt16(1024 + h2 % 64000) AS client_port, '' AS client_key, \
-           toIPv6('::ffff:10.255.0.80') AS server_address, 443 AS server_port, 'GET' AS method, \
-           'l.example' AS host, concat('/k', toString(k)) AS path, concat('k', toString(k)) AS code, \
-           1 AS revision, concat('https://www.', domain, '/', toString(k)) AS target, \
-           concat('www.', domain) AS target_host, domain AS target_registrable_domain, \
-           [toIPv6(concat('::ffff:', IPv4NumToString(toUInt32(3221225472 + cityHash64(d) % 60000000))))] AS target_addresses, \
-           302 AS status, 'jumped' AS outcome, 0 AS hop, '' AS tier, '' AS action, '' AS rule, \
-           '' AS feed, '' AS feed_version, 'not_evaluated' AS verification, 'ref.example' AS referrer_host, \
-           concat('Mozilla/5.0 (', toString(h2 % 5000), ')') AS user_agent, toUInt32(100 + h2 % 900) AS latency_us, \
-           '2026-10-01' AS psl_version, toUInt128(bitShiftLeft(toUInt128({lane}), 64) + number) AS flow \
-         FROM numbers({from}, {rows})"
-    )
+/// The address of domain number `d`: nearly always its own, sometimes shared.
+fn address(d: &str) -> String {
+    mapped(&format!("3221225472 + cityHash64({d}) % 60000000"))
+}
+
+fn client(c: &str) -> String {
+    mapped(&format!("167772160 + {c}"))
+}
+
+fn mapped(v4: &str) -> String {
+    format!("toIPv6(concat('::ffff:', IPv4NumToString(toUInt32({v4}))))")
 }

@@ -4,6 +4,9 @@
 //! pinned to core 0 with the load on core 1, and reports CPU time per unit of work: on a shared
 //! machine throughput is noise, CPU time is not.
 
+pub(crate) mod generate;
+pub(crate) mod lab;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -15,17 +18,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How much to do: the whole (`make bench`), or a smoke run (`cargo bench -- --test`).
+/// How much to do: the whole (`make bench`), more (`make bench-full`), or a smoke run
+/// (`cargo bench -- --test`).
 #[derive(Clone, Copy)]
 pub(crate) struct Scale {
     /// Whether this run only shows that the benchmark works.
     pub(crate) smoke: bool,
+    /// Whether this run may take long.
+    pub(crate) full: bool,
 }
 
 impl Scale {
     /// From the command line that `cargo bench` passes on.
     pub(crate) fn from_args() -> Self {
-        Self { smoke: std::env::args().any(|a| a == "--test") }
+        let has = |flag: &str| std::env::args().any(|a| a == flag);
+        Self { smoke: has("--test"), full: has("--full") }
     }
 
     /// `full`, or `smoke` in a smoke run.
@@ -88,15 +95,37 @@ impl Drop for Process {
 }
 
 /// Polls `done` until it holds or `limit` has passed.
-pub(crate) fn wait_for(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+pub(crate) fn wait_for(limit: Duration, done: impl FnMut() -> bool) -> bool {
+    wait_every(Duration::from_millis(20), limit, done)
+}
+
+/// The same with a pause of the caller's choice between two looks.
+pub(crate) fn wait_every(pause: Duration, limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
     while Instant::now() < end {
         if done() {
             return true;
         }
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(pause);
     }
     false
+}
+
+/// Waits, at most a minute, until these processes have gone quiet: background merges are over.
+pub(crate) fn quiet(pids: &[u32]) -> bool {
+    let all = || pids.iter().map(|p| cpu(*p)).sum::<u64>();
+    wait_for(Duration::from_secs(60), || {
+        let before = all();
+        thread::sleep(Duration::from_secs(2));
+        all() - before < 100_000
+    })
+}
+
+/// The value that a share of `share` of all values does not exceed; sorts them.
+pub(crate) fn percentile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let rank = (values.len() as f64 * share).ceil() as usize;
+    values.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
 /// CPU time of a process in microseconds, by thread name.
@@ -115,7 +144,16 @@ pub(crate) fn cpu_by_thread(pid: u32) -> BTreeMap<String, u64> {
 
 /// CPU time of a whole process, ended threads included, in microseconds.
 pub(crate) fn cpu(pid: u32) -> u64 {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return 0 };
+    cpu_of(&format!("/proc/{pid}/stat"))
+}
+
+/// CPU time of the calling thread, in microseconds.
+pub(crate) fn cpu_of_this_thread() -> u64 {
+    cpu_of("/proc/thread-self/stat")
+}
+
+fn cpu_of(file: &str) -> u64 {
+    let Ok(stat) = fs::read_to_string(file) else { return 0 };
     let Some((_, tail)) = stat.rsplit_once(") ") else { return 0 };
     let fields: Vec<&str> = tail.split(' ').collect();
     let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
@@ -219,6 +257,8 @@ pub(crate) struct Tracegate {
     pub(crate) process: Process,
     /// Its data directory.
     pub(crate) data: PathBuf,
+    /// From the start of the process to `run.json`.
+    pub(crate) ready: Duration,
     run: serde_json::Value,
 }
 
@@ -230,6 +270,7 @@ impl Tracegate {
         let file = data.join("tracegate.toml");
         fs::write(&file, config).expect("the configuration");
         let data_arg = data.to_string_lossy().into_owned();
+        let started = Instant::now();
         let process = Process::start(
             0,
             name,
@@ -239,19 +280,20 @@ impl Tracegate {
         );
         let path = data.join("run.json");
         let mut run = serde_json::Value::Null;
-        let ready = wait_for(Duration::from_secs(60), || {
+        let ready = wait_every(Duration::from_millis(2), Duration::from_secs(60), || {
             run = fs::read(&path)
                 .ok()
                 .and_then(|b| serde_json::from_slice(&b).ok())
                 .unwrap_or_default();
             run["pid"] == process.pid()
         });
+        let took = started.elapsed();
         assert!(
             ready,
             "serve did not start: see {}",
             dir.join(name).with_extension("log").display()
         );
-        Self { process, data, run }
+        Self { process, data, ready: took, run }
     }
 
     /// The address under this key of `run.json`.
