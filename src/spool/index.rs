@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{Error, Frame, io::Disk, segment::SegmentFile};
-use crate::{clock::Timestamp, record::LaneId};
+use crate::{
+    clock::Timestamp,
+    record::{LaneId, Table},
+};
 
 /// Where a frame stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,12 @@ pub(super) struct Index {
     pub(super) pending: BTreeMap<String, Vec<Frame>>,
     /// Shipments acknowledged, by token, until their segments are gone.
     pub(super) acknowledged: BTreeMap<String, Vec<Frame>>,
+    /// Gap rows that are not acknowledged yet, by place: the time each begins with.
+    pub(super) gaps: BTreeMap<(LaneId, u64), Timestamp>,
+    /// Frames set aside whose gap row is not written yet.
+    pub(super) untold: BTreeSet<(LaneId, u64)>,
+    /// Frames whose rows the store may have, although no shipment says so.
+    pub(super) attempted: BTreeSet<(LaneId, u64)>,
 }
 
 impl Index {
@@ -99,6 +108,26 @@ impl Index {
             }
         }
         Ok(())
+    }
+
+    /// These frames are in the store, and so are the gap rows in them.
+    pub(super) fn arrived(&mut self, frames: &[Frame]) {
+        for f in frames {
+            let key = (f.lane, f.first_seq);
+            self.attempted.remove(&key);
+            if f.table == Table::Gaps {
+                let end = (f.lane, f.first_seq + f.count);
+                self.gaps.retain(|place, _| !(key..end).contains(place));
+            }
+        }
+    }
+
+    /// The smallest ts that somebody may still ask for in vain: of rows that are not in the store,
+    /// and of rows that a gap row names which is not there either.
+    pub(super) fn oldest_missing(&self) -> Option<Timestamp> {
+        let untold = self.untold.iter().filter_map(|k| self.frames.get(k)).map(|(f, _)| f.min_ts);
+        let rows = self.unacknowledged().map(|f| f.min_ts);
+        rows.chain(untold).chain(self.gaps.values().copied()).min()
     }
 
     /// Frames that are not in the store yet, set-aside ones left out.

@@ -167,6 +167,10 @@ pub struct Lane {
     segment: Option<Segment>,
     /// After a failed write: wait for a segment that maintenance could prepare.
     only_spare: bool,
+    /// The segment may hold part of a failed write past its last good item.
+    torn: bool,
+    /// It was ended, or that was tried: it takes nothing more.
+    over: bool,
     open: Option<OpenFrame>,
     next_seq: u64,
     since: i64,
@@ -188,6 +192,8 @@ impl Lane {
             shared,
             segment: None,
             only_spare: false,
+            torn: false,
+            over: false,
             open: None,
             next_seq: 0,
             since: IDLE,
@@ -242,6 +248,11 @@ impl Lane {
         if self.pending.is_empty() {
             return Commit::Kept;
         }
+        if self.over {
+            // Nor is anything counted: the state file may be gone.
+            self.settle();
+            return Commit::Refused;
+        }
         let written = if self.pending.rows() == 0 { Ok(()) } else { self.write() };
         let commit = match written {
             Ok(()) => self.count_dropped(),
@@ -280,6 +291,9 @@ impl Lane {
             return Err(Reason::IoError);
         }
         self.within_mark()?;
+        if self.torn {
+            self.give_up()?;
+        }
         self.pending.finish(self.core.config.frame_age_ms_max);
         for _ in 0..2 {
             self.fit(self.pending.bytes().len() as u64)?;
@@ -299,7 +313,7 @@ impl Lane {
                 Err(e) => {
                     self.closing.truncate(closed);
                     self.core.report(self.shared.id, "write", &e);
-                    self.give_up();
+                    self.give_up()?;
                 }
             }
         }
@@ -338,7 +352,8 @@ impl Lane {
 
     fn rotate(&mut self) -> Result<(), Reason> {
         // Held while allocating: maintenance may be about to prepare the same segment.
-        let mut spare = lock(&self.shared.spare);
+        let shared = Arc::clone(&self.shared);
+        let mut spare = lock(&shared.spare);
         let next = match spare.take() {
             Some(s) => s,
             None if self.only_spare => return Err(Reason::IoError),
@@ -351,20 +366,34 @@ impl Lane {
                 }
             },
         };
-        drop(spare);
         self.close_frame();
+        if self.torn {
+            *spare = Some(next);
+            return Err(Reason::IoError);
+        }
+        drop(spare);
         self.retire();
         self.segment = Some(next);
         self.segment_since = None;
         Ok(())
     }
 
-    /// Leaves the segment where its last good item ends.
-    fn give_up(&mut self) {
+    /// Leaves the segment where its last good item ends. What a failed write left behind that is
+    /// cut away first: whole batches of it would have the same seq as what is written next.
+    fn give_up(&mut self) -> Result<(), Reason> {
+        if let Some(s) = &self.segment {
+            let cut = s.file.handle.truncate(s.offset);
+            self.torn = cut.is_err();
+            cut.map_err(|e| {
+                self.core.report(self.shared.id, "cut after a failed write", &e);
+                Reason::IoError
+            })?;
+        }
         self.end_frame();
         self.retire();
         self.only_spare = true;
         self.shared.wants_spare.store(true, Ordering::Release);
+        Ok(())
     }
 
     fn retire(&mut self) {
@@ -385,6 +414,10 @@ impl Lane {
             // What the file holds past its last good fsync is for the next start to find out.
             return self.end_frame();
         }
+        if self.torn {
+            // A footer would lie over what has to be cut away.
+            return;
+        }
         let (Some(open), Some(segment)) = (&self.open, &mut self.segment) else { return };
         let mut b = [0; FOOTER];
         let place = Place { lane: self.shared.id, segment: segment.number, offset: segment.offset };
@@ -398,7 +431,8 @@ impl Lane {
             }
             Err(e) => {
                 self.core.report(self.shared.id, "write of a footer", &e);
-                self.give_up();
+                // Should it not be cut, the next write finds that out again.
+                if self.give_up().is_err() {}
             }
         }
     }
@@ -463,7 +497,7 @@ impl Lane {
 
     /// Closes the frame and the segment by age. To be called at least every 200 ms when idle.
     pub fn tick(&mut self) {
-        if !self.pending.is_empty() {
+        if self.over || !self.pending.is_empty() {
             return;
         }
         let now = self.core.clock.now();
@@ -493,7 +527,12 @@ impl Lane {
     }
 
     pub(super) fn end(&mut self) -> Result<(), Error> {
+        self.over = true;
         self.pending.clear();
+        if self.torn && self.give_up().is_err() {
+            self.settle();
+            return Err(Error::Failed);
+        }
         self.close_frame();
         self.settle();
         if self.shared.is_dead() {
@@ -524,11 +563,12 @@ impl Lane {
         self.push(row, FullPolicy::Refuse);
         let ready = if self.pending.rows() != 1 {
             Err(Reason::Overload)
-        } else if self.shared.is_dead() {
+        } else if self.over || self.shared.is_dead() {
             Err(Reason::IoError)
         } else {
             let need = self.pending.bytes().len() + FOOTER;
-            self.within_mark().and_then(|()| self.fit(need as u64))
+            let whole = if self.torn { self.give_up() } else { Ok(()) };
+            whole.and_then(|()| self.within_mark()).and_then(|()| self.fit(need as u64))
         };
         match ready {
             Ok(()) => Ok(self.pending.first_row().to_vec()),
@@ -537,6 +577,11 @@ impl Lane {
                 Err(reason)
             }
         }
+    }
+
+    /// Whether nothing can be written here any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.over || self.shared.is_dead()
     }
 
     pub(super) fn next_seq(&self) -> u64 {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Core, Error, Spool,
+    Core, Error, Frame, Prepared, Spool,
     index::FrameState,
     lane::{BUSY, IDLE, LaneShared},
     lock,
@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    record::{GapRow, LaneId, Table},
+    record::{
+        GapRow, LaneId, Table,
+        rowbinary::{Reader, Truncated},
+    },
 };
 
 /// A gap row is written once nothing was added for this long …
@@ -57,25 +60,33 @@ impl Spool {
         }
     }
 
-    /// Every row of this node with an earlier ts is acknowledged, set aside, or named in a gap
-    /// row. Lanes without rows do not hold it. It never steps back: when the clock does, a gap row
-    /// `clock_step` says for which time it cannot be relied on.
+    /// Every row of this node with an earlier ts is acknowledged, or named in a gap row that is
+    /// acknowledged itself. Lanes without rows do not hold it. It never steps back: when the clock
+    /// does, a gap row `clock_step` says for which time it cannot be relied on.
     pub fn complete_through(&self) -> Timestamp {
         let core = &self.core;
         // The clock is read first: a row that nobody can see yet has a later ts.
         let now = core.clock.now();
         let mut through = now.saturating_sub(std::time::Duration::from_millis(CLOCK_MARGIN_MS)).0;
-        let lanes: Vec<_> = lock(&core.lanes).live.values().cloned().collect();
+        let lanes: Vec<_> = {
+            let lanes = lock(&core.lanes);
+            through = through.min(lanes.deferred.values().map(|t| t.0).min().unwrap_or(i64::MAX));
+            lanes.live.values().cloned().collect()
+        };
         for lane in lanes {
             match lane.since.load(Ordering::SeqCst) {
                 BUSY => through = i64::MIN,
                 IDLE => {}
                 ts => through = through.min(ts),
             }
+            // After that: rows are counted before their lane is said to be idle. Before the index:
+            // a gap row is known there before its count is gone here.
+            let oldest = lock(&lane.state).oldest();
+            through = through.min(oldest.map_or(i64::MAX, |t| t.0));
         }
         core.collect();
-        let oldest = core.index().unacknowledged().map(|f| f.min_ts.0).min();
-        through = through.min(oldest.unwrap_or(i64::MAX));
+        let oldest = core.index().oldest_missing();
+        through = through.min(oldest.map_or(i64::MAX, |t| t.0));
         let before = core.floor.fetch_max(through, Ordering::AcqRel);
         Timestamp(before.max(through))
     }
@@ -103,7 +114,7 @@ impl Spool {
                 reason: "clock_step",
                 detail: "",
             };
-            Ok(gaps.append(&row, crate::config::FullPolicy::Refuse)?)
+            self.append_gap(gaps.prepare(&row)?, row.from_ts)
         });
         if let Err(e) = done {
             // Told by the next call instead.
@@ -158,9 +169,41 @@ impl Spool {
         if !lock(&lane.state).closing(n, slot, gaps_lane, seq).map_err(fail)? {
             return Ok(());
         }
-        prepared.append()?;
+        self.append_gap(prepared, row.from_ts)?;
         gaps.sync()?;
         lock(&lane.state).done(n).map_err(fail)
+    }
+
+    /// Appends a gap row. From here until it is acknowledged nothing is complete past its start.
+    pub(super) fn append_gap(&self, row: Prepared<'_>, from: Timestamp) -> Result<(), Error> {
+        let place = (row.id.lane, row.id.seq);
+        self.core.index().gaps.insert(place, from);
+        let done = row.append();
+        if done.is_err() {
+            self.core.index().gaps.remove(&place);
+        }
+        done?;
+        Ok(())
+    }
+
+    /// The gap rows in a frame: their places and the times they begin with.
+    pub(super) fn gaps_in(&self, frame: &Frame) -> Vec<((LaneId, u64), Timestamp)> {
+        if frame.table != Table::Gaps {
+            return Vec::new();
+        }
+        let begins = |bytes: &[u8]| -> Option<Vec<Timestamp>> {
+            let (mut rows, mut all) = (Reader(bytes), Vec::new());
+            while !rows.is_empty() {
+                let mut r = Reader(frame.schema.take_row(&mut rows).ok()?);
+                all.push(gap_begins(&mut r).ok()?);
+            }
+            Some(all)
+        };
+        // Of rows that cannot be read at least their own time is known.
+        let unknown = || vec![frame.min_ts];
+        let all = self.read(frame).ok().and_then(|b| begins(&b)).unwrap_or_else(unknown);
+        let places = (frame.first_seq..).map(|seq| (frame.lane, seq));
+        places.zip(all).collect()
     }
 
     /// Brings a set-aside frame back: it is shipped again, under a new token. Its gap row stays.
@@ -184,20 +227,45 @@ impl Spool {
     }
 
     fn bring_back(&self, path: &Path) -> Result<(), Error> {
-        let dir = self.core.dir.join("quarantine");
+        let core = &self.core;
+        let (dir, shipments) = (core.dir.join("quarantine"), core.dir.join("shipments"));
         let fail = |e| Error::io("release", &dir, e);
         let file = read_file(path).ok_or(Error::Damaged)?;
-        let frames: Vec<_> = file.frames.iter().filter_map(|k| self.core.frame(k)).collect();
-        self.core.disk.remove(path).map_err(fail)?;
-        self.core.disk.sync_dir(&dir).map_err(fail)?;
-        self.core.index().turn(&frames, FrameState::Aside, FrameState::Ready)?;
-        self.core.closed.notify_one();
+        let frames: Vec<_> = file.frames.iter().filter_map(|k| core.frame(k)).collect();
+        // The file goes on saying that the store may have the rows.
+        let tried = shipments.join(format!("{}.tried", file.token));
+        core.disk.rename(path, &tried).map_err(fail)?;
+        {
+            let mut index = core.index();
+            for f in &frames {
+                index.attempted.insert((f.lane, f.first_seq));
+                index.untold.remove(&(f.lane, f.first_seq));
+            }
+            index.turn(&frames, FrameState::Aside, FrameState::Ready)?;
+        }
+        if let Err(e) = core.disk.sync_dir(&shipments).and_then(|()| core.disk.sync_dir(&dir)) {
+            // A power cut may set the frame aside again.
+            core.report(LaneId(0), "fsync of the quarantine", &e);
+        }
+        core.closed.notify_one();
         Ok(())
     }
 
     pub(super) fn gaps(&self) -> Result<SharedLane, Error> {
         self.shared(Table::Gaps)
     }
+}
+
+/// When the rows that a gap row names begin.
+fn gap_begins(r: &mut Reader<'_>) -> Result<Timestamp, Truncated> {
+    // The head: node, lane, seq, ts.
+    r.bytes()?;
+    r.take(3 * 8)?;
+    // stream, gap_lane, gap_id, count, bound.
+    r.bytes()?;
+    r.take(3 * 8)?;
+    r.bytes()?;
+    r.ts()
 }
 
 impl Core {

@@ -34,6 +34,7 @@
 //! TABLE.reserve              what is kept back for a full disk
 //! shipments/TOKEN.pending    a shipment under way; durable before its first attempt
 //! shipments/TOKEN.acked      an acknowledged one, until its segments are gone
+//! shipments/TOKEN.tried      one that was released: the store may have its rows all the same
 //! quarantine/TOKEN.aside     a frame set aside; with -LANE-SEQ, the place of its gap row
 //! quarantine/TOKEN.release   a frame that `spool release` wants back
 //! ```
@@ -87,12 +88,12 @@ mod stats;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -140,6 +141,9 @@ pub enum Error {
     /// Limits of the configuration that do not go together.
     #[error("spool.{0}")]
     Limits(&'static str),
+    /// [`Spool::close`] was called.
+    #[error("the spool is closed")]
+    Closed,
     /// No room, by `disk_bytes_max`, `disk_free_bytes_min` or the file system.
     #[error("the spool has no room")]
     Full,
@@ -245,6 +249,8 @@ struct Core {
     upkeep: Mutex<()>,
     /// The clock when maintenance last looked.
     newest_now: Mutex<Timestamp>,
+    /// No lane is opened any more.
+    closed_for_good: AtomicBool,
     /// Rows counted in gap rows since the start.
     shed: AtomicU64,
     _lock: File,
@@ -255,8 +261,9 @@ struct Lanes {
     live: BTreeMap<LaneId, Arc<LaneShared>>,
     /// Lanes that have ended, with what is or was there.
     ended: BTreeMap<LaneId, Runs>,
-    /// Old lanes that could not be ended yet.
-    deferred: BTreeSet<LaneId>,
+    /// Old lanes that could not be ended yet, with the time from which on rows may be missing that
+    /// no gap row tells of.
+    deferred: BTreeMap<LaneId, Timestamp>,
     /// The high-water file: the largest start of any lane opened here.
     high: u64,
     /// The largest start of any lane on disk, or known to another store.
@@ -285,6 +292,9 @@ impl Spool {
     /// # Errors
     /// When its files cannot be made.
     pub fn lane(&self, table: Table, worker: u16) -> Result<Lane, Error> {
+        if self.core.closed_for_good.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
         self.core.open_lane(table, worker, false)
     }
 
@@ -297,6 +307,9 @@ impl Spool {
         if let Some(lane) = shared.get(&table) {
             return Ok(lane.clone());
         }
+        if self.core.closed_for_good.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
         let lane = SharedLane::new(Arc::clone(&self.core), table)?;
         shared.insert(table, lane.clone());
         Ok(lane)
@@ -307,14 +320,18 @@ impl Spool {
     }
 
     /// Ends the shared lanes in order: the last step of a drain, after every owned lane is closed.
-    /// No row may be appended any more.
+    /// Rows are refused from then on.
     ///
     /// # Errors
     /// When an end mark cannot be written; the next start ends the lane then.
     pub fn close(&self) -> Result<(), Error> {
         // Gap rows first: their lane is about to end.
         self.maintain();
-        let lanes = std::mem::take(&mut *lock(&self.shared));
+        let lanes = {
+            let mut shared = lock(&self.shared);
+            self.core.closed_for_good.store(true, Ordering::Release);
+            std::mem::take(&mut *shared)
+        };
         let ended: Vec<_> = lanes.into_values().map(|l| l.end()).collect();
         self.core.collect();
         let lanes: Vec<_> = lock(&self.core.lanes).live.values().cloned().collect();

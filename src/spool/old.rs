@@ -1,6 +1,9 @@
 //! A lane of the time before: what is missing in it, and how it is ended.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use super::{
     Core, Error, Frame, Spool,
@@ -9,9 +12,9 @@ use super::{
     io::is_full,
     lane::{self, LaneShared},
     pending::Piece,
-    scan::{OpenFrame, Scan, Tail},
+    scan::{OpenFrame, Scan, Tail, scan_until},
     segment::{self, Segment, SegmentFile, Stage, state_path},
-    state::{Missing, Reason, STATE_SIZE, State, reason_of},
+    state::{Missing, Phase, Reason, STATE_SIZE, State, reason_of},
 };
 use crate::{
     clock::Timestamp,
@@ -45,6 +48,10 @@ impl Runs {
 
     pub(super) fn contains(&self, seq: u64) -> bool {
         self.0.iter().any(|r| (r.0..r.1).contains(&seq))
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        self.0.iter().any(|a| other.0.iter().any(|b| a.0 < b.1 && b.0 < a.1))
     }
 
     /// The seq after the last.
@@ -120,6 +127,8 @@ pub(super) struct OldLane {
     pub(super) has_state: bool,
     /// The boot the lane was opened in, where its state file says so.
     boot_id: Option<[u8; 16]>,
+    /// The time from which on rows may be missing that no gap row tells of yet.
+    pub(super) untold_from: Timestamp,
     writer: Option<Writer>,
 }
 
@@ -135,7 +144,35 @@ struct Writer {
 
 impl OldLane {
     pub(super) fn new(id: LaneId, table: Table) -> Self {
-        Self { id, table, segments: Vec::new(), has_state: false, boot_id: None, writer: None }
+        Self {
+            id,
+            table,
+            segments: Vec::new(),
+            has_state: false,
+            boot_id: None,
+            untold_from: started(id),
+            writer: None,
+        }
+    }
+
+    /// Forgets batches at the end of a segment whose seq a later segment has: what a failed write
+    /// left, and could not be cut away for good before the rows, or others in their place, were
+    /// written to the next segment.
+    pub(super) fn drop_doubles(
+        &mut self,
+        read: impl Fn(u64) -> Result<Vec<u8>, Error>,
+    ) -> Result<(), Error> {
+        let mut later = Runs::default();
+        for s in self.segments.iter_mut().rev() {
+            let there = Runs::of(s.frames().iter().map(run_of).collect());
+            if s.stage == Stage::Open && there.overlaps(&later) {
+                let known = |seq| later.contains(seq);
+                s.scan = scan_until(&read(s.number)?, self.id, s.number, known);
+            }
+            let there = s.frames().iter().map(run_of);
+            later = Runs::of(later.0.iter().copied().chain(there).collect());
+        }
+        Ok(())
     }
 
     /// What is or was there. Segments are removed from the front, so that everything before the
@@ -170,12 +207,11 @@ impl OldLane {
         if count == 0 {
             return Missing::default();
         }
-        let started = Timestamp::from_secs(i64::try_from(self.id.start()).unwrap_or(0));
         let frames = || self.segments.iter().flat_map(OldSegment::frames);
         let hole = runs.holes().next().map_or(runs.next(), |h| h.0);
         let from = frames().filter(|f| f.first_seq < hole).map(|f| f.max_ts).max();
         let to = frames().filter(|f| !upper && f.first_seq >= hole).map(|f| f.min_ts).max();
-        let (from, now) = (from.unwrap_or(started), core.clock.now());
+        let (from, now) = (from.unwrap_or(started(self.id)), core.clock.now());
         Missing { count, from, to: to.unwrap_or(now).max(from), upper }
     }
 
@@ -314,6 +350,9 @@ impl OldLane {
         self.boot_id = state.as_ref().and_then(State::boot_id);
         let reserved = state.as_ref().map_or(0, State::reserved);
         let missing = self.missing(core, reserved);
+        let counted = state.as_ref().and_then(State::oldest);
+        let found = (missing.count > 0).then_some(missing.from);
+        self.untold_from = counted.into_iter().chain(found).min().unwrap_or(Timestamp::MAX);
         if missing.count > 0 && state.is_none() {
             let file = core.disk.create(&path, STATE_SIZE).map_err(fail)?;
             file.sync().map_err(fail)?;
@@ -347,6 +386,33 @@ impl OldLane {
         core.disk.remove(&path).map_err(fail)?;
         self.has_state = false;
         Ok((told, damaged))
+    }
+
+    /// Turns gap rows to be that were given a place in a lane of `lanes`, and are not there, back
+    /// into counts: once that lane is gone nobody could tell that they never arrived. Lanes that
+    /// must stay because this fails are put into `keep`.
+    pub(super) fn reopen_gaps(
+        &self,
+        core: &Core,
+        lanes: &BTreeMap<LaneId, Runs>,
+        keep: &mut BTreeSet<LaneId>,
+    ) -> Result<(), Error> {
+        if !self.has_state {
+            return Ok(());
+        }
+        let path = state_path(&core.dir, self.id);
+        let fail = |e| Error::io("state", &path, e);
+        let mut state = State::load(core.disk.open(&path).map_err(fail)?).map_err(fail)?;
+        for (n, slot) in state.waiting() {
+            if let Phase::Closing { lane, seq } = slot.phase
+                && lanes.get(&lane).is_some_and(|runs| !runs.contains(seq))
+                && let Err(e) = state.reopen(n)
+            {
+                core.report(self.id, "reopening of a gap row", &e);
+                keep.insert(lane);
+            }
+        }
+        Ok(())
     }
 
     /// Brings every file into its last state.
@@ -390,6 +456,11 @@ impl OldLane {
         }
         core.disk.sync_dir(&core.dir).map_err(|e| Error::io("fsync", &core.dir, e))
     }
+}
+
+/// When a lane was opened.
+fn started(id: LaneId) -> Timestamp {
+    Timestamp::from_secs(i64::try_from(id.start()).unwrap_or(0))
 }
 
 fn run_of(f: &Frame) -> (u64, u64) {

@@ -7,10 +7,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, AtomicU64},
+        atomic::{AtomicBool, AtomicI64, AtomicU64},
     },
 };
 
@@ -23,7 +23,7 @@ use super::{
     io::Disk,
     lane::capacity,
     lock,
-    old::{OldLane, OldSegment},
+    old::{OldLane, OldSegment, Runs},
     scan,
     segment::{self, Stage},
     shipment::{self, ShipmentFile},
@@ -31,7 +31,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config,
-    record::{LaneId, SchemaId},
+    record::{LaneId, SchemaId, Table},
 };
 
 /// What was found at the start, until [`Recovery::finish`].
@@ -99,6 +99,7 @@ pub(super) fn open(
         floor: AtomicI64::new(i64::MIN),
         upkeep: Mutex::default(),
         newest_now: Mutex::new(now),
+        closed_for_good: AtomicBool::new(false),
         shed: AtomicU64::new(0),
         _lock: held,
         dir,
@@ -116,6 +117,14 @@ pub(super) fn open(
     *lock(&core.newest_now) = now.max(newest.unwrap_or(now));
     report.frames = core.index().frames.len();
     let spool = Spool { core: Arc::new(core), shared: Arc::default() };
+    let unacknowledged: Vec<_> = {
+        let index = spool.core.index();
+        let all = index.frames.values();
+        let open = all.filter(|(_, s)| !matches!(s, FrameState::Acknowledged(_)));
+        open.map(|(f, _)| f.clone()).collect()
+    };
+    let gaps: Vec<_> = unacknowledged.iter().flat_map(|f| spool.gaps_in(f)).collect();
+    spool.core.index().gaps.extend(gaps);
     Ok((spool.clone(), Recovery { spool, lanes: found.lanes, newest, report }))
 }
 
@@ -184,6 +193,11 @@ impl Found {
         }
         for lane in found.lanes.values_mut() {
             lane.segments.sort_by_key(|s| s.number);
+            let id = lane.id;
+            lane.drop_doubles(|number| {
+                let path = segment::path(dir, id, number, Stage::Open);
+                std::fs::read(&path).map_err(|e| Error::io("read", &path, e))
+            })?;
         }
         Ok(found)
     }
@@ -231,7 +245,7 @@ impl Core {
 
     fn take_in_shipments(&self, report: &mut Report) -> Result<(), Error> {
         let now = self.clock.now();
-        let aside = self.take_in_aside()?;
+        let aside = self.take_in_aside(report)?;
         let tokens: BTreeSet<&String> = aside.iter().map(|(t, _)| t).collect();
         let dir = self.dir.join("shipments");
         let fail = |e| Error::io("recover", &dir, e);
@@ -274,22 +288,48 @@ impl Core {
         }
         // Last: a frame that was acknowledged, shipped again and set aside is aside.
         for f in aside.into_iter().flat_map(|(_, frames)| frames) {
-            self.index().add(f, FrameState::Aside);
+            let mut index = self.index();
+            index.untold.insert((f.lane, f.first_seq));
+            index.add(f, FrameState::Aside);
         }
+        self.take_in_attempted(&files, report.shipments_damaged > 0);
         self.disk.sync_dir(&dir).map_err(fail)
     }
 
+    /// Finds the frames that may have been sent before, although nothing says so any more. A
+    /// damaged file may have named any of them.
+    fn take_in_attempted(&self, files: &[PathBuf], damaged: bool) {
+        let mut tried: BTreeSet<(LaneId, u64)> = BTreeSet::new();
+        for path in files {
+            let kind = path.extension().and_then(|e| e.to_str());
+            let read = match kind {
+                Some("tried" | "damaged") => shipment::read_file(path),
+                _ => None,
+            };
+            let frames = read.iter().flat_map(|f| self.known(f));
+            tried.extend(frames.map(|f| (f.lane, f.first_seq)));
+        }
+        let mut index = self.index();
+        let ready = index.frames.iter().filter(|(_, (_, s))| *s == FrameState::Ready);
+        let found: Vec<_> =
+            ready.map(|(k, _)| *k).filter(|k| damaged || tried.contains(k)).collect();
+        index.attempted.extend(found);
+    }
+
     /// What was set aside, by token.
-    fn take_in_aside(&self) -> Result<Vec<(String, Vec<Frame>)>, Error> {
+    fn take_in_aside(&self, report: &mut Report) -> Result<Vec<(String, Vec<Frame>)>, Error> {
         let dir = self.dir.join("quarantine");
         let fail = |e| Error::io("recover", &dir, e);
         let mut aside = Vec::new();
         for path in self.disk.list(&dir).map_err(fail)? {
             let released = path.extension().is_some_and(|e| e == "release");
-            if released || path.extension().is_some_and(|e| e == "tmp") {
+            if released {
+                let to = self.dir.join("shipments").join(path.file_name().unwrap_or_default());
+                self.disk.rename(&path, &to.with_extension("tried")).map_err(fail)?;
+            } else if path.extension().is_some_and(|e| e == "tmp") {
                 self.disk.remove(&path).map_err(fail)?;
             } else if let Some((token, _)) = shipment::parse_aside(&path) {
-                let Some(file) = shipment::read_file(&path) else { continue };
+                let Some(file) = self.shipment(&path, report) else { continue };
                 aside.push((token, self.known(&file)));
             }
         }
@@ -304,6 +344,20 @@ impl Core {
             tracing::error!(file = %path.display(), "a shipment's file is damaged");
         }
         file
+    }
+
+    /// As [`OldLane::reopen_gaps`], for the gap rows of frames set aside.
+    fn unplace_aside(&self, lanes: &BTreeMap<LaneId, Runs>) -> Result<(), Error> {
+        let dir = self.dir.join("quarantine");
+        let fail = |e| Error::io("recover", &dir, e);
+        for path in self.disk.list(&dir).map_err(fail)? {
+            if let Some((token, Some((lane, seq)))) = shipment::parse_aside(&path)
+                && lanes.get(&lane).is_some_and(|runs| !runs.contains(seq))
+            {
+                self.disk.rename(&path, &dir.join(format!("{token}.aside"))).map_err(fail)?;
+            }
+        }
+        self.disk.sync_dir(&dir).map_err(fail)
     }
 
     /// A shipment's frames that are still on disk.
@@ -356,6 +410,25 @@ impl Recovery {
         Ok(Restored::Restored)
     }
 
+    /// Before any lane ends: see [`OldLane::reopen_gaps`]. Returns the lanes that must not end now.
+    fn reopen_gaps(&self) -> BTreeSet<LaneId> {
+        let core = &self.spool.core;
+        let lanes: BTreeMap<_, _> = self.lanes.iter().map(|(id, l)| (*id, l.runs())).collect();
+        let gaps = || lanes.keys().filter(|l| l.table() == Some(Table::Gaps)).copied();
+        let mut keep = BTreeSet::new();
+        for lane in self.lanes.values() {
+            if let Err(e) = lane.reopen_gaps(core, &lanes, &mut keep) {
+                core.report(lane.id, "look at its gap rows", &e);
+                keep.extend(gaps());
+            }
+        }
+        if let Err(e) = core.unplace_aside(&lanes) {
+            core.report(LaneId(0), "look at the quarantine", &e);
+            keep.extend(gaps());
+        }
+        keep
+    }
+
     /// Ends every lane of the time before. A lane that cannot be ended now is left to the next
     /// start; its frames are shipped all the same.
     ///
@@ -363,7 +436,13 @@ impl Recovery {
     /// When nothing at all can be written.
     pub fn finish(mut self) -> Result<Report, Error> {
         let core = Arc::clone(&self.spool.core);
+        let keep = self.reopen_gaps();
         for lane in self.lanes.values_mut() {
+            if keep.contains(&lane.id) {
+                self.report.deferred += 1;
+                lock(&core.lanes).deferred.insert(lane.id, lane.untold_from);
+                continue;
+            }
             let was_ended = lane.is_ended();
             match lane.finish(&self.spool) {
                 Ok((missing, damaged)) => {
@@ -374,7 +453,7 @@ impl Recovery {
                 Err(error) => {
                     tracing::warn!(lane = %lane.id, %error, "a lane cannot be ended yet");
                     self.report.deferred += 1;
-                    lock(&core.lanes).deferred.insert(lane.id);
+                    lock(&core.lanes).deferred.insert(lane.id, lane.untold_from);
                 }
             }
             lock(&core.lanes).ended.insert(lane.id, lane.runs());

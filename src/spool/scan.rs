@@ -46,6 +46,16 @@ pub(super) enum Tail {
 /// # Errors
 /// When its header is not that of this lane and segment; nothing behind it can be trusted then.
 pub(super) fn scan(b: &[u8], lane: LaneId, segment: u64) -> Result<Scan, Bad> {
+    scan_until(b, lane, segment, |_| false)
+}
+
+/// As [`scan`], up to the first batch whose first seq is `over`: as if nothing followed.
+pub(super) fn scan_until(
+    b: &[u8],
+    lane: LaneId,
+    segment: u64,
+    over: impl Fn(u64) -> bool,
+) -> Result<Scan, Bad> {
     let (header, crc) = SegmentHeader::parse(b)?;
     if header.lane != lane || header.segment != segment {
         return Err(Bad::Place);
@@ -55,7 +65,11 @@ pub(super) fn scan(b: &[u8], lane: LaneId, segment: u64) -> Result<Scan, Bad> {
     let mut stopped = None;
     while ended.is_none() {
         let place = Place { lane, segment, offset: at as u64 };
-        match format::parse(&b[at..], place).and_then(|i| walk.take(&i, place.offset).map(|()| i)) {
+        let item = format::parse(&b[at..], place);
+        if item.as_ref().is_ok_and(|i| i.kind == Kind::Batch && over(i.span.first_seq)) {
+            break;
+        }
+        match item.and_then(|i| walk.take(&i, place.offset).map(|()| i)) {
             Ok(item) => {
                 at += item.size;
                 ended = (item.kind == Kind::End).then_some(item.span.first_seq);

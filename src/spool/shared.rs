@@ -142,7 +142,7 @@ impl SharedLane {
             }
             Commit::Shed if full == FullPolicy::Shed => Ok((Kept::Shed, None)),
             Commit::Shed => Err(Refused::TooLarge),
-            Commit::Refused if lane.shared.is_dead() => Err(Refused::Failed),
+            Commit::Refused if lane.is_over() => Err(Refused::Failed),
             Commit::Refused => Err(Refused::Full),
         }
     }
@@ -295,7 +295,7 @@ impl Prepared<'_> {
     /// another row: [`Recovery::restore`](super::Recovery::restore) may still put it there.
     pub fn append(mut self) -> Result<Kept, Refused> {
         if self.lane.commit() != Commit::Kept {
-            let dead = self.lane.shared.is_dead();
+            let dead = self.lane.is_over();
             self.lane.abandon();
             match self.shared.0.core.open_lane(self.shared.0.table, SHARED_WORKER, true) {
                 Ok(lane) => *self.lane = lane,

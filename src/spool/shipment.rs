@@ -204,6 +204,7 @@ impl Spool {
             let now = core.clock.now();
             let mut index = core.index();
             index.turn(&shipment.frames, FrameState::Shipping, FrameState::Acknowledged(now))?;
+            index.arrived(&shipment.frames);
             index.pending.remove(&shipment.token);
             index.acknowledged.insert(shipment.token, shipment.frames);
         }
@@ -299,6 +300,7 @@ impl Spool {
             .map_err(|e| Error::io("set aside", &path, e))?;
         let mut index = core.index();
         index.turn(&shipment.frames, FrameState::Shipping, FrameState::Aside)?;
+        index.untold.extend(shipment.frames.iter().map(|f| (f.lane, f.first_seq)));
         index.pending.remove(&shipment.token);
         Ok(())
     }
@@ -306,18 +308,22 @@ impl Spool {
     /// Writes the gap rows of what was set aside and has none yet. For maintenance alone: two at
     /// once would tell the same frame twice.
     pub(super) fn tell_aside(&self) -> Result<(), Error> {
+        if self.core.index().untold.is_empty() {
+            return Ok(());
+        }
         for (path, placed) in self.core.aside()? {
             let told = match placed {
                 Some((lane, seq)) => self.core.is_kept(lane, seq),
                 None => false,
             };
-            if told {
-                continue;
-            }
             let Some(file) = read_file(&path) else { continue };
             let Some(frame) = file.frames.first().and_then(|k| self.core.frame(k)) else {
                 continue;
             };
+            if told {
+                self.core.index().untold.remove(&(frame.lane, frame.first_seq));
+                continue;
+            }
             if !self.core.index().is_in(&frame, FrameState::Aside) {
                 // Being set aside at this moment; that may still fail.
                 continue;
@@ -352,8 +358,16 @@ impl Spool {
         disk.rename(path, &named)
             .and_then(|()| disk.sync_dir(&dir))
             .map_err(|e| Error::io("rename", path, e))?;
-        prepared.append()?;
+        self.append_gap(prepared, row.from_ts)?;
+        self.core.index().untold.remove(&(frame.lane, frame.first_seq));
         Ok(())
+    }
+
+    /// Whether the store may have the frame's rows although no shipment of it is under way: it was
+    /// set aside and released, or the file that would say so is damaged. They are to be counted in
+    /// the store before they are sent.
+    pub fn attempted(&self, frame: &Frame) -> bool {
+        self.core.index().attempted.contains(&(frame.lane, frame.first_seq))
     }
 
     /// Acknowledged frames that are still on disk: to be counted again after a reboot, which may
@@ -386,10 +400,12 @@ impl Spool {
         let shipment = Shipment { token: token(&frames, None)?, frames };
         // A pending shipment outweighs an acknowledged one.
         self.write_pending(&shipment, None)?;
+        let gaps: Vec<_> = shipment.frames.iter().flat_map(|f| self.gaps_in(f)).collect();
         let mut index = self.core.index();
         for f in &shipment.frames {
             index.add(f.clone(), FrameState::Shipping);
         }
+        index.gaps.extend(gaps);
         index.pending.insert(shipment.token.clone(), shipment.frames.clone());
         Ok(shipment)
     }
@@ -404,7 +420,7 @@ impl Spool {
         // A lane goes on until its state file is gone, which would be asked for the rest.
         let goes_on: BTreeSet<LaneId> = {
             let lanes = lock(&core.lanes);
-            lanes.live.keys().chain(&lanes.deferred).copied().collect()
+            lanes.live.keys().chain(lanes.deferred.keys()).copied().collect()
         };
         let finished = core.index().finished(before, |lane| goes_on.contains(&lane));
         for ((lane, number), bytes) in finished {
@@ -420,6 +436,24 @@ impl Spool {
 }
 
 impl super::Core {
+    /// Removes the files of released frames that are in the store.
+    fn forget_tried(&self) {
+        let dir = self.dir.join("shipments");
+        for path in self.disk.list(&dir).unwrap_or_default() {
+            if path.extension().is_none_or(|e| e != "tried") {
+                continue;
+            }
+            let Some(file) = read_file(&path) else { continue };
+            let index = self.index();
+            let waits = |k: &FrameKey| index.attempted.contains(&(LaneId(k.lane), k.first_seq));
+            if !file.frames.iter().any(waits)
+                && let Err(e) = self.disk.remove(&path)
+            {
+                self.report(LaneId(0), "removal of a released frame's file", &e);
+            }
+        }
+    }
+
     /// Removes the files of acknowledged shipments whose frames are all gone. The segments' end is
     /// made durable first: a shipment forgotten before its segment would ship it again.
     pub(super) fn forget_shipments(&self) -> Result<(), Error> {
@@ -429,6 +463,7 @@ impl super::Core {
             let all = index.acknowledged.iter();
             all.filter(|(_, frames)| !frames.iter().any(there)).map(|(t, _)| t.clone()).collect()
         };
+        self.forget_tried();
         if gone.is_empty() {
             return Ok(());
         }

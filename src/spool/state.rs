@@ -253,6 +253,12 @@ impl State {
         all.filter(|(_, s)| s.phase != Phase::Empty).collect()
     }
 
+    /// The smallest time that a gap row to be begins with.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        let waiting = self.slots.iter().filter(|s| s.phase != Phase::Empty);
+        waiting.map(|s| s.missing.from).min()
+    }
+
     /// Whether nothing waits to be written.
     pub(super) fn is_empty(&self) -> bool {
         self.slots.iter().all(|s| s.phase == Phase::Empty)
@@ -311,6 +317,14 @@ impl State {
         }
         self.put(n, Slot { phase: Phase::Closing { lane, seq }, ..*seen }, true)?;
         Ok(true)
+    }
+
+    /// The gap row did not get the place it was to have; it will be given another.
+    pub(super) fn reopen(&mut self, n: usize) -> io::Result<()> {
+        let Slot { missing, .. } = self.slots[n];
+        // The count was durable with its place: nothing can have set it back.
+        let slot = Slot { phase: Phase::Open, ceiling: missing.count, ..self.slots[n] };
+        self.put(n, slot, true)
     }
 
     /// The gap row is written and durable; the next one gets its own id.

@@ -21,6 +21,8 @@ pub(in crate::spool) enum Fault {
     Error,
     /// This step and all after it fail: the process is gone. A write is cut at a page's edge.
     Crash,
+    /// This step and the next one fail; a write is made all the same.
+    Torn,
 }
 
 #[derive(Debug, Default)]
@@ -121,6 +123,12 @@ impl Faults {
                 }
                 return Err(io::Error::other("the process is gone"));
             }
+            Some((at, Fault::Torn)) if at == n || at + 1 == n => {
+                if let Step::Write(inode, offset, bytes) = step {
+                    inner.write(inode, offset, bytes);
+                }
+                return Err(io::Error::other("planned"));
+            }
             _ => {}
         }
         if inner.no_room && matches!(step, Step::Allocate(..)) {
@@ -200,10 +208,14 @@ impl Inner {
         if upto >= bytes.len() {
             return;
         }
+        self.write(inode, offset, &bytes[..upto]);
+    }
+
+    fn write(&mut self, inode: u64, offset: u64, bytes: &[u8]) {
         let Some((path, _)) = self.names.iter().find(|(_, i)| **i == inode) else { return };
         let file = fs::OpenOptions::new().write(true).open(path).unwrap();
-        file.write_all_at(&bytes[..upto], offset).unwrap();
-        self.apply(Step::Write(inode, offset, &bytes[..upto]));
+        file.write_all_at(bytes, offset).unwrap();
+        self.apply(Step::Write(inode, offset, bytes));
     }
 }
 
