@@ -270,6 +270,11 @@ fn control(e: &Error) -> Problem {
             "链接已处于其他修订版本。",
         )
         .with("current_revision", *current),
+        Error::Held => Problem::unavailable(
+            "starting",
+            "The service has just started and cannot give out codes yet.",
+            "服务刚启动，暂时无法生成短码。",
+        ),
         Error::Full => Problem::unavailable(
             "no_room_for_record",
             "The record cannot be kept now; nothing was changed.",

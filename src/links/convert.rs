@@ -3,7 +3,10 @@
 use std::{
     net::SocketAddr,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{
@@ -126,6 +129,7 @@ pub struct Links {
     metrics: Arc<Metrics>,
     cache: LinkCache,
     numbers: Mutex<Range<u64>>,
+    held: AtomicBool,
 }
 
 impl Links {
@@ -140,7 +144,14 @@ impl Links {
             return Err(Error::OtherKey);
         }
         let (cache, numbers) = (LinkCache::new(cache_bytes_max), Mutex::new(0..0));
-        Ok(Self { store, lane, codes, rules, suffixes, clock, metrics, cache, numbers })
+        let held = AtomicBool::new(false);
+        Ok(Self { store, lane, codes, rules, suffixes, clock, metrics, cache, numbers, held })
+    }
+
+    /// While held, no code is generated ([`Error::Held`]): somebody still finds out which codes an
+    /// earlier or newer copy of the database has given out.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
     }
 
     /// The link of `code` if it is in memory. Does not block.
@@ -193,6 +204,9 @@ impl Links {
         let target = self.rules.parse(&draft.target, &self.suffixes)?;
         self.refuse_past(draft.expires)?;
         let generated = draft.code.is_none();
+        if generated && self.held.load(Ordering::Relaxed) {
+            return Err(Error::Held.into());
+        }
         if draft.code.as_ref().is_some_and(|code| !self.codes.may_be_chosen(code)) {
             return Err(NotConverted::Code);
         }

@@ -42,6 +42,9 @@ pub enum Error {
     /// A code or a token's name is in use.
     #[error("the name is in use")]
     Taken,
+    /// Codes of an earlier database are still asked for: see [`Links::hold`].
+    #[error("codes of an earlier database are still asked for")]
+    Held,
     /// There is no such link.
     #[error("there is no such link")]
     Unknown,

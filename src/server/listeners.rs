@@ -72,22 +72,15 @@ impl Listeners {
         all.gateway = start_gateway(core, gateway_sockets, &stop, &say_ended)?;
         for socket in api_sockets {
             let router = api_router(core, storage, gateway_address)?;
-            let learned = storage.codes_learned(core);
-            let served = serve_api(
+            storage.learn_codes(core);
+            all.api = Some(core.tasks.spawn(serve_api(
                 socket,
                 router,
                 HttpLimits::api(&core.config.api),
                 core.clock.clone(),
                 stop.clone(),
                 Duration::from_millis(core.config.drain_grace_ms),
-            );
-            let stopped = stop.clone();
-            all.api = Some(core.tasks.spawn(async move {
-                tokio::select! {
-                    () = learned => served.await,
-                    () = stopped.cancelled() => Ok(()),
-                }
-            }));
+            )));
         }
         Ok(all)
     }

@@ -1,9 +1,9 @@
 //! The store beside the listeners: engine, shipper, retention. Nobody who asks us waits for it.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{net::TcpListener, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{ClockError, Error, core::Core};
@@ -85,10 +85,10 @@ impl Storage {
         })
     }
 
-    /// A future that ends when links may be created: when the sequence of codes lies above every
-    /// code that spool and store know, or when the store did not say so in time.
-    pub(super) fn codes_learned(&mut self, core: &Core) -> impl Future<Output = ()> + use<> {
-        let (tell, learned) = oneshot::channel::<()>();
+    /// Holds new codes until the sequence lies above every code that spool and store know, or the
+    /// store did not say so in time.
+    pub(super) fn learn_codes(&mut self, core: &Core) {
+        core.links.hold(true);
         let (store, links) = (self.store.clone(), Arc::clone(&core.links));
         let (spool, node, clock) = (core.spool.clone(), core.node.clone(), core.clock.clone());
         self.learning = Some(core.tasks.spawn(async move {
@@ -96,10 +96,17 @@ impl Storage {
                 Ok(codes) => raise(&links, &codes),
                 Err(error) => tracing::error!(%error, "the spool's codes could not be read"),
             }
-            let (codes, highest) = ask_store(&store, &node).await;
+            let mut asking = pin!(ask_store(&store, &node));
+            let (codes, highest) = match timeout(CODES_WAIT, &mut asking).await {
+                Ok(known) => known,
+                Err(_) => {
+                    tracing::warn!("the store could not be asked for codes of an earlier database");
+                    links.hold(false);
+                    asking.await
+                }
+            };
             raise(&links, &codes);
-            // Nobody waits any more when the listener was given up.
-            tell.send(()).ok();
+            links.hold(false);
             // Ids of lanes that are still to come would be given a second time.
             let now = clock.now();
             match highest.map(|lane| i64::try_from(lane.start()).unwrap_or(i64::MAX)) {
@@ -109,11 +116,6 @@ impl Storage {
                 _ => Ok(()),
             }
         }));
-        async move {
-            if timeout(CODES_WAIT, learned).await.is_err() {
-                tracing::warn!("the store could not be asked for codes of an earlier database");
-            }
-        }
     }
 
     /// Waits for a task to end, which none should.
