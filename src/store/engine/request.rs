@@ -107,6 +107,8 @@ impl Call {
             "decompress" if on => self.coding = BodyCoding::Blocks,
             "compress" if on => self.reply = ReplyCoding::Blocks,
             "compress" | "decompress" => {}
+            // Who asks for less may have it; nobody gets more.
+            "readonly" if matches!(value.as_str(), "1" | "2") => self.readonly = true,
             _ => match name.strip_prefix("param_") {
                 Some(param) => self.params.push((param.to_owned(), value)),
                 None if well_named(&name) => self.settings.push((name, value)),

@@ -117,6 +117,8 @@ fn addresses(server: &Server) -> Addresses {
 /// Waits until the node says that everything before `ts` is in the store.
 fn complete(at: &Addresses, ts: Timestamp) {
     eventually("the node is complete", || {
+        // Each look is a question, and a record.
+        thread::sleep(Duration::from_millis(100));
         let request = format!(
             "GET /api/v1/trace?q=none.load.test&kind=domain HTTP/1.1\r\nHost: {}\r\n\
              Authorization: Bearer {}\r\nConnection: close\r\n\r\n",
