@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::Read,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
@@ -88,7 +89,11 @@ impl Loader<'_> {
         scanner.set_default_class(domain::base::iana::Class::IN);
         let mut lines = Lines { text: &text, counted_to: 0, line: 1 };
         loop {
-            let entry = scanner.next_entry().map_err(|e| syntax(file, &e.to_string()))?;
+            // `domain` 0.12.3 can still index past its buffer on broken text; that is a broken zone,
+            // not the end of the server. The scanner is not used again after that.
+            let entry = catch_unwind(AssertUnwindSafe(|| scanner.next_entry()))
+                .map_err(|_| problem(file, None, "the text cannot be read as a zone"))?
+                .map_err(|e| syntax(file, &e.to_string()))?;
             // The scanner's buffer begins with a byte that is not the file's.
             let line = lines.at(scanner.current_offset().saturating_sub(1));
             match entry {
