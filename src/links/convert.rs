@@ -3,10 +3,8 @@
 use std::{
     net::SocketAddr,
     ops::Range,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::{
@@ -56,6 +54,9 @@ pub struct Edit {
     /// Only if this is the newest revision.
     pub revision: Option<u32>,
 }
+
+/// The longest wait for codes that are held.
+const HELD_MAX: Duration = Duration::from_secs(12);
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -129,7 +130,7 @@ pub struct Links {
     metrics: Arc<Metrics>,
     cache: LinkCache,
     numbers: Mutex<Range<u64>>,
-    held: AtomicBool,
+    held: (Mutex<bool>, Condvar),
 }
 
 impl Links {
@@ -144,14 +145,21 @@ impl Links {
             return Err(Error::OtherKey);
         }
         let (cache, numbers) = (LinkCache::new(cache_bytes_max), Mutex::new(0..0));
-        let held = AtomicBool::new(false);
+        let held = (Mutex::new(false), Condvar::new());
         Ok(Self { store, lane, codes, rules, suffixes, clock, metrics, cache, numbers, held })
     }
 
-    /// While held, no code is generated ([`Error::Held`]): somebody still finds out which codes an
-    /// earlier or newer copy of the database has given out.
+    /// While held, no code is generated: somebody still finds out which codes an earlier or newer
+    /// copy of the database has given out. Whoever wants one waits, at most [`HELD_MAX`].
     pub fn hold(&self, held: bool) {
-        self.held.store(held, Ordering::Relaxed);
+        *self.held.0.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        self.held.1.notify_all();
+    }
+
+    fn is_held(&self) -> bool {
+        let held = self.held.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.held.1.wait_timeout_while(held, HELD_MAX, |held| *held);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// The link of `code` if it is in memory. Does not block.
@@ -204,7 +212,7 @@ impl Links {
         let target = self.rules.parse(&draft.target, &self.suffixes)?;
         self.refuse_past(draft.expires)?;
         let generated = draft.code.is_none();
-        if generated && self.held.load(Ordering::Relaxed) {
+        if generated && self.is_held() {
             return Err(Error::Held.into());
         }
         if draft.code.as_ref().is_some_and(|code| !self.codes.may_be_chosen(code)) {
