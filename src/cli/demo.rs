@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "the demo tells what to try")]
 
-use std::{borrow::Cow, fs, path::Path, thread};
+use std::{borrow::Cow, fs, path::Path, thread, time::Duration};
 
 use anyhow::Context;
 use http::Method;
@@ -20,6 +20,9 @@ use crate::{
 /// The demo's link.
 const CODE: &str = "demo";
 const TARGET: &str = "https://www.demo.test/";
+/// How often, and how many times, the store is asked whether it is there.
+const STORE_POLL: Duration = Duration::from_millis(100);
+const STORE_POLLS_MAX: u32 = 300;
 
 /// Serves the zone demo.test and one link on loopback, and prints what to try.
 #[derive(Debug, clap::Args)]
@@ -81,6 +84,14 @@ fn make_link(global: &Global) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let api = Api::open(&ServerArgs::default(), global)?;
+        // The store comes up beside the listeners: what is printed must work at once.
+        let question = [("q", "www.demo.test")];
+        for _ in 0..STORE_POLLS_MAX {
+            if api.send(Method::GET, &["api", "v1", "trace"], &question, None).await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(STORE_POLL).await;
+        }
         let path = ["api", "v1", "links"];
         if api.send(Method::GET, &[&path[..], &[CODE]].concat(), &[], None).await.is_ok() {
             return Ok(());
