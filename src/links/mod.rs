@@ -5,7 +5,7 @@
 //! transaction ([`LinkStore::revise`]): the record's place and bytes are taken from the spool
 //! first, written to the outbox beside the revision, then appended, and only then is the revision
 //! shown to readers and the caller answered. A crash in between leaves an outbox row, which
-//! start-up restores to exactly its place before any listener opens ([`restore`]).
+//! start-up restores to exactly its place before any listener opens ([`restore()`]).
 //!
 //! **Failure.** No room in the spool: the revision is undone, the caller is told to come back.
 //! A commit or an fsync of unknown outcome: nothing is written any more until a restart, which
