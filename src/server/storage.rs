@@ -120,23 +120,31 @@ impl Storage {
 
     /// Waits for a task to end, which none should.
     pub(super) async fn ended(&mut self) -> Error {
-        let Some(shipper) = &mut self.shipper else { return std::future::pending().await };
-        let learning = async {
-            match &mut self.learning {
-                Some(learning) => learning.await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            Ok(Err(error)) = learning => error,
-            ended = shipper => {
-                self.shipper = None;
-                match ended {
-                    Ok(Err(error)) => error.into(),
-                    _ => Error::Ended("the shipper".into()),
+        loop {
+            let Some(shipper) = &mut self.shipper else { return std::future::pending().await };
+            let learning = async {
+                match &mut self.learning {
+                    Some(learning) => learning.await,
+                    None => std::future::pending().await,
                 }
+            };
+            tokio::select! {
+                // A handle must not be asked again once it has answered.
+                learned = learning => {
+                    self.learning = None;
+                    if let Ok(Err(error)) = learned {
+                        return error;
+                    }
+                }
+                ended = shipper => {
+                    self.shipper = None;
+                    return match ended {
+                        Ok(Err(error)) => error.into(),
+                        _ => Error::Ended("the shipper".into()),
+                    };
+                }
+                _ = &mut self.retention => return Error::Ended("retention".into()),
             }
-            _ = &mut self.retention => Error::Ended("retention".into()),
         }
     }
 
