@@ -20,6 +20,8 @@ use crate::{
 /// The demo's link.
 const CODE: &str = "demo";
 const TARGET: &str = "https://www.demo.test/";
+/// A name of the demo's zone.
+const NAME: &str = "www.demo.test";
 /// How often, and how many times, the store is asked whether it is there.
 const STORE_POLL: Duration = Duration::from_millis(100);
 const STORE_POLLS_MAX: u32 = 300;
@@ -68,9 +70,9 @@ fn greet(global: &Global, data_dir: &Path, at: &Addresses) {
         "\ntracegate serves the demo on loopback; every answer and every jump is kept.\n\
          演示已在本机启动；每次解析、每次跳转均留存记录。\n\n\
          Try, in another terminal:\n\
-         \n  dig @{} -p {} www.demo.test\
+         \n  dig @{} -p {} {NAME}\
          \n  curl -i http://{gateway}/{CODE}\
-         \n  {} trace {TARGET}{there}\n\n\
+         \n  {} trace {NAME}{there}\n\n\
          Ctrl-C ends it; the records stay in {}.",
         dns.ip(),
         dns.port(),
@@ -85,7 +87,7 @@ fn make_link(global: &Global) -> anyhow::Result<()> {
     runtime.block_on(async {
         let api = Api::open(&ServerArgs::default(), global)?;
         // The store comes up beside the listeners: what is printed must work at once.
-        let question = [("q", "www.demo.test")];
+        let question = [("q", NAME)];
         for _ in 0..STORE_POLLS_MAX {
             if api.send(Method::GET, &["api", "v1", "trace"], &question, None).await.is_ok() {
                 break;

@@ -1,28 +1,13 @@
 //! `link`: conversions, through the API, so that each is recorded like any other.
 
-use std::io::Write;
-
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{
-    Exit, Global,
-    client::{Api, ServerArgs, block_on},
-    layout::print,
-};
-
-/// Make, show and change links.
-#[derive(Clone, Debug, Args)]
-pub(super) struct Link {
-    #[command(subcommand)]
-    action: Action,
-    #[command(flatten)]
-    server: ServerArgs,
-}
+use super::{client::Api, remote::Action};
 
 #[derive(Clone, Debug, Subcommand)]
-enum Action {
+pub(super) enum Link {
     /// Convert a URL into a short one.
     Create {
         /// Where the link leads.
@@ -73,23 +58,16 @@ enum Action {
     },
 }
 
-impl Link {
-    /// Asks the API.
-    ///
-    /// # Errors
-    /// When there is no server, or it refuses.
-    pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
-        let api = Api::open(&self.server, global)?;
-        let (method, code, body) = self.action.request();
+impl Action for Link {
+    async fn ask(self, api: &Api) -> anyhow::Result<Value> {
+        let (method, code, body) = self.request();
         let mut path = vec!["api", "v1", "links"];
         path.extend(code.as_deref());
-        let answer = block_on(api.json(method, &path, &[], body.as_ref()))?;
-        std::io::stdout().lock().write_all(print(&answer, global.format).as_bytes())?;
-        Ok(Exit::Ok)
+        api.json(method, &path, &[], body.as_ref()).await
     }
 }
 
-impl Action {
+impl Link {
     /// Method, code and body.
     fn request(self) -> (Method, Option<String>, Option<Value>) {
         match self {
@@ -132,7 +110,7 @@ mod tests {
 
     #[test]
     fn only_what_is_given_is_sent() {
-        let action = Action::Create {
+        let action = Link::Create {
             url: "https://www.demo.test/".into(),
             code: None,
             expires: None,
@@ -143,7 +121,7 @@ mod tests {
         assert_eq!((method, code), (Method::POST, None));
         let expected = json!({ "target": "https://www.demo.test/", "owner": "shop" });
         assert_eq!(body, Some(expected));
-        let action = Action::Disable { code: "abc".into(), reason: "fraud".into() };
+        let action = Link::Disable { code: "abc".into(), reason: "fraud".into() };
         let (method, code, body) = action.request();
         assert_eq!((method, code.as_deref()), (Method::PATCH, Some("abc")));
         assert_eq!(body, Some(json!({ "state": "disabled", "reason": "fraud" })));

@@ -11,6 +11,7 @@ pub mod escape;
 mod layout;
 mod link;
 mod migrate;
+mod remote;
 mod serve;
 mod spool;
 mod token;
@@ -27,6 +28,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nix::sys::stat::{Mode, umask};
 
+use self::remote::Remote;
 use crate::config::{self, Loaded};
 
 /// The variable that names the data directory.
@@ -74,10 +76,13 @@ enum Command {
     Engine(engine::Engine),
     Spool(spool::Spool),
     Migrate(migrate::Migrate),
-    Link(link::Link),
-    Token(token::Token),
+    /// Make, show and change links.
+    Link(Remote<link::Link>),
+    /// Make, list and revoke tokens of the API.
+    Token(Remote<token::Token>),
     Trace(Box<trace::Trace>),
-    Zone(zone::Zone),
+    /// Work on the zones of a running server.
+    Zone(Remote<zone::Zone>),
 }
 
 /// How a command ended that could be carried out.
