@@ -20,6 +20,11 @@ pub(super) const END: usize = ITEM_HEADER + TRAILER;
 /// What every segment keeps free behind its last batch: a footer and an end mark.
 pub(super) const TAIL_ROOM: usize = FOOTER + END;
 
+/// Bytes of rows and headers that one commit can write at most.
+pub(super) const fn capacity(segment_size: u64) -> u64 {
+    segment_size.saturating_sub((SEGMENT_HEADER + TAIL_ROOM + 2 * FOOTER) as u64)
+}
+
 const FOOTER_FACTS: usize = 24;
 const FOOTER_SEAL: usize = 100;
 const SEGMENT_MAGIC: &[u8; 8] = b"TGSPOOL1";

@@ -9,9 +9,10 @@ use std::{
 
 use super::{
     Bad, Error, Frame,
+    quarantine::parse_aside,
     scan::{self, Scan, Tail},
     segment::{Stage, parse_path},
-    shipment::{parse_aside, read_file},
+    shipment_file::read_file,
 };
 use crate::{
     clock::Timestamp,

@@ -69,55 +69,60 @@
 //! trailer "TGZ1". An item names its own place, so that no other bytes can be taken for it. A
 //! footer's first seq, rows and ts are those of its frame.
 
+mod allocate;
+mod complete;
+mod core;
 mod format;
+mod found;
+mod frame;
+mod gaps;
 mod index;
 pub mod inspect;
 mod io;
 mod lane;
+mod lane_view;
 mod maintain;
+mod mark;
 mod old;
 mod pending;
+mod purge;
+mod quarantine;
+mod read;
 mod recover;
 mod scan;
+mod seal;
 mod segment;
 mod shared;
+mod ship_again;
 mod shipment;
+mod shipment_file;
 mod state;
 mod stats;
+mod take_in;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
-use tokio::sync::Notify;
-
 pub use format::Bad;
+pub use frame::Frame;
 pub use lane::{Commit, Lane};
 pub use recover::{Recovery, Report, Restored};
 pub use shared::{Kept, Prepared, Refused, SHARED_WORKER, SharedLane};
 pub use shipment::Shipment;
 pub use stats::{Failure, Stats};
 
+use self::core::{Core, Lanes, lock};
 use crate::{
-    clock::{Clock, Timestamp},
-    config::{self, Durability},
-    record::{LaneId, NodeName, SchemaId, Table},
+    clock::Clock,
+    config,
+    record::{LaneId, NodeName, Table},
 };
-use index::{FrameState, Index, Room};
 use io::Disk;
-use lane::LaneShared;
-use old::Runs;
-use segment::SegmentFile;
-use shipment::FrameKey;
-use state::{STATE_SIZE, State};
 
 /// What a spool is opened with.
 #[derive(Clone, Debug)]
@@ -192,89 +197,12 @@ impl Error {
     }
 }
 
-/// A closed run of one lane's batches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// Its lane.
-    pub lane: LaneId,
-    /// The table of its rows.
-    pub table: Table,
-    /// The columns of its rows.
-    pub schema: SchemaId,
-    /// The seq of its first row; the others follow without holes.
-    pub first_seq: u64,
-    /// Its rows.
-    pub count: u64,
-    /// The bytes of its rows.
-    pub bytes: u64,
-    /// The smallest ts in it.
-    pub min_ts: Timestamp,
-    /// The largest ts in it.
-    pub max_ts: Timestamp,
-    /// The number of its segment.
-    pub segment: u64,
-    /// Where its first batch begins in the file.
-    pub offset: u64,
-    /// Where its last batch ends.
-    pub end: u64,
-    /// The last batch's CRC, which chains all of them.
-    pub crc: u32,
-}
-
 /// The spool; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Spool {
     core: Arc<Core>,
     /// Not in `Core`: these hold it themselves.
     shared: Arc<Mutex<BTreeMap<Table, SharedLane>>>,
-}
-
-#[derive(Debug)]
-struct Core {
-    dir: PathBuf,
-    node: NodeName,
-    config: config::Spool,
-    clock: Clock,
-    disk: Disk,
-    boot_id: [u8; 16],
-    room: Room,
-    lanes: Mutex<Lanes>,
-    index: Mutex<Index>,
-    /// A frame was closed.
-    closed: Notify,
-    failures: Mutex<Vec<Failure>>,
-    /// The largest `complete_through` ever given.
-    floor: AtomicI64,
-    /// Held while gap rows are written or something is released: one at a time.
-    upkeep: Mutex<()>,
-    /// The clock when maintenance last looked.
-    newest_now: Mutex<Timestamp>,
-    /// No lane is opened any more.
-    closed_for_good: AtomicBool,
-    /// Rows counted in gap rows since the start.
-    shed: AtomicU64,
-    _lock: File,
-}
-
-#[derive(Debug, Default)]
-struct Lanes {
-    live: BTreeMap<LaneId, Arc<LaneShared>>,
-    /// Lanes that have ended, with what is or was there.
-    ended: BTreeMap<LaneId, Runs>,
-    /// Old lanes that could not be ended yet, with the time from which on rows may be missing that
-    /// no gap row tells of.
-    deferred: BTreeMap<LaneId, Timestamp>,
-    /// The high-water file: the largest start of any lane opened here.
-    high: u64,
-    /// The largest start of any lane on disk, or known to another store.
-    seen: u64,
-    /// The start of lanes opened now; above `high` of the time before.
-    start: Option<u64>,
-}
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What a panicking thread leaves behind is whole: every change is one assignment or insert.
-    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Spool {
@@ -339,112 +267,5 @@ impl Spool {
             self.core.bury(&lane);
         }
         ended.into_iter().collect()
-    }
-}
-
-impl Core {
-    fn synced(&self) -> bool {
-        self.config.durability == Durability::Synced
-    }
-
-    fn index(&self) -> MutexGuard<'_, Index> {
-        lock(&self.index)
-    }
-
-    /// Shared lanes carry less, and have smaller segments.
-    fn shared_segment_size(&self) -> u64 {
-        self.config.shared_segment_bytes_max
-    }
-
-    fn open_lane(self: &Arc<Self>, table: Table, worker: u16, shared: bool) -> Result<Lane, Error> {
-        let id = self.next_lane(table, worker)?;
-        let path = segment::state_path(&self.dir, id);
-        let fail = |e| Error::io("create", &path, e);
-        let state = self.disk.create(&path, STATE_SIZE).map_err(fail)?;
-        let mut state = State::load(state).map_err(fail)?;
-        state.begin(self.boot_id).map_err(fail)?;
-        self.disk.sync_dir(&self.dir).map_err(fail)?;
-        let size = if shared { self.shared_segment_size() } else { self.config.segment_bytes_max };
-        let keep_back = shared && matches!(table, Table::Gaps | Table::Access);
-        let lane = Arc::new(LaneShared::new(id, table, size, keep_back, state));
-        match lane.segment(self) {
-            Ok(s) => *lock(&lane.spare) = Some(s),
-            // It sheds and refuses until there is room.
-            Err(Error::Full) => lane.wants_spare.store(true, Ordering::Release),
-            Err(e) => return Err(e),
-        }
-        lock(&self.lanes).live.insert(id, Arc::clone(&lane));
-        Ok(Lane::new(Arc::clone(self), lane, self.synced() && !shared))
-    }
-
-    /// An id that no lane had before, whatever the clock says: the starts of one process lie above
-    /// all of the time before, which a file's name keeps for later ones.
-    fn next_lane(&self, table: Table, worker: u16) -> Result<LaneId, Error> {
-        let mut lanes = lock(&self.lanes);
-        let now = u64::try_from(self.clock.now().secs()).unwrap_or(0);
-        let id = |start| LaneId::new(start, worker, table);
-        let used = |id: &LaneId| lanes.live.contains_key(id) || lanes.ended.contains_key(id);
-        if let Some(start) = lanes.start
-            && !used(&id(start))
-        {
-            return Ok(id(start));
-        }
-        let start = now.max(lanes.high.max(lanes.seen) + 1);
-        let (from, to) = (self.high_path(lanes.high), self.high_path(start));
-        let fail = |e| Error::io("rename", &to, e);
-        if from.exists() {
-            self.disk.rename(&from, &to).map_err(fail)?;
-        } else {
-            self.disk.create(&to, 0).map_err(fail)?;
-        }
-        self.disk.sync_dir(&self.dir).map_err(fail)?;
-        lanes.high = start;
-        lanes.start = Some(start);
-        Ok(id(start))
-    }
-
-    fn high_path(&self, start: u64) -> PathBuf {
-        self.dir.join(format!("high-{start}"))
-    }
-
-    /// Takes over the frames that lanes have closed.
-    fn collect(&self) {
-        let lanes: Vec<_> = lock(&self.lanes).live.values().cloned().collect();
-        for lane in lanes {
-            let mut index = self.index();
-            for frame in lock(&lane.closed).drain(..) {
-                index.add(frame, FrameState::Ready);
-            }
-        }
-    }
-
-    /// The frame at a place.
-    fn frame(&self, key: &FrameKey) -> Option<Frame> {
-        let index = self.index();
-        let (frame, _) = index.frames.get(&(LaneId(key.lane), key.first_seq))?;
-        (frame.count == key.count).then(|| frame.clone())
-    }
-
-    /// A lane's files that are not sealed.
-    fn files_of(&self, lane: LaneId) -> Vec<Arc<SegmentFile>> {
-        let index = self.index();
-        let all = index.segments.range((lane, 0)..=(lane, u64::MAX));
-        all.filter_map(|(_, s)| s.file.clone()).collect()
-    }
-
-    /// Opens a frame's segment, whatever its name is by now.
-    fn open_segment(&self, frame: &Frame) -> Result<io::Handle, Error> {
-        use segment::Stage::{Damaged, Open, Sealed};
-        let mut last = None;
-        // A segment moves on in this order; one that moved between two looks is found by the
-        // third.
-        for stage in [Open, Sealed, Damaged] {
-            let path = segment::path(&self.dir, frame.lane, frame.segment, stage);
-            match self.disk.open(&path) {
-                Ok(file) => return Ok(file),
-                Err(e) => last = Some(Error::io("open", &path, e)),
-            }
-        }
-        Err(last.unwrap_or(Error::NotInState))
     }
 }

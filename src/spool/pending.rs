@@ -2,9 +2,8 @@
 
 use super::{
     Frame,
-    format::{self, FOOTER, ITEM_HEADER, Kind, Span, TRAILER},
-    lane::capacity,
-    scan::OpenFrame,
+    format::{self, FOOTER, ITEM_HEADER, Kind, Span, TRAILER, capacity},
+    frame::OpenFrame,
     segment::Segment,
     state::Missing,
 };
@@ -206,7 +205,7 @@ impl Pending {
         for piece in &self.pieces[skipped..] {
             match piece {
                 Piece::Batch { at, end, span } => {
-                    let place = Piece::place(lane, segment, at - self.skip);
+                    let place = segment.place(lane, at - self.skip);
                     let item = &mut self.buf[*at..*end];
                     before.crc = format::complete(item, Kind::Batch, place, span, before);
                     let bytes = (item.len() - ITEM_HEADER - TRAILER) as u64;
@@ -218,7 +217,7 @@ impl Pending {
                 }
                 Piece::Footer { at } => {
                     let Some(frame) = open.take() else { continue };
-                    let place = Piece::place(lane, segment, at - self.skip);
+                    let place = segment.place(lane, at - self.skip);
                     let item = &mut self.buf[*at..at + FOOTER];
                     before.crc = format::footer(item, place, &frame.span(), &frame.facts(), before);
                     closed.push(frame.frame);

@@ -3,7 +3,8 @@
 
 use super::{
     Frame,
-    format::{self, Bad, Item, Kind, Place, SEGMENT_HEADER, SegmentHeader, Span},
+    format::{self, Bad, Item, Kind, Place, SEGMENT_HEADER, SegmentHeader},
+    frame::OpenFrame,
 };
 use crate::record::LaneId;
 
@@ -203,62 +204,5 @@ impl Walk {
         }
         self.crc = item.crc;
         Ok(())
-    }
-}
-
-/// A frame that still grows.
-#[derive(Clone, Debug)]
-pub(super) struct OpenFrame {
-    pub(super) frame: Frame,
-    pub(super) batches: u32,
-}
-
-impl OpenFrame {
-    /// The frame that begins with this batch; none for a table that no build of ours wrote.
-    pub(super) fn new(place: Place, span: &Span, bytes: u64, end: u64, crc: u32) -> Option<Self> {
-        let frame = Frame {
-            lane: place.lane,
-            table: place.lane.table()?,
-            schema: span.schema,
-            first_seq: span.first_seq,
-            count: u64::from(span.count),
-            bytes,
-            min_ts: span.min_ts,
-            max_ts: span.max_ts,
-            segment: place.segment,
-            offset: place.offset,
-            end,
-            crc,
-        };
-        Some(Self { frame, batches: 1 })
-    }
-
-    /// One more batch.
-    pub(super) fn add(&mut self, span: &Span, bytes: u64, end: u64, crc: u32) {
-        let f = &mut self.frame;
-        f.count += u64::from(span.count);
-        f.bytes += bytes;
-        f.min_ts = f.min_ts.min(span.min_ts);
-        f.max_ts = f.max_ts.max(span.max_ts);
-        f.end = end;
-        f.crc = crc;
-        self.batches += 1;
-    }
-
-    /// What its footer says about rows.
-    pub(super) fn span(&self) -> Span {
-        let f = &self.frame;
-        Span {
-            first_seq: f.first_seq,
-            count: u32::try_from(f.count).unwrap_or(u32::MAX),
-            schema: f.schema,
-            min_ts: f.min_ts,
-            max_ts: f.max_ts,
-        }
-    }
-
-    /// What its footer adds.
-    pub(super) fn facts(&self) -> format::Facts {
-        format::Facts { offset: self.frame.offset, bytes: self.frame.bytes, batches: self.batches }
     }
 }

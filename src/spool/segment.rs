@@ -1,4 +1,4 @@
-//! Segment files: their names, how they come into being and how they are sealed.
+//! Segment files: their names and what is written to them.
 
 use std::{
     io,
@@ -10,12 +10,14 @@ use std::{
 };
 
 use super::{
-    Core, Error,
-    format::{Before, SEGMENT_HEADER, SegmentHeader},
-    io::{Handle, is_full},
-    lane::LaneShared,
+    format::{self, Before, END, FOOTER, Kind, Place, Span},
+    frame::OpenFrame,
+    io::Handle,
 };
-use crate::record::{LaneId, Table};
+use crate::{
+    clock::Timestamp,
+    record::{LaneId, SchemaId, Table},
+};
 
 /// The state of a segment, which is its file's extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,12 @@ pub(super) struct SegmentFile {
 }
 
 impl SegmentFile {
+    /// A file that is written up to `written`, and durable up to `synced`.
+    pub(super) fn new(handle: Handle, written: u64, synced: u64) -> Arc<Self> {
+        let (written, synced) = (AtomicU64::new(written), AtomicU64::new(synced));
+        Arc::new(Self { handle, written, synced })
+    }
+
     /// Whether something written may not be durable.
     pub(super) fn is_behind(&self) -> bool {
         self.synced.load(Ordering::Acquire) < self.written.load(Ordering::Acquire)
@@ -111,6 +119,42 @@ impl Segment {
     pub(super) fn before(&self) -> Before {
         Before { crc: self.crc, durable: self.file.synced.load(Ordering::Acquire) }
     }
+
+    /// The place `at` bytes past where the next item goes.
+    pub(super) fn place(&self, lane: LaneId, at: usize) -> Place {
+        Place { lane, segment: self.number, offset: self.offset + at as u64 }
+    }
+
+    /// Writes items that were laid for this place, the last of them with this CRC.
+    pub(super) fn write(&mut self, items: &[u8], crc: u32) -> io::Result<()> {
+        self.file.handle.write_at(items, self.offset)?;
+        self.offset += items.len() as u64;
+        self.crc = crc;
+        self.file.written.store(self.offset, Ordering::Release);
+        Ok(())
+    }
+
+    /// Writes a frame's footer.
+    pub(super) fn write_footer(&mut self, lane: LaneId, open: &OpenFrame) -> io::Result<()> {
+        let mut b = [0; FOOTER];
+        let place = self.place(lane, 0);
+        let crc = format::footer(&mut b, place, &open.span(), &open.facts(), self.before());
+        self.write(&b, crc)
+    }
+
+    /// Writes the lane's end mark.
+    pub(super) fn write_end(&mut self, lane: LaneId, next_seq: u64) -> io::Result<()> {
+        let span = Span {
+            first_seq: next_seq,
+            count: 0,
+            schema: SchemaId(0),
+            min_ts: Timestamp::ZERO,
+            max_ts: Timestamp::ZERO,
+        };
+        let mut b = [0; END];
+        let crc = format::complete(&mut b, Kind::End, self.place(lane, 0), &span, self.before());
+        self.write(&b, crc)
+    }
 }
 
 /// A segment that its lane is done with.
@@ -120,116 +164,4 @@ pub(super) struct Retired {
     pub(super) number: u64,
     /// Bytes to keep.
     pub(super) end: u64,
-}
-
-impl Core {
-    /// A new segment, durable under its name before anything is written to it. `keep_back` lets it
-    /// take what is kept back for its table when there is no room.
-    pub(super) fn allocate(
-        &self,
-        lane: LaneId,
-        number: u64,
-        size: u64,
-        keep_back: Option<Table>,
-    ) -> Result<Segment, Error> {
-        let path = path(&self.dir, lane, number, Stage::Open);
-        let made = match self.room.take(&self.disk, &self.dir, size) {
-            Ok(()) => self.disk.create(&path, size).map_err(|e| {
-                self.room.give_back(size);
-                if is_full(&e) { Error::Full } else { Error::io("allocate", &path, e) }
-            }),
-            Err(e) => Err(e),
-        };
-        let from_reserve = match (&made, keep_back) {
-            (Err(_), Some(table)) => Some(reserve_path(&self.dir, table)),
-            _ => None,
-        };
-        let handle = match &from_reserve {
-            Some(reserve) => self.disk.open(reserve).map_err(|_| Error::Full)?,
-            None => made?,
-        };
-        let header = SegmentHeader {
-            synced: self.synced(),
-            lane,
-            segment: number,
-            size,
-            boot_id: self.boot_id,
-            opened: self.clock.now(),
-            node: self.node.clone(),
-        };
-        let (bytes, crc) = header.encode();
-        let written = handle
-            .write_at(&bytes, 0)
-            .and_then(|()| handle.sync())
-            .and_then(|()| match &from_reserve {
-                Some(reserve) => self.disk.rename(reserve, &path),
-                None => Ok(()),
-            })
-            .and_then(|()| self.disk.sync_dir(&self.dir));
-        if let Err(e) = written {
-            // Nothing was written under this name that anybody counts on. Should it stay, the next
-            // start finds an empty segment.
-            if from_reserve.is_none() && self.disk.remove(&path).is_ok() {
-                self.room.give_back(size);
-            }
-            return Err(Error::io("prepare", &path, e));
-        }
-        let offset = SEGMENT_HEADER as u64;
-        let file = Arc::new(SegmentFile {
-            handle,
-            written: AtomicU64::new(offset),
-            synced: AtomicU64::new(offset),
-        });
-        self.index().segment_opened(lane, number, size, &file);
-        Ok(Segment { file, number, offset, crc })
-    }
-
-    /// Seals the segments a lane is done with: cut, fsynced, renamed, directory fsynced. What fails
-    /// before the fsync is tried again; a failed fsync never is.
-    pub(super) fn seal_retired(&self, lane: &LaneShared) {
-        let mut renamed = Vec::new();
-        loop {
-            let next = super::lock(&lane.retired).pop_front();
-            let Some(r) = next else { break };
-            match self.seal(lane, &r) {
-                Ok(()) => renamed.push(r),
-                Err(Sealing::Later) => {
-                    super::lock(&lane.retired).push_front(r);
-                    break;
-                }
-                Err(Sealing::Never) => {}
-            }
-        }
-        if renamed.is_empty() {
-            return;
-        }
-        if let Err(e) = self.disk.sync_dir(&self.dir) {
-            // The old name is as good as the new one to whoever reads it after a crash.
-            self.report(lane.id, "fsync of the directory", &e);
-        }
-        self.collect();
-        for r in renamed {
-            let before = self.index().segment_sealed(lane.id, r.number, r.end);
-            self.room.give_back(before.saturating_sub(r.end));
-        }
-    }
-
-    fn seal(&self, lane: &LaneShared, r: &Retired) -> Result<(), Sealing> {
-        if lane.is_dead() {
-            return Err(Sealing::Never);
-        }
-        r.file.handle.truncate(r.end).map_err(|_| Sealing::Later)?;
-        if let Err(e) = r.file.sync() {
-            self.fail_lane(lane, &e);
-            return Err(Sealing::Never);
-        }
-        let open = path(&self.dir, lane.id, r.number, Stage::Open);
-        let sealed = path(&self.dir, lane.id, r.number, Stage::Sealed);
-        self.disk.rename(&open, &sealed).map_err(|_| Sealing::Later)
-    }
-}
-
-enum Sealing {
-    Later,
-    Never,
 }

@@ -255,7 +255,7 @@ impl SharedLane {
         let (files, shared, upto) = {
             let mut lane = lock(&self.0.lane);
             let upto = lock(&self.0.group).written;
-            (lane.unsynced(), Arc::clone(&lane.shared), upto)
+            (lane.unsynced(), Arc::clone(&lane.view), upto)
         };
         let done: io::Result<()> = files.iter().try_for_each(|f| f.sync());
         if let Err(e) = &done {
@@ -299,7 +299,7 @@ impl Prepared<'_> {
             self.lane.abandon();
             match self.shared.0.core.open_lane(self.shared.0.table, SHARED_WORKER, true) {
                 Ok(lane) => *self.lane = lane,
-                Err(_) => self.shared.0.core.kill_lane(&self.lane.shared),
+                Err(_) => self.shared.0.core.kill_lane(&self.lane.view),
             }
             return Err(if dead { Refused::Failed } else { Refused::Full });
         }

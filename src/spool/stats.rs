@@ -5,7 +5,7 @@ use std::{io, sync::atomic::Ordering};
 use super::{
     Core, Error, Spool,
     index::FrameState,
-    lane::LaneShared,
+    lane_view::LaneView,
     lock,
     state::{Missing, Reason},
 };
@@ -101,7 +101,7 @@ impl Core {
     }
 
     /// After a failed fsync: nobody knows what is durable, and asking again would be told a lie.
-    pub(super) fn fail_lane(&self, lane: &LaneShared, error: &io::Error) {
+    pub(super) fn fail_lane(&self, lane: &LaneView, error: &io::Error) {
         if !lane.kill() {
             return;
         }
@@ -142,7 +142,7 @@ impl Core {
     }
 
     /// Stops a lane that could not be replaced by a new one.
-    pub(super) fn kill_lane(&self, lane: &LaneShared) {
+    pub(super) fn kill_lane(&self, lane: &LaneView) {
         if lane.kill() {
             let error = "the lane could not be replaced".to_owned();
             lock(&self.failures).push(Failure { lane: lane.id, error });

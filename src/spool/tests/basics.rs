@@ -1,6 +1,6 @@
 //! One lane, one path: what is written is read back, shipped, acknowledged, removed.
 
-use super::{Bench, decode, row, rows_of};
+use super::{Bench, decode, kept_elsewhere, row, rows_of};
 use crate::{
     clock::Timestamp,
     config::FullPolicy::{Refuse, Shed},
@@ -166,14 +166,7 @@ fn prepared_rows_are_written_as_they_were_shown_or_not_at_all() {
 #[test]
 fn rows_kept_elsewhere_are_restored_once() {
     let bench = Bench::new();
-    let spool = bench.open();
-    let shared = spool.shared(TABLE).unwrap();
-    shared.append(&row("0"), Refuse).unwrap();
-    let prepared = shared.prepare(&row("1")).unwrap();
-    let (id, bytes) = (prepared.id.clone(), prepared.bytes.clone());
-    // The process dies between the other store's transaction and the append.
-    drop(prepared);
-    drop((shared, spool));
+    let (id, bytes) = kept_elsewhere(&bench);
     let (spool, mut recovery) = bench.try_open().unwrap();
     let schema = SchemaId::newest(crate::record::Access::TABLE);
     let mut restore = || recovery.restore(id.lane, id.seq, schema, &bytes).unwrap();

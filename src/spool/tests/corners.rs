@@ -9,7 +9,7 @@ use std::sync::{
 use super::{
     Bench,
     faults::{Fault, Faults},
-    gaps_by_place, row, rows_of,
+    gaps_by_place, kept_elsewhere, row, rows_of,
 };
 use crate::{
     clock::Timestamp,
@@ -112,13 +112,7 @@ fn a_lane_that_never_had_a_segment_tells_what_was_shed_exactly_and_nothing_else(
 #[test]
 fn a_full_spool_does_not_keep_a_row_from_being_restored() {
     let mut bench = Bench::new();
-    let spool = bench.open();
-    let shared = spool.shared(TABLE).unwrap();
-    shared.append(&row("0"), Refuse).unwrap();
-    let prepared = shared.prepare(&row("1")).unwrap();
-    let (id, bytes) = (prepared.id.clone(), prepared.bytes.clone());
-    drop(prepared);
-    drop((shared, spool));
+    let (id, bytes) = kept_elsewhere(&bench);
     bench.config.disk_bytes_max = 1;
     let (spool, mut recovery) = bench.try_open().unwrap();
     let restored = recovery.restore(id.lane, id.seq, SchemaId::newest(TABLE), &bytes).unwrap();

@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use super::{Options, Recovery, Spool, io::Disk, recover};
 use crate::{
     clock::{Clock, Timestamp},
-    config::{self, Durability},
-    record::{Access, SchemaId, Table, rowbinary::Reader},
+    config::{self, Durability, FullPolicy},
+    record::{Access, RecordId, SchemaId, Table, rowbinary::Reader},
 };
 
 /// A spool in a directory of its own, with small limits and a clock that stands still.
@@ -102,6 +102,16 @@ pub(super) fn row(purpose: &str) -> Access<'_> {
         rows: 0,
         digest: [0; 32],
     }
+}
+
+/// A row "0", and behind it the place and bytes of a row "1" that another store has kept when the
+/// process dies, before the append.
+fn kept_elsewhere(bench: &Bench) -> (RecordId, Vec<u8>) {
+    let spool = bench.open();
+    let shared = spool.shared(Table::Access).unwrap();
+    shared.append(&row("0"), FullPolicy::Refuse).unwrap();
+    let prepared = shared.prepare(&row("1")).unwrap();
+    (prepared.id.clone(), prepared.bytes.clone())
 }
 
 /// Rows as `(lane, seq, column)`.

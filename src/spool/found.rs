@@ -1,0 +1,106 @@
+//! What lies in a spool's directory at the start.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    Core, Error,
+    index::{FrameState, SegmentEntry},
+    io::Disk,
+    lock,
+    old::{OldLane, OldSegment},
+    scan,
+    segment::{self, Stage},
+};
+use crate::{clock::Timestamp, record::LaneId};
+
+/// What lies in a spool's directory.
+pub(super) struct Found {
+    pub(super) lanes: BTreeMap<LaneId, OldLane>,
+    /// What the high-water file says.
+    pub(super) high: u64,
+    /// The largest start of a lane on disk.
+    pub(super) seen: u64,
+    reserves: u64,
+}
+
+impl Found {
+    /// Reads every segment.
+    pub(super) fn read(disk: &Disk, dir: &Path, boot_id: [u8; 16]) -> Result<Self, Error> {
+        let mut found = Self { lanes: BTreeMap::new(), high: 0, seen: 0, reserves: 0 };
+        for path in disk.list(dir).map_err(|e| Error::io("list", dir, e))? {
+            let fail = |e| Error::io("read", &path, e);
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            if let Some(start) = name.strip_prefix("high-") {
+                found.high = found.high.max(start.parse().unwrap_or(0));
+            } else if let Some(lane) = segment::parse_state_path(&path) {
+                found.lane(lane, |l| l.has_state = true);
+            } else if let Some((lane, number, stage)) = segment::parse_path(&path) {
+                let bytes = std::fs::read(&path).map_err(fail)?;
+                let scan = scan::scan(&bytes, lane, number);
+                let segment = OldSegment {
+                    number,
+                    stage,
+                    size: bytes.len() as u64,
+                    blank: bytes.iter().all(|&b| b == 0),
+                    rebooted: scan.as_ref().is_ok_and(|s| s.header.boot_id != boot_id),
+                    scan,
+                };
+                found.lane(lane, |l| l.segments.push(segment));
+            } else if path.extension().is_some_and(|e| e == "reserve") {
+                found.reserves += std::fs::metadata(&path).map_err(fail)?.len();
+            } else if path.extension().is_some_and(|e| e == "tmp") {
+                disk.remove(&path).map_err(fail)?;
+            }
+        }
+        for lane in found.lanes.values_mut() {
+            lane.segments.sort_by_key(|s| s.number);
+            let id = lane.id;
+            lane.drop_doubles(|number| {
+                let path = segment::path(dir, id, number, Stage::Open);
+                std::fs::read(&path).map_err(|e| Error::io("read", &path, e))
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn lane(&mut self, id: LaneId, change: impl FnOnce(&mut OldLane)) {
+        self.seen = self.seen.max(id.start());
+        if let Some(table) = id.table() {
+            change(self.lanes.entry(id).or_insert_with(|| OldLane::new(id, table)));
+        }
+    }
+}
+
+impl Core {
+    /// Remembers what was found; returns the newest ts.
+    pub(super) fn take_in(&self, found: &Found) -> Result<Option<Timestamp>, Error> {
+        self.room.found(found.reserves);
+        let mut newest = None;
+        for lane in found.lanes.values() {
+            for s in &lane.segments {
+                self.room.found(s.size);
+                let mut index = self.index();
+                let entry = SegmentEntry {
+                    bytes: s.size,
+                    file: None,
+                    sealed: s.stage == Stage::Sealed,
+                    damaged: s.stage == Stage::Damaged,
+                };
+                index.segments.insert((lane.id, s.number), entry);
+                for f in s.frames() {
+                    newest = newest.max(Some(f.max_ts));
+                    index.add(f.clone(), FrameState::Ready);
+                }
+                drop(index);
+                // Frames that a crash left in the page cache must be durable before they ship.
+                if s.stage == Stage::Open {
+                    let path = segment::path(&self.dir, lane.id, s.number, s.stage);
+                    let file = self.disk.open(&path).map_err(|e| Error::io("open", &path, e))?;
+                    file.sync().map_err(|e| Error::io("fsync", &path, e))?;
+                }
+            }
+            lock(&self.lanes).ended.insert(lane.id, lane.runs());
+        }
+        Ok(newest)
+    }
+}
