@@ -286,6 +286,17 @@ impl Server {
         kill(pid_of(self.run.pid), signal).unwrap();
     }
 
+    /// Ends whatever it started, which is its engine, as a crash would.
+    pub(crate) fn kill_engine(&self) {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("still running");
+        for task in tasks.flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            for pid in children.split_whitespace().filter_map(|p| p.parse().ok()) {
+                kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+            }
+        }
+    }
+
     /// Ends it as a crash would. What it leaves behind can be started again.
     pub(crate) fn kill9(mut self) -> Builder {
         self.signal(Signal::SIGKILL);

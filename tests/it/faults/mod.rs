@@ -9,13 +9,9 @@ mod load;
 mod pressure;
 mod verify;
 
-use std::{env, fs, thread, time::Duration};
+use std::{env, thread, time::Duration};
 
 use load::{Addresses, Load};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use tracegate::clock::{Clock, Timestamp};
 
 use crate::harness::{Builder, Server, eventually};
@@ -74,13 +70,13 @@ fn rounds(victim: Victim) {
         pause(50 + random.below(400));
         server = match victim {
             Victim::Engine => {
-                kill_engine(&server);
+                server.kill_engine();
                 pause(random.below(100));
                 server
             }
             Victim::Process => restart(server.kill9()),
             Victim::Both => {
-                kill_engine(&server);
+                server.kill_engine();
                 restart(server.kill9())
             }
         };
@@ -130,16 +126,6 @@ fn complete(at: &Addresses, ts: Timestamp) {
         // RFC 3339 in UTC with a fixed number of digits sorts as text.
         (status == 200 && through >= ts.to_string().as_str()).then_some(())
     });
-}
-
-fn kill_engine(server: &Server) {
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("our server");
-    for task in tasks.flatten() {
-        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for pid in children.split_whitespace().filter_map(|p| p.parse().ok()) {
-            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
-        }
-    }
 }
 
 /// Lets the load run; how long decides only where the kill falls.

@@ -7,7 +7,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use super::{call, complete, json, kill_engine, node, query_from};
+use super::{call, complete, json, node, query_from};
 use crate::{
     harness::{DEADLINE, Server, eventually},
     site::{self, Reply},
@@ -24,7 +24,7 @@ fn readiness_says_what_is_missing() {
     assert_eq!(get(&server, "/healthz").status, 200);
     eventually("ready", || (get(&server, "/readyz").status == 200).then_some(()));
     let reply = eventually("not ready without the engine", || {
-        kill_engine(&server);
+        server.kill_engine();
         let reply = get(&server, "/readyz");
         (reply.status == 503).then_some(reply)
     });

@@ -17,10 +17,6 @@ use std::{
 };
 
 use hickory_proto::op::Message;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use serde_json::Value;
 use tracegate::clock::Clock;
 
@@ -129,17 +125,6 @@ fn read(server: &Server, sql: &str) -> Reply {
 /// The kinds of a page's records.
 fn kinds(page: &Value) -> BTreeSet<&str> {
     page["records"].as_array().unwrap().iter().map(|r| r["kind"].as_str().unwrap()).collect()
-}
-
-/// Ends whatever the server started, which is its engine.
-fn kill_engine(server: &Server) {
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("our server");
-    for task in tasks.flatten() {
-        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for pid in children.split_whitespace().filter_map(|p| p.parse().ok()) {
-            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
-        }
-    }
 }
 
 /// Whether somebody accepts connections there.
