@@ -27,8 +27,9 @@ impl Store {
         // Every node ships a completeness row each ten seconds and a frame row for every frame, so
         // these two small tables know every lane of the others.
         let sql = format!(
-            "SELECT greatest((SELECT max(lane) FROM nodes WHERE node = '{node}'), \
-             (SELECT max(greatest(lane, frame_lane)) FROM frames WHERE node = '{node}'))"
+            "SELECT max(highest) FROM (\
+             SELECT max(lane) AS highest FROM nodes WHERE node = '{node}' UNION ALL \
+             SELECT max(greatest(lane, frame_lane)) AS highest FROM frames WHERE node = '{node}')"
         );
         let lane: u64 = self.bounded(self.client().query_raw(&sql).fetch_one()).await?;
         Ok((lane > 0).then_some(LaneId(lane)))

@@ -44,6 +44,11 @@ async fn without_faults_the_bytes_come_back() {
     let described = "count() FROM frames WHERE stream = 'resolutions'";
     assert_eq!(lab.count(described).await, 7);
     assert!(lab.count("count() FROM nodes WHERE complete_through > '2020-01-01'").await > 0);
+    // Whoever loses the spool learns from there which lanes are used.
+    let highest = lab.store.highest_lane(&lab.node).await.unwrap().expect("lanes");
+    assert!(frames.iter().all(|f| f.lane <= highest), "{highest}");
+    let nobody = "nobody".parse().unwrap();
+    assert_eq!(lab.store.highest_lane(&nobody).await.unwrap(), None);
     lab.engine.supervisor.shutdown().await;
 }
 
