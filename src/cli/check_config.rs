@@ -10,7 +10,10 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::{Exit, Format, Global};
-use crate::config::{self, Problem};
+use crate::{
+    config::{self, Problem},
+    server,
+};
 
 /// Says everything that is wrong with a configuration, without starting anything.
 ///
@@ -63,7 +66,6 @@ fn text(out: &mut impl Write, problems: &[Problem]) -> io::Result<()> {
 /// What a running server says about itself, as far as it matters here.
 #[derive(Deserialize)]
 struct Running {
-    pid: u32,
     #[serde(default)]
     dns: Vec<SocketAddr>,
     gateway: Option<SocketAddr>,
@@ -71,12 +73,12 @@ struct Running {
     engine: Option<SocketAddr>,
 }
 
-/// The addresses of the server that runs on `data_dir`; none when there is no such process.
+/// The addresses of the server that runs on `data_dir`; none when none does.
 fn running(data_dir: &Path) -> Vec<SocketAddr> {
     let read = || -> Option<Running> {
-        let text = std::fs::read(data_dir.join("run.json")).ok()?;
-        let running: Running = serde_json::from_slice(&text).ok()?;
-        Path::new("/proc").join(running.pid.to_string()).exists().then_some(running)
+        let file = std::fs::File::open(data_dir.join("run.json")).ok()?;
+        server::is_held(&file).ok().filter(|held| *held)?;
+        serde_json::from_reader(file).ok()
     };
     let Some(running) = read() else { return Vec::new() };
     let http = [running.gateway, running.api, running.engine];

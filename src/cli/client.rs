@@ -3,10 +3,12 @@
 //! On the machine of a server, `<data_dir>/run.json` says where its API is and
 //! `<data_dir>/secrets/operator.token` opens it. Both are believed only when they belong to
 //! whoever runs the command, or to root, and nobody else could have written or read them: else
-//! another user's file would decide where questions and tokens go. Elsewhere `--server` and
-//! `--token-file` name them.
+//! another user's file would decide where questions and tokens go. A run file is believed only
+//! while the server that wrote it holds it: an address left behind by one that was killed may be
+//! a stranger's by now. Elsewhere `--server` and `--token-file` name them.
 
 use std::{
+    fs::File,
     io::Read,
     net::SocketAddr,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
@@ -29,6 +31,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{Global, escape};
+use crate::server;
 
 /// The wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -207,11 +210,17 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 /// The API of the server that runs on `data_dir`.
 fn running(data_dir: &Path) -> anyhow::Result<Url> {
     let path = data_dir.join("run.json");
-    let text = trusted(&path, Others::MayRead).map_err(|e| {
-        let hint = "Is `tracegate serve` running on this data directory? Elsewhere use \
-                    --server URL --token-file FILE";
-        anyhow!("{e:#}. {hint}")
-    })?;
+    let hint = "Is `tracegate serve` running on this data directory? Elsewhere use --server URL \
+                --token-file FILE";
+    let file = open_trusted(&path, Others::MayRead).map_err(|e| anyhow!("{e:#}. {hint}"))?;
+    if !server::is_held(&file).with_context(|| format!("{}", path.display()))? {
+        bail!(
+            "no server runs on {}: {} is of one that was killed. {hint}",
+            data_dir.display(),
+            path.display()
+        );
+    }
+    let text = text_of(file, &path)?;
     let running: Running = serde_json::from_str(&text)
         .with_context(|| format!("{}: not a run file", path.display()))?;
     let api = running.api.ok_or_else(|| anyhow!("the server on this data directory has no API"))?;
@@ -226,8 +235,12 @@ enum Others {
 
 /// The text of a file that belongs to us or to root and that others cannot have tampered with.
 fn trusted(path: &Path, others: Others) -> anyhow::Result<String> {
+    text_of(open_trusted(path, others)?, path)
+}
+
+fn open_trusted(path: &Path, others: Others) -> anyhow::Result<File> {
     let shown = path.display();
-    let file = std::fs::File::options()
+    let file = File::options()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)
@@ -238,8 +251,13 @@ fn trusted(path: &Path, others: Others) -> anyhow::Result<String> {
     }
     let us = rustix::process::geteuid().as_raw();
     judge(meta.uid(), meta.mode(), us, others).map_err(|e| anyhow!("{shown}: {e}"))?;
+    Ok(file)
+}
+
+fn text_of(file: File, path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).with_context(|| format!("{shown}"))?;
+    let read = file.take(FILE_BYTES_MAX).read_to_string(&mut text);
+    read.with_context(|| format!("{}", path.display()))?;
     Ok(text)
 }
 

@@ -124,6 +124,7 @@ pub fn serve(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
 
 /// Where a server listens.
 pub use run_file::Run as Addresses;
+pub use run_file::is_held;
 
 /// What blocking work may take after everything else has ended.
 const BLOCKING_GRACE: Duration = Duration::from_secs(1);

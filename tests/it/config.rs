@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 use tracegate::config;
 
-use crate::harness::tracegate;
+use crate::harness::{hold, tracegate};
 
 fn messages(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file);
@@ -170,6 +170,7 @@ fn ports_of_our_own_server_are_left_alone() {
     fs::create_dir(case.path("data")).unwrap();
     let run = format!("{{\"pid\": {}, \"gateway\": \"{address}\"}}", std::process::id());
     fs::write(case.path("data/run.json"), run).unwrap();
+    let _held = hold(&case.path("data/run.json"));
     let output = case.check(&format!("gateway.listen = \"{address}\""), &[]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
 }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use nix::{
+    fcntl::{FcntlArg, fcntl},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -340,6 +341,20 @@ impl Drop for Server {
             self.take_home();
         }
     }
+}
+
+/// Holds a run file as a server would, until this is dropped.
+pub(crate) fn hold(run_file: &Path) -> fs::File {
+    let file = fs::File::options().write(true).open(run_file).unwrap();
+    let lock = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+    file
 }
 
 fn pid_of(pid: u32) -> Pid {

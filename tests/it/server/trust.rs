@@ -5,11 +5,12 @@ use std::{
     net::{SocketAddr, TcpListener, UdpSocket},
     os::unix::fs::{PermissionsExt, chown, symlink},
     path::Path,
+    thread,
 };
 
 use super::{call, json, node, run, said};
 use crate::{
-    harness::{eventually, tracegate},
+    harness::{eventually, hold, tracegate},
     site,
 };
 
@@ -43,6 +44,9 @@ fn files_of_others_are_refused_before_anything_is_sent() {
         data_dir(dir.path());
     };
     data_dir(dir.path());
+    // Nobody holds it: whoever wrote it is gone.
+    refused("no server runs on", run_file);
+    let _held = hold(&dir.path().join(run_file));
     // Believed, and then there is nobody.
     refused("cannot reach the API at http://127.0.0.1:1", "");
     mode(run_file, 0o666);
@@ -66,6 +70,45 @@ fn files_of_others_are_refused_before_anything_is_sent() {
     }
     fs::remove_file(dir.path().join(run_file)).unwrap();
     refused("Is `tracegate serve` running", run_file);
+}
+
+/// After `kill -9` the address and the process id of a run file may be anybody's.
+#[test]
+fn a_run_file_left_behind_sends_no_token_to_strangers() {
+    let home = node().start().kill9();
+    let run_file = home.path().join("data/run.json");
+    let mut left: serde_json::Value =
+        serde_json::from_slice(&fs::read(&run_file).expect("left behind")).unwrap();
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    stranger.set_nonblocking(true).unwrap();
+    left["api"] = stranger.local_addr().unwrap().to_string().into();
+    let asked = || {
+        let mut command = tracegate(["token", "list", "--data-dir"]);
+        command.arg(home.path().join("data"));
+        run(command)
+    };
+    // A process that lives has the id: ours.
+    for pid in [left["pid"].clone(), std::process::id().into()] {
+        left["pid"] = pid;
+        put(&run_file, &left.to_string());
+        let output = asked();
+        assert_eq!(output.status.code(), Some(1));
+        let said = said(&output);
+        assert!(said.contains("no server runs on") && said.contains("run.json"), "{said}");
+        let nobody = stranger.accept().map(|(_, from)| from);
+        assert!(nobody.is_err(), "{nobody:?} brought something to a stranger");
+    }
+    // One that is held is believed: that is what keeps the others away.
+    let held = hold(&run_file);
+    let stranger = thread::spawn(move || {
+        eventually("whoever the file names is asked", || stranger.accept().ok());
+    });
+    assert_eq!(asked().status.code(), Some(1));
+    stranger.join().unwrap();
+    drop(held);
+    let server = home.start();
+    let output = server.cli(["token", "list", "--format", "json"]);
+    assert!(output.status.success(), "{}", super::said(&output));
 }
 
 #[test]
