@@ -60,3 +60,24 @@ fn changed_zones_are_served_and_bad_ones_are_named() {
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("demo.test.zone") && text.contains("kept-last"), "{text}");
 }
+
+/// What start-up began ends by itself; every signal after that is heard, too.
+#[test]
+fn every_reload_after_start_up_is_heard() {
+    let server = node().start();
+    // Codes are given out once start-up is over.
+    let made = server.cli(["link", "create", "https://www.demo.test/", "--format", "json"]);
+    assert!(made.status.success(), "{}", said(&made));
+    for round in 1..=5 {
+        let address = format!("192.0.2.{}", 100 + round);
+        write(&server, "demo.test", 10 + round, &address);
+        server.signal(Signal::SIGHUP);
+        eventually("the changed zone is served", || {
+            served(&server, "www.demo.test", &address).then_some(())
+        });
+    }
+    let made = server.cli(["link", "create", "https://www.demo.test/", "--format", "json"]);
+    assert!(made.status.success(), "{}", said(&made));
+    let (status, home) = server.terminate();
+    assert_eq!(status.code(), Some(0), "{}", home.log());
+}
