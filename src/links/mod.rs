@@ -54,7 +54,7 @@ pub enum Error {
         /// The newest revision.
         current: u32,
     },
-    /// The spool has no room for the record. Nothing was changed.
+    /// The spool has no room for the record, or the disk for its revision. Nothing was changed.
     #[error("there is no room for the record")]
     Full,
     /// A write failed in a way that leaves its outcome open.
@@ -100,7 +100,7 @@ pub enum Error {
     NoWal,
     /// The database failed.
     #[error("the control database: {0}")]
-    Sql(#[from] rusqlite::Error),
+    Sql(rusqlite::Error),
     /// The spool failed.
     #[error("the spool: {0}")]
     Spool(#[from] crate::spool::Error),
@@ -112,4 +112,14 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(e: rusqlite::Error) -> Self {
+        // Found before anything is committed: the transaction is rolled back.
+        match e.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            _ => Self::Sql(e),
+        }
+    }
 }
