@@ -48,9 +48,29 @@ pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>
 /// The binary under test with these arguments, without our environment's data directory.
 pub(crate) fn tracegate<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracegate"));
-    command.args(args).env_remove("TRACEGATE_DATA_DIR").env_remove("NOTIFY_SOCKET");
+    without_ours(&mut command);
+    command.args(args);
+    command
+}
+
+fn without_ours(command: &mut Command) {
+    command.env_remove("TRACEGATE_DATA_DIR").env_remove("NOTIFY_SOCKET");
     command.env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
     command.stdin(Stdio::null());
+}
+
+/// Runs what its arguments will name with a tmpfs over `dir` that nobody else sees, as the same
+/// process.
+fn in_tmpfs(bytes: u64, dir: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    without_ours(&mut command);
+    command.arg("--mount");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    let script =
+        "mount -t tmpfs -o \"size=$1,mode=700\" tracegate \"$2\" && shift 2 && exec \"$@\"";
+    command.args(["sh", "-c", script, "sh", &bytes.to_string()]).arg(dir);
     command
 }
 
@@ -75,6 +95,8 @@ pub(crate) struct Builder {
     dir: TempDir,
     config: Config,
     variables: Vec<(String, String)>,
+    /// The size of a file system for the data directory alone, in bytes.
+    tmpfs: Option<u64>,
 }
 
 /// What a server says about itself.
@@ -122,7 +144,7 @@ impl Builder {
         config.store.engine.listen = any;
         config.log.filter = "debug,hyper=info,h2=info,rustls=info".into();
         fs::create_dir(dir.path().join("zones")).unwrap();
-        Self { dir, config, variables: Vec::new() }
+        Self { dir, config, variables: Vec::new(), tmpfs: None }
     }
 
     /// Changes the configuration.
@@ -145,6 +167,31 @@ impl Builder {
         self
     }
 
+    /// Puts the data directory on a tmpfs of this size, in a mount namespace that lives as long as
+    /// the server; none where this machine lets nobody make one, which is said aloud.
+    pub(crate) fn on_tmpfs(mut self, bytes: u64) -> Option<Self> {
+        fs::create_dir(&self.config.data_dir).unwrap();
+        let mut trial = in_tmpfs(bytes, &self.config.data_dir);
+        let trial = trial.arg("true").output();
+        if !trial.as_ref().is_ok_and(|o| o.status.success()) {
+            eprintln!("SKIPPED, nothing was tested: no mount namespace here: {trial:?}");
+            return None;
+        }
+        self.tmpfs = Some(bytes);
+        Some(self)
+    }
+
+    /// Its data directory as seen from here, while `pid` serves it.
+    fn data_seen(&self, pid: u32) -> PathBuf {
+        match self.tmpfs {
+            None => self.config.data_dir.clone(),
+            Some(_) => {
+                let below = self.config.data_dir.strip_prefix("/").unwrap();
+                Path::new("/proc").join(pid.to_string()).join("root").join(below)
+            }
+        }
+    }
+
     /// The directory that holds the configuration, `zones` and `data`; removed with the server.
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
@@ -158,7 +205,7 @@ impl Builder {
 
     fn running(self, mut child: Child) -> Server {
         let pid = child.id();
-        let run_file = self.config.data_dir.join("run.json");
+        let run_file = self.data_seen(pid).join("run.json");
         let run = eventually("run.json names the child", || {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("serve ended with {status}:\n{}", self.log());
@@ -196,10 +243,10 @@ impl Builder {
         (status, self.log())
     }
 
-    /// Starts it and kills it after `life`, wherever it is by then.
-    pub(crate) fn start_and_kill(self, life: Duration) -> Self {
+    /// Starts it and kills it when `moment` returns, wherever it is by then.
+    pub(crate) fn start_and_kill(self, moment: impl FnOnce()) -> Self {
         let mut child = self.spawn();
-        thread::sleep(life);
+        moment();
         child.kill().unwrap();
         child.wait().unwrap();
         eventually("every process of the server ends", || {
@@ -212,7 +259,16 @@ impl Builder {
         let file = self.dir.path().join("tracegate.toml");
         fs::write(&file, toml::to_string(&self.config).unwrap()).unwrap();
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
-        tracegate(["serve", "--config"])
+        let mut command = match self.tmpfs {
+            None => tracegate(["serve"]),
+            Some(bytes) => {
+                let mut command = in_tmpfs(bytes, &self.config.data_dir);
+                command.args([env!("CARGO_BIN_EXE_tracegate"), "serve"]);
+                command
+            }
+        };
+        command
+            .arg("--config")
             .arg(&file)
             .envs(self.variables.iter().map(|(k, v)| (k, v)))
             .stdout(log.try_clone().unwrap())
@@ -262,9 +318,14 @@ impl Server {
         self.run.pid
     }
 
+    /// Its data directory, as seen from here.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.home().data_seen(self.run.pid)
+    }
+
     /// The operator's token.
     pub(crate) fn token(&self) -> String {
-        let path = self.home().config.data_dir.join("secrets/operator.token");
+        let path = self.data().join("secrets/operator.token");
         fs::read_to_string(path).unwrap().trim().to_owned()
     }
 
@@ -279,7 +340,7 @@ impl Server {
         args: impl IntoIterator<Item = S>,
     ) -> Output {
         let mut command = tracegate(args);
-        command.arg("--data-dir").arg(&self.home().config.data_dir).output().unwrap()
+        command.arg("--data-dir").arg(self.data()).output().unwrap()
     }
 
     /// Sends a signal.

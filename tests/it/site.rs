@@ -340,12 +340,33 @@ impl Reply {
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let cut = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(bytes.len());
+        let head = String::from_utf8_lossy(&bytes[..cut]).into_owned();
         let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("no response: {text:?}"));
-        Self { status, head: head.to_owned(), body: body.to_owned() }
+        let status = status.unwrap_or_else(|| panic!("no response: {head:?}"));
+        let body = bytes.get(cut + 4..).unwrap_or_default();
+        let mut reply = Self { status, head, body: String::new() };
+        let chunked = reply.header("transfer-encoding").is_some_and(|t| t == "chunked");
+        let body = if chunked { whole(body) } else { body.to_vec() };
+        reply.body = String::from_utf8_lossy(&body).into_owned();
+        reply
     }
+}
+
+/// A body without the sizes of its chunks, as far as it arrived.
+fn whole(mut chunks: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = chunks.windows(2).position(|w| w == b"\r\n") {
+        let size = std::str::from_utf8(&chunks[..end]).ok();
+        let size = size.and_then(|s| usize::from_str_radix(s.trim(), 16).ok()).unwrap_or(0);
+        let rest = &chunks[end + 2..];
+        body.extend_from_slice(&rest[..size.min(rest.len())]);
+        if size == 0 {
+            break;
+        }
+        chunks = rest.get(size + 2..).unwrap_or_default();
+    }
+    body
 }
 
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {

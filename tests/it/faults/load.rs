@@ -102,21 +102,26 @@ fn tcp(server: SocketAddr, tag: &str, stop: &AtomicBool) -> Received {
         s.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout");
         while !stop.load(Ordering::Relaxed) {
             n += 1;
-            let q = question(&format!("q{n}.{tag}.load.test"));
-            let mut framed = u16::try_from(q.len()).expect("short").to_be_bytes().to_vec();
-            framed.extend_from_slice(&q);
-            let mut len = [0; 2];
-            if s.write_all(&framed).is_err() || s.read_exact(&mut len).is_err() {
-                break;
-            }
-            let mut body = vec![0; usize::from(u16::from_be_bytes(len))];
-            if s.read_exact(&mut body).is_err() {
-                break;
-            }
-            got.names.extend(answered(&body));
+            match over_tcp(&mut s, &format!("q{n}.{tag}.load.test")) {
+                Some(name) => got.names.insert(name),
+                None => break,
+            };
         }
     }
     got
+}
+
+/// Asks for a name; the name that was answered, none when the node died on the way.
+pub(super) fn over_tcp(stream: &mut TcpStream, name: &str) -> Option<String> {
+    let q = question(name);
+    let mut framed = u16::try_from(q.len()).expect("short").to_be_bytes().to_vec();
+    framed.extend_from_slice(&q);
+    let mut len = [0; 2];
+    stream.write_all(&framed).ok()?;
+    stream.read_exact(&mut len).ok()?;
+    let mut body = vec![0; usize::from(u16::from_be_bytes(len))];
+    stream.read_exact(&mut body).ok()?;
+    answered(&body)
 }
 
 /// Creates links, follows them, asks for codes that do not exist.
@@ -152,7 +157,7 @@ fn http(at: &Addresses, tag: &str, stop: &AtomicBool) -> Received {
     got
 }
 
-fn get(host: SocketAddr, code: &str) -> String {
+pub(super) fn get(host: SocketAddr, code: &str) -> String {
     format!("GET /{code} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
 }
 

@@ -1,12 +1,17 @@
 //! Whatever dies under load: what clients received is in the records, once.
 //!
 //! Each round runs load against the real binary and its engine, kills something at a random
-//! moment, starts again and compares. `TRACEGATE_ROUNDS` sets the rounds (`make campaign`),
+//! moment, starts again and compares; `moments` and `retention` aim at start-up, migration,
+//! shipment and the drop of partitions. `TRACEGATE_ROUNDS` sets the rounds (`make campaign`),
 //! `TRACEGATE_SEED` repeats a run; every failure names its seed.
 
 mod drain;
+mod full;
 mod load;
+mod moments;
 mod pressure;
+mod retention;
+mod store;
 mod verify;
 
 use std::{env, thread, time::Duration};
@@ -39,26 +44,6 @@ fn killed_engine_loses_and_doubles_nothing() {
 #[test]
 fn killed_process_and_engine_lose_and_double_nothing() {
     rounds(Victim::Both);
-}
-
-/// SIGKILL at a random moment of start-up, the first one with its migration included.
-#[test]
-fn killed_while_starting() {
-    let (count, mut random) = (round_count(), Random::new("start"));
-    let mut home = node();
-    for round in 0..count {
-        if round % 5 == 0 {
-            home = node();
-        }
-        home = home.start_and_kill(Duration::from_millis(random.below(1_500)));
-    }
-    let server = home.start();
-    let at = addresses(&server);
-    let load = Load::start(&at, "start");
-    pause(300);
-    let got = load.stop();
-    complete(&at, Clock::system().now());
-    verify::check(&at, "start", &got);
 }
 
 fn rounds(victim: Victim) {
@@ -97,6 +82,9 @@ fn node() -> Builder {
         c.gateway.targets.special_hosts = vec!["load.test".into()];
         c.spool.frame_age_ms_max = 200;
         c.store.shipment_age_ms_max = 100;
+        // Killed again and again, nothing need pause for long.
+        c.store.backoff_ms_max = 500;
+        c.store.engine.restart_pause_ms_max = 200;
         c.log.filter = "info".into();
     })
 }

@@ -4,8 +4,8 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpStream, UdpSocket},
-    os::unix::fs::OpenOptionsExt,
-    process::{Child, Stdio},
+    os::unix::fs::MetadataExt,
+    path::Path,
     time::Duration,
 };
 
@@ -14,80 +14,23 @@ use tracegate::clock::Clock;
 use super::{
     addresses, complete,
     load::{self, Load, question},
-    node, pause, verify,
+    node, pause,
+    store::Engine,
+    verify,
 };
-use crate::harness::{Server, tracegate};
-
-/// An engine of its own, as an operator would run one by hand.
-struct Engine {
-    child: Child,
-    dir: tempfile::TempDir,
-    port: u16,
-}
-
-impl Engine {
-    const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-    fn prepared() -> Self {
-        let dir = tempfile::Builder::new().prefix("tracegate-engine-").tempdir().unwrap();
-        let secrets = dir.path().join("secrets.json");
-        let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&secrets).unwrap();
-        write!(file, r#"{{"internal":"{0}","reader":"r{0}"}}"#, Self::SECRET).unwrap();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let child = Self::spawn(dir.path(), port);
-        Self { child, dir, port }
-    }
-
-    fn spawn(dir: &std::path::Path, port: u16) -> Child {
-        let log = fs::File::create(dir.join("engine.log")).unwrap();
-        tracegate(["engine", "--listen", &format!("127.0.0.1:{port}"), "--secrets-file"])
-            .arg(dir.join("secrets.json"))
-            .arg("--data-dir")
-            .arg(dir.join("data"))
-            .stdout(Stdio::from(log.try_clone().unwrap()))
-            .stderr(log)
-            .spawn()
-            .unwrap()
-    }
-
-    fn stop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn start_again(&mut self) {
-        self.child = Self::spawn(self.dir.path(), self.port);
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
+use crate::{
+    harness::{Server, eventually},
+    server::read,
+};
 
 /// ClickHouse away for a whole run, then back: nothing lost, nothing doubled, service unaffected.
 #[test]
 fn store_away_for_a_whole_run() {
     let mut engine = Engine::prepared();
-    let password = engine.dir.path().join("password");
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&password).unwrap();
-    file.write_all(Engine::SECRET.as_bytes()).unwrap();
-    let server = node()
-        .config(|c| {
-            c.store.url = format!("http://127.0.0.1:{}", engine.port);
-            c.store.user = "internal".into();
-            c.store.password_file = Some(password.clone());
-        })
-        .start();
+    let server = node().config(|c| engine.serve(c)).start();
     let at = addresses(&server);
     complete(&at, Clock::system().now());
-    engine.stop();
+    engine.kill9();
     let load = Load::start(&at, "away");
     pause(1_500);
     let got = load.stop();
@@ -193,25 +136,121 @@ fn slow_and_oversized_requests_are_cut_off() {
     assert!(ask(&udp(&server), "www.load.test"));
 }
 
-/// A flood of random names: memory is bounded, others are served.
+/// A flood of random names: memory and disk are bounded, others are served.
 #[test]
 fn flood_of_random_names_is_bounded() {
-    let server = node().config(|c| c.dns.cache_bytes_max = 16 << 20).start();
-    let s = udp(&server);
-    let name = |n: u64| format!("x{:x}.{:x}.load.test", n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n);
-    for n in 0..20_000 {
-        ask(&s, &name(n));
-    }
-    let before = resident(server.pid());
-    for n in 20_000..120_000 {
-        ask(&s, &name(n));
+    const DISK: u64 = 16 << 20;
+    let server = node()
+        .config(|c| {
+            c.dns.cache_bytes_max = 16 << 20;
+            c.spool.segment_bytes_max = 1 << 20;
+            c.spool.shared_segment_bytes_max = 256 << 10;
+            c.spool.disk_bytes_max = DISK;
+            // What is shipped keeps its room: the spool has to stop by itself.
+            c.store.grace_s = 3_600;
+        })
+        .start();
+    let (flood, other) = (udp(&server), udp(&server));
+    let name = |n: u64| format!("x{:x}.{n:x}.load.test", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut before = 0;
+    for burst in 0..1_500 {
+        for n in 0..64 {
+            flood.send(&question(&name(burst * 64 + n))).unwrap();
+        }
+        for _ in 0..64 {
+            flood.recv(&mut [0; 2048]).expect("a full spool answers resolutions");
+        }
+        if burst % 50 == 0 {
+            assert!(ask(&other, "www.load.test"), "another client is not served");
+            let disk = disk(&server.data().join("spool"));
+            assert!(disk <= DISK + (1 << 20), "the spool takes {disk} bytes");
+        }
+        if burst == 300 {
+            before = resident(server.pid());
+        }
     }
     let after = resident(server.pid());
     assert!(after < before + (192 << 20), "memory grew from {before} to {after}");
-    assert!(ask(&udp(&server), "www.load.test"));
+    let at = addresses(&server);
+    eventually("the spool was full", || {
+        (metric(&at, "tracegate_spool_shed_total") > 0.0).then_some(())
+    });
 }
 
-fn udp(server: &Server) -> UdpSocket {
+/// Junk is counted and takes no room: what access control and the rate limit refuse, what is no
+/// question at all.
+#[test]
+fn junk_is_counted_and_not_kept() {
+    let server = node()
+        .config(|c| {
+            let net = |net: &str| net.parse().unwrap();
+            c.dns.allow = vec![net("127.0.0.1/32"), net("127.0.0.3/32")];
+            c.dns.rate_limit.responses_per_second = 20;
+            c.dns.rate_limit.ipv4_prefix = 32;
+            c.dns.rate_limit.exempt = vec![net("127.0.0.1/32")];
+        })
+        .start();
+    let from = |address: &str| {
+        let s = UdpSocket::bind((address, 0)).unwrap();
+        s.connect(server.dns()).unwrap();
+        s.set_nonblocking(true).unwrap();
+        s
+    };
+    let (good, stranger, greedy) = (udp(&server), from("127.0.0.2"), from("127.0.0.3"));
+    let before = disk(&server.data().join("spool"));
+    let (sent, mut refused, mut whole) = (20_000, 0_u64, 0_u64);
+    let mut buf = [0; 2048];
+    for n in 0..sent {
+        stranger.send(&question(&format!("s{n}.load.test"))).unwrap();
+        greedy.send(&question(&format!("g{n}.load.test"))).unwrap();
+        // A header that promises more than there is.
+        good.send(&[0x12, 0x34, 1, 0, 0, 9, 0]).unwrap();
+        if n % 20 == 0 {
+            assert!(ask(&good, &format!("o{n}.load.test")), "another client is not served");
+            while stranger.recv(&mut buf).is_ok() {
+                // Or not even that: truncated, with nothing in it.
+                assert!(buf[3] & 15 == 5 || buf[2] & 2 != 0, "not refused: {:?}", &buf[..12]);
+                refused += 1;
+            }
+            while greedy.recv(&mut buf).is_ok() {
+                whole += u64::from(buf[2] & 2 == 0);
+            }
+        }
+    }
+    assert!(refused > 0 && whole > 0, "{refused} refused, {whole} answered");
+    let at = addresses(&server);
+    complete(&at, Clock::system().now());
+    let kept = |client: &str| -> u64 {
+        let sql = format!(
+            "SELECT count() FROM tracegate.resolutions WHERE client = toIPv6('::ffff:{client}')"
+        );
+        read(&server, &sql).body.trim().parse().unwrap()
+    };
+    assert_eq!(kept("127.0.0.1"), sent / 20);
+    assert_eq!(kept("127.0.0.2"), 0);
+    assert!((whole..sent / 4).contains(&kept("127.0.0.3")), "{whole}: {}", kept("127.0.0.3"));
+    // The limit holds refusals, too.
+    let counted = |junk: &str| metric(&at, &format!("tracegate_dns_{junk}_total"));
+    assert!(counted("refused") >= refused as f64, "{} refused", counted("refused"));
+    for junk in ["rate_limited", "malformed"] {
+        assert!(counted(junk) > sent as f64 / 4.0, "{junk}: {}", counted(junk));
+    }
+    let grown = disk(&server.data().join("spool")).saturating_sub(before);
+    assert!(grown <= 16 << 20, "the spool grew by {grown} bytes");
+}
+
+/// Bytes allocated below a directory.
+fn disk(dir: &Path) -> u64 {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        // A file may be gone meanwhile.
+        let Ok(meta) = entry.metadata() else { continue };
+        bytes += if meta.is_dir() { disk(&entry.path()) } else { meta.blocks() * 512 };
+    }
+    bytes
+}
+
+pub(super) fn udp(server: &Server) -> UdpSocket {
     let s = UdpSocket::bind("127.0.0.1:0").unwrap();
     s.connect(server.dns()).unwrap();
     s.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -219,7 +258,7 @@ fn udp(server: &Server) -> UdpSocket {
 }
 
 /// Whether an answer came.
-fn ask(s: &UdpSocket, name: &str) -> bool {
+pub(super) fn ask(s: &UdpSocket, name: &str) -> bool {
     let mut buf = [0; 2048];
     s.send(&question(name)).is_ok() && s.recv(&mut buf).is_ok()
 }

@@ -114,9 +114,8 @@ fn complete(server: &Server) {
 
 /// A statement with the secret of the engine's readers, which whoever may read the data directory
 /// finds there.
-fn read(server: &Server, sql: &str) -> Reply {
-    let secret = server.home().path().join("data/secrets/engine.reader");
-    let secret = fs::read_to_string(secret).unwrap();
+pub(crate) fn read(server: &Server, sql: &str) -> Reply {
+    let secret = fs::read_to_string(server.data().join("secrets/engine.reader")).unwrap();
     let host = server.engine().to_string();
     let headers = [("Host", host.as_str()), ("X-ClickHouse-Key", secret.trim())];
     site::ask(server.engine(), "POST", "/", &headers, sql)
