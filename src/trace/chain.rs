@@ -13,8 +13,9 @@ use serde_json::{Map, Value};
 use super::{
     Error, Sight, Subject, Window,
     cursor::Key,
+    matching::Matching,
     persons,
-    query::{self, CHAIN, FLOW_SPAN, Matching, Place},
+    query::{self, CHAIN, FLOW_SPAN, Place},
     reader::{Found, Reader, Rows},
 };
 use crate::{

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `question` | text becomes a question of one kind |
 //! | `window` | the time it covers |
+//! | `matching` | what a subject means in each table |
 //! | `query` | the bounded statements, parameters only |
 //! | `reader` | asks the store, reads rows as they were kept |
 //! | `chain` | the answers and everything that shares a flow, one page at a time |
@@ -35,6 +36,7 @@ mod access;
 mod chain;
 mod coverage;
 mod cursor;
+mod matching;
 mod persons;
 mod query;
 mod question;
