@@ -37,7 +37,7 @@ use crate::{
 
 /// Frames in one shipment: bounds its file and the question that settles a doubt.
 const FRAMES_MAX: usize = 1_000;
-/// The time that one shipment spans at most: few weeks, so that its INSERT stays far below the 100
+/// The time that one shipment spans at most: two months, so that its INSERT stays far below the 100
 /// partitions that a server takes.
 const SPAN_MAX: Duration = Duration::from_secs(28 * 86_400);
 

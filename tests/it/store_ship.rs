@@ -121,12 +121,12 @@ async fn an_unlisted_refusal_is_tried_a_few_times() {
     lab.engine.supervisor.shutdown().await;
 }
 
-/// A frame that spans two weeks becomes two parts; the engine kept one of them.
+/// A frame that spans two months becomes two parts; the engine kept one of them.
 #[tokio::test]
 async fn what_is_missing_of_a_frame_is_sent_again() {
     for resend_s in [300, 0] {
-        let monday = tracegate::clock::Timestamp::from_secs(1_795_392_000);
-        let clock = Clock::fixed(monday.saturating_sub(Duration::from_micros(1)));
+        let december = tracegate::clock::Timestamp::from_secs(1_796_083_200);
+        let clock = Clock::fixed(december.saturating_sub(Duration::from_micros(1)));
         let mut lab = Lab::with(clock, |c| c.doubt_resend_s = resend_s).await;
         lab.push_slowly(1, "www.example", Duration::from_secs(1));
         assert_eq!(lab.spool.frames().len(), 1);
