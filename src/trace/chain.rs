@@ -2,7 +2,8 @@
 //!
 //! Each table is asked apart, every answer sorted and limited alike; the page is the merge, cut
 //! where the first of them stops being complete. Flow mates are looked for only where an answer
-//! has a flow, which plain resolutions never have. Asking twice for the same place gives the same
+//! has a flow, which plain resolutions never have, and by the flows themselves: the question is not
+//! asked again. Asking twice for the same place gives the same
 //! records, whatever was inserted behind it.
 
 use std::collections::BTreeMap;
@@ -13,9 +14,9 @@ use serde_json::{Map, Value};
 use super::{
     Error, Sight, Subject, Window,
     cursor::Key,
-    matching::Matching,
+    matching::{Flows, Matching},
     persons,
-    query::{self, CHAIN, FLOW_SPAN, Place},
+    query::{self, CHAIN, Place},
     reader::{Found, Reader, Rows},
 };
 use crate::{
@@ -38,33 +39,24 @@ pub(super) struct Room {
     pub(super) bytes_max: usize,
 }
 
-/// The records of `subject` in `window` after `after`.
+/// The records that `matching` finds in `window` after `after`; `around` is as in [`around`].
 pub(super) async fn page(
     reader: &Reader,
-    subject: &Subject,
-    registered: impl Fn(&str) -> bool,
-    window: Window,
+    matching: &Matching,
+    (window, around): (Window, Window),
     after: Option<Key>,
     room: Room,
 ) -> Result<Page, Error> {
-    let around = match subject {
-        Subject::Record(id) => around(reader, id).await?,
-        _ => Window::ALL,
-    };
-    let matching = Matching::new(subject, registered, around);
     let rows_max = u64::from(room.rows_max) + 1;
     // Nothing that shares a flow with the one record lies farther away.
-    let near = Window {
-        from: around.from.saturating_sub(FLOW_SPAN),
-        to: around.to.saturating_add(FLOW_SPAN),
-    };
-    let asked = intersect(window, near);
+    let asked = window.and(around.and_around());
     let mut place = Place { asked, after, last: None, rows_max };
     let statements = matching.tables().filter_map(|t| Some((t, matching.answers(t, &place)?)));
     let mut found = ask(reader, statements, rows_max).await?;
     place.last = first_end(&found);
-    if has_flows(reader, &matching, &place).await? {
-        let statements = CHAIN.into_iter().filter_map(|t| Some((t, matching.mates(t, &place)?)));
+    if let Some(flows) = flows(reader, matching, &place, &found).await? {
+        let statements =
+            CHAIN.into_iter().filter_map(|t| Some((t, matching.mates(t, &place, &flows)?)));
         found.extend(ask(reader, statements, rows_max).await?);
     }
     Ok(merge(found, room))
@@ -73,15 +65,23 @@ pub(super) async fn page(
 /// One record, wherever it is.
 pub(super) async fn record(reader: &Reader, id: &RecordId) -> Result<Option<Found>, Error> {
     let Some(table) = id.lane.table() else { return Ok(None) };
-    let around = around(reader, id).await?;
+    let around = frame(reader, id).await?;
     let place = Place { asked: around, after: None, last: None, rows_max: 1 };
     let matching = Matching::record(id, around);
     let Some(statement) = matching.answers(table, &place) else { return Ok(None) };
     Ok(reader.rows(table, statement, 1).await?.rows.pop())
 }
 
-/// The times the record may have: those of its frame, or any where no frame is known yet.
-async fn around(reader: &Reader, id: &RecordId) -> Result<Window, Error> {
+/// The times that answers may have: those of its frame for one record, else any.
+pub(super) async fn around(reader: &Reader, subject: &Subject) -> Result<Window, Error> {
+    match subject {
+        Subject::Record(id) => frame(reader, id).await,
+        _ => Ok(Window::ALL),
+    }
+}
+
+/// The times between which the record was written, or any where no frame is known yet.
+async fn frame(reader: &Reader, id: &RecordId) -> Result<Window, Error> {
     let (bytes, _) = reader.bytes(query::frame_of(id)).await?;
     let mut input = rowbinary::Reader(&bytes);
     if input.is_empty() {
@@ -89,10 +89,6 @@ async fn around(reader: &Reader, id: &RecordId) -> Result<Window, Error> {
     }
     let (from, to) = (input.ts()?, input.ts()?);
     Ok(Window { from, to: Timestamp(to.0.saturating_add(1)) })
-}
-
-fn intersect(a: Window, b: Window) -> Window {
-    Window { from: a.from.max(b.from), to: a.to.min(b.to) }
 }
 
 async fn ask(
@@ -103,11 +99,26 @@ async fn ask(
     try_join_all(statements.map(|(table, s)| reader.rows(table, s, rows_max))).await
 }
 
-async fn has_flows(reader: &Reader, matching: &Matching, place: &Place) -> Result<bool, Error> {
-    match matching.has_flows(place) {
-        Some(statement) => Ok(!reader.bytes(statement).await?.0.is_empty()),
-        None => Ok(false),
+/// The flows of all answers near `place`, where there are any: from the answers in hand where
+/// those are all there are, else from the store.
+async fn flows(
+    reader: &Reader,
+    matching: &Matching,
+    place: &Place,
+    found: &[Rows],
+) -> Result<Option<Flows>, Error> {
+    if place.after.is_none() && place.last.is_none() {
+        let rows = found.iter().flat_map(|r| &r.rows);
+        return Ok(Flows::of(rows.filter_map(|r| Some((r.flow()?, r.key.ts)))));
     }
+    let Some(statement) = matching.flows(place) else { return Ok(None) };
+    let (bytes, _) = reader.bytes(statement).await?;
+    let mut input = rowbinary::Reader(&bytes);
+    let mut flows = Vec::new();
+    while !input.is_empty() {
+        flows.push(input.u128()?);
+    }
+    Ok(Flows::near(flows))
 }
 
 /// The first place at which one of the answers stops being complete.

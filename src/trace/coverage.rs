@@ -21,8 +21,8 @@ const GAPS_MAX: u64 = 1_000;
 /// How complete an answer is.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Coverage {
-    /// Node → time below which every record of it can be found.
-    pub(super) complete_through: BTreeMap<String, String>,
+    /// How far each node is complete.
+    pub(super) complete_through: Through,
     /// What could not be kept, oldest first.
     pub(super) gaps: Vec<Map<String, Value>>,
     /// Whether there are more gaps than shown: ask for a shorter window.
@@ -30,13 +30,26 @@ pub(super) struct Coverage {
     pub(super) gaps_more: bool,
 }
 
-/// The coverage of `window` for questions about `subject`. `local` is this node's own, fresher
-/// word on itself.
+/// Node → time below which every record of it can be found.
+pub(super) type Through = BTreeMap<String, String>;
+
+/// How far each node is complete. `local` is this node's own, fresher word on itself.
+pub(super) async fn through(
+    reader: &Reader,
+    (node, ts): (String, Timestamp),
+) -> Result<Through, Error> {
+    let mut through = nodes(reader).await?;
+    through.insert(node, ts.to_string());
+    Ok(through)
+}
+
+/// The coverage of `window` for questions about `subject`. The gaps are read after `through`, and
+/// so are those that it vouches for.
 pub(super) async fn of(
     reader: &Reader,
     subject: &Subject,
     window: Window,
-    local: Option<(String, Timestamp)>,
+    through: Through,
 ) -> Result<Coverage, Error> {
     let table = match subject {
         Subject::Record(id) => id.lane.table(),
@@ -44,16 +57,11 @@ pub(super) async fn of(
     };
     let mut streams = CHAIN.to_vec();
     streams.extend(table.filter(|t| !CHAIN.contains(t)));
-    let (nodes, (gaps, gaps_more)) =
-        futures_util::try_join!(nodes(reader), gaps(reader, &streams, window))?;
-    let mut complete_through = nodes;
-    if let Some((node, ts)) = local {
-        complete_through.insert(node, ts.to_string());
-    }
-    Ok(Coverage { complete_through, gaps, gaps_more })
+    let (gaps, gaps_more) = gaps(reader, &streams, window).await?;
+    Ok(Coverage { complete_through: through, gaps, gaps_more })
 }
 
-async fn nodes(reader: &Reader) -> Result<BTreeMap<String, String>, Error> {
+async fn nodes(reader: &Reader) -> Result<Through, Error> {
     let (bytes, _) = reader.bytes(query::nodes()).await?;
     let mut input = rowbinary::Reader(&bytes);
     let mut nodes = BTreeMap::new();

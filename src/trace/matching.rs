@@ -1,15 +1,21 @@
 //! What a subject means: which rows of which table answer it, and which share a flow with those.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use url::Url;
 
 use super::{
     Subject, Window,
-    query::{CHAIN, FLOW_SPAN, Param, Place, Statement, before, micros, place, rows, since, text},
+    query::{CHAIN, Param, Place, Statement, before, micros, place, rows, since, text},
     question::at_and_above,
 };
-use crate::record::{RecordId, Table, rowbinary::mapped};
+use crate::{
+    clock::Timestamp,
+    record::{RecordId, Table, rowbinary::mapped},
+};
+
+/// Flows handed to the store at once: 80 kB, where a server takes 128 in one field of a form.
+const FLOWS_MAX: usize = 2_000;
 
 /// What a subject means in each table.
 #[derive(Clone, Debug)]
@@ -167,23 +173,41 @@ impl Matching {
 
     /// The rows of `table` that answer, in order.
     pub(super) fn answers(&self, table: Table, place: &Place) -> Option<Statement> {
-        let (_, condition) = self.conditions.iter().find(|(t, _)| *t == table)?;
-        Some(rows(table, condition, place, &self.params))
+        Some(rows(table, self.condition(table)?, place, &self.params))
     }
 
-    /// Whether an answer near `place` belongs to a flow at all.
-    pub(super) fn has_flows(&self, place: &Place) -> Option<Statement> {
-        let sql = format!("SELECT 1 FROM ({}) LIMIT 1", self.flows()?);
-        Some(Statement { sql, params: self.near(place) })
+    /// The flows of answers near `place`, one more than a page asks for at most.
+    pub(super) fn flows(&self, place: &Place) -> Option<Statement> {
+        let sql =
+            format!("SELECT DISTINCT flow FROM ({}) LIMIT {{flows_max:UInt64}}", self.near()?);
+        let mut params = self.near_params(place);
+        params.push(("flows_max", Param::Unsigned(FLOWS_MAX as u64 + 1)));
+        Some(Statement { sql, params })
     }
 
-    /// The rows of `table` that share a flow with an answer near `place`, in order.
-    pub(super) fn mates(&self, table: Table, place: &Place) -> Option<Statement> {
-        let flows = self.flows()?;
-        Some(rows(table, &format!("flow IN ({flows})"), place, &self.near(place)))
+    /// The rows of `table` that share one of `flows`, in order. Answers that are in hand already
+    /// may be left out.
+    pub(super) fn mates(&self, table: Table, place: &Place, flows: &Flows) -> Option<Statement> {
+        let Flows::Known { flows, around } = flows else {
+            let condition = format!("flow IN ({})", self.near()?);
+            return Some(rows(table, &condition, place, &self.near_params(place)));
+        };
+        let mut params = vec![("flows", Param::Flows(flows.clone()))];
+        let mut condition = "flow IN {flows:Array(UInt128)}".to_owned();
+        if let Some(answers) = self.condition(table).filter(|c| !c.contains("SELECT")) {
+            condition = format!("{condition} AND NOT ({answers})");
+            params.extend(self.params.iter().cloned());
+        }
+        let place = Place { asked: place.asked.and(*around), ..place.clone() };
+        Some(rows(table, &condition, &place, &params))
     }
 
-    fn flows(&self) -> Option<String> {
+    fn condition(&self, table: Table) -> Option<&'static str> {
+        self.conditions.iter().find(|(t, _)| *t == table).map(|(_, condition)| *condition)
+    }
+
+    /// The flows of answers near a place, in SQL.
+    fn near(&self) -> Option<String> {
         let one = |(table, condition): &(Table, &str)| {
             CHAIN.contains(table).then(|| {
                 format!(
@@ -197,13 +221,48 @@ impl Matching {
         (!parts.is_empty()).then(|| parts.join(" UNION ALL "))
     }
 
-    fn near(&self, place: &Place) -> Vec<(&'static str, Param)> {
-        let Window { from, to } = place.asked;
-        let from = from.max(place.begin().saturating_sub(FLOW_SPAN));
-        let to = to.min(place.end().saturating_add(FLOW_SPAN));
+    fn near_params(&self, place: &Place) -> Vec<(&'static str, Param)> {
+        let near = place.asked.and(Window { from: place.begin(), to: place.end() }.and_around());
         let mut params = self.params.clone();
-        params.extend([micros("near_from", from), micros("near_to", to)]);
+        params.extend([micros("near_from", near.from), micros("near_to", near.to)]);
         params
+    }
+}
+
+/// The flows that answers belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Flows {
+    /// These, of answers around this time.
+    Known {
+        /// Each once, in order.
+        flows: Vec<u128>,
+        /// When records that share them were written.
+        around: Window,
+    },
+    /// More than [`FLOWS_MAX`]: the store has to find them again.
+    Many,
+}
+
+impl Flows {
+    /// The flows of all answers with their times; none where no answer has one.
+    pub(super) fn of(answers: impl Iterator<Item = (u128, Timestamp)>) -> Option<Self> {
+        let (mut flows, mut times) = (BTreeSet::new(), BTreeSet::new());
+        for (flow, ts) in answers {
+            flows.insert(flow);
+            times.insert(ts);
+        }
+        let (from, last) = (*times.first()?, *times.last()?);
+        let to = last.saturating_add(Duration::from_micros(1));
+        Some(Self::new(flows.into_iter().collect(), Window { from, to }.and_around()))
+    }
+
+    /// The flows of answers of any time.
+    pub(super) fn near(flows: Vec<u128>) -> Option<Self> {
+        (!flows.is_empty()).then(|| Self::new(flows, Window::ALL))
+    }
+
+    fn new(flows: Vec<u128>, around: Window) -> Self {
+        if flows.len() > FLOWS_MAX { Self::Many } else { Self::Known { flows, around } }
     }
 }
 
@@ -214,7 +273,7 @@ fn address(a: IpAddr) -> (&'static str, Param) {
 #[cfg(test)]
 mod tests {
     use super::{super::cursor::Key, *};
-    use crate::{clock::Timestamp, record::LaneId};
+    use crate::record::LaneId;
 
     const HOSTILE: &str = r"x') OR 1=1 --\' \u{202e} {name:String}";
 
@@ -234,9 +293,11 @@ mod tests {
             Subject::Client { address: a, port: Some(53) },
         ] {
             let m = Matching::new(&subject, |_| true, Window::ALL);
-            for table in CHAIN {
+            let known = Flows::near(vec![7, u128::MAX]).unwrap();
+            for (table, flows) in CHAIN.into_iter().flat_map(|t| [(t, &known), (t, &Flows::Many)]) {
                 let answers = m.answers(table, &place_()).into_iter();
-                for s in answers.chain(m.mates(table, &place_())).chain(m.has_flows(&place_())) {
+                let mates = m.mates(table, &place_(), flows);
+                for s in answers.chain(mates).chain(m.flows(&place_())) {
                     assert!(!s.sql.contains("1=1") && !s.sql.contains("192.0"), "{}", s.sql);
                     for (name, _) in &s.params {
                         assert!(s.sql.contains(&format!("{{{name}:")), "{name} in {}", s.sql);
@@ -256,7 +317,7 @@ mod tests {
         };
         let place = Place { after: Some(key(10_000)), last: Some(key(20_000)), ..place_() };
         let m = Matching::new(&Subject::Link { code: "c".into() }, |_| true, Window::ALL);
-        let s = m.mates(Table::Resolutions, &place).unwrap();
+        let s = m.mates(Table::Resolutions, &place, &Flows::Many).unwrap();
         let number = |name| {
             let (_, p) = s.params.iter().find(|(n, _)| *n == name).unwrap();
             match p {
@@ -266,5 +327,23 @@ mod tests {
         };
         assert_eq!((number("from"), number("to")), (10_000, 20_000));
         assert_eq!((number("near_from"), number("near_to")), (6_400, 23_600));
+    }
+
+    #[test]
+    fn flows_in_hand_say_when_their_records_were_written() {
+        let at = |secs, flow| (flow, Timestamp::from_secs(secs));
+        assert_eq!(Flows::of(std::iter::empty()), None);
+        assert_eq!(Flows::near(vec![]), None);
+        let flows = Flows::of([at(20_000, 9), at(10_000, 3), at(15_000, 9)].into_iter()).unwrap();
+        let m = Matching::new(&Subject::Link { code: "c".into() }, |_| true, Window::ALL);
+        let place =
+            Place { asked: Window { to: Timestamp::from_secs(22_000), ..Window::ALL }, ..place_() };
+        let s = m.mates(Table::Jumps, &place, &flows).unwrap();
+        assert!(s.sql.contains("AND NOT (code = "), "what answers is in hand: {}", s.sql);
+        assert!(s.params.contains(&("flows", Param::Flows(vec![3, 9]))));
+        assert!(s.params.contains(&("from", Param::Signed(6_400_000_000))));
+        assert!(s.params.contains(&("to", Param::Signed(22_000_000_000))));
+        let many = (1..=FLOWS_MAX as u128 + 1).map(|f| at(1, f));
+        assert_eq!(Flows::of(many), Some(Flows::Many));
     }
 }

@@ -14,10 +14,6 @@ use crate::{
     record::{RecordId, SchemaId, Table},
 };
 
-/// An HTTP exchange is taken to end within this time: records that share a flow lie no farther
-/// apart. Forms that carry a flow must expire sooner.
-pub(super) const FLOW_SPAN: Duration = Duration::from_secs(3_600);
-
 /// The tables of a chain.
 pub(super) const CHAIN: [Table; 5] =
     [Table::Resolutions, Table::Jumps, Table::Conversions, Table::Notices, Table::Verifications];
@@ -37,6 +33,7 @@ pub(super) enum Param {
     Texts(Vec<String>),
     Signed(i64),
     Unsigned(u64),
+    Flows(Vec<u128>),
 }
 
 /// The stretch of a trace that one page looks at.
@@ -101,13 +98,17 @@ fn columns(table: Table) -> String {
 
 /// The times between which a record was written, by the frame it lies in.
 pub(super) fn frame_of(id: &RecordId) -> Statement {
-    let sql = "SELECT min(min_ts), max(max_ts) FROM frames WHERE node = {node:String} \
-               AND frame_lane = {lane:UInt64} AND first_seq <= {seq:UInt64} \
-               AND first_seq + `count` > {seq:UInt64} HAVING count() > 0";
+    // Frames of a lane do not overlap: the last one that begins in time is the one, or none is.
+    let sql = "SELECT min_ts, max_ts FROM (\
+               SELECT min_ts, max_ts, first_seq + `count` AS end FROM frames \
+               WHERE node = {node:String} AND frame_lane = {lane:UInt64} \
+               AND first_seq <= {seq:UInt64} ORDER BY first_seq DESC LIMIT 1) \
+               WHERE end > {seq:UInt64}";
     Statement { sql: sql.to_owned(), params: place(id).to_vec() }
 }
 
-/// The last word of every node on its completeness.
+/// The last word of every node on its completeness. Projection `last` of the table answers it in
+/// this very form; half a year of `nodes` would have to be read otherwise.
 pub(super) fn nodes() -> Statement {
     let sql = "SELECT node, argMax(complete_through, (ts, lane, seq)) FROM nodes GROUP BY node";
     Statement { sql: sql.to_owned(), params: vec![] }

@@ -322,14 +322,18 @@ fn first_dot(s: &str) -> Option<usize> {
     })
 }
 
-/// `name` and every name above it but the root: where its registrable domain must lie, whatever
-/// public suffix list was in force.
+/// `name` and every name above it of two labels or more: where its registrable domain must lie,
+/// whatever public suffix list was in force. A single label is the registrable domain of itself
+/// alone.
 pub(super) fn at_and_above(name: &str) -> Vec<&str> {
     let mut above = vec![name];
     let mut rest = name;
     while let Some(at) = first_dot(rest) {
         rest = &rest[at + 1..];
         above.push(rest);
+    }
+    if above.len() > 1 {
+        above.pop();
     }
     above
 }
@@ -438,8 +442,9 @@ mod tests {
 
     #[test]
     fn names_above_stop_before_the_root() {
-        assert_eq!(at_and_above("a.b.test"), ["a.b.test", "b.test", "test"]);
-        assert_eq!(at_and_above(r"a\.b.test"), [r"a\.b.test", "test"]);
+        assert_eq!(at_and_above("a.b.test"), ["a.b.test", "b.test"]);
+        assert_eq!(at_and_above("test"), ["test"]);
+        assert_eq!(at_and_above(r"a\.b.test"), [r"a\.b.test"]);
     }
 
     proptest! {

@@ -36,6 +36,15 @@ impl Found {
     pub(super) fn id(&self) -> RecordId {
         RecordId { node: self.key.node.clone(), lane: self.key.lane, seq: self.key.seq }
     }
+
+    /// The flow it belongs to, if any.
+    pub(super) fn flow(&self) -> Option<u128> {
+        let flow = match self.columns.get("flow")? {
+            Value::String(s) => s.parse().ok()?,
+            n => n.as_u64()?.into(),
+        };
+        (flow != 0).then_some(flow)
+    }
 }
 
 /// Rows in order; all there are up to `end`, or all there are.
@@ -58,7 +67,12 @@ impl Reader {
             .with_setting("max_execution_time", limits.timeout_ms.div_ceil(1_000).to_string())
             .with_setting("max_memory_usage", limits.memory_bytes_max.to_string())
             .with_setting("max_result_rows", rows_max.max(ROWS_MIN).to_string())
-            .with_setting("result_overflow_mode", "throw");
+            .with_setting("result_overflow_mode", "throw")
+            // A page has room for most of what is found: reading its other columns afterwards, by
+            // one thread, costs twice as much as reading them at once.
+            .with_setting("query_plan_optimize_lazy_materialization", "0")
+            // Every answer is wanted, so no index is worth reading granule by granule.
+            .with_setting("use_skip_indexes_on_data_read", "0");
         Self {
             client,
             timeout: Duration::from_millis(limits.timeout_ms),

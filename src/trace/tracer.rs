@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use futures_util::try_join;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
@@ -12,6 +13,7 @@ use super::{
     chain::{self, Room},
     coverage::{self, Coverage},
     cursor::Cursor,
+    matching::Matching,
     question,
     reader::Reader,
 };
@@ -203,13 +205,16 @@ impl Inner {
             }
         };
         let _permit = self.permits.try_acquire().map_err(|_| Error::Busy)?;
+        let (reader, subject) = (&self.reader, &question.subject);
         // Completeness is read first: what arrives in between is then more than is claimed.
-        let local = self.local();
-        let subject = &question.subject;
-        let coverage = coverage::of(&self.reader, subject, window, Some(local)).await?;
-        let registered = |name: &str| self.registered(name);
-        let room = self.room(ask.limit);
-        let page = chain::page(&self.reader, subject, registered, window, after, room).await?;
+        let (through, around) =
+            try_join!(coverage::through(reader, self.local()), chain::around(reader, subject))?;
+        let matching = Matching::new(subject, |name| self.registered(name), around);
+        let windows = (window, around);
+        let (coverage, page) = try_join!(
+            coverage::of(reader, subject, window, through),
+            chain::page(reader, &matching, windows, after, self.room(ask.limit)),
+        )?;
         let next = page.next.map(|after| Cursor { window, after }.print(question));
         let rows = page.records.len() as u64;
         let body = Page {

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
+/// An HTTP exchange is taken to end within this time: records that share a flow lie no farther
+/// apart. Forms that carry a flow must expire sooner.
+const FLOW_SPAN: Duration = Duration::from_secs(3_600);
+
 /// Half open: from the first instant, up to but without the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -25,6 +29,16 @@ impl Window {
         let from = from.map_or(Ok(Self::ALL.from), |t| instant(t, now, Edge::From))?;
         let to = to.map_or(Ok(Self::ALL.to), |t| instant(t, now, Edge::To))?;
         if from < to { Ok(Self { from, to }) } else { Err(BadWindow::Empty) }
+    }
+
+    /// What both cover; its end may lie before its beginning.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { from: self.from.max(other.from), to: self.to.min(other.to) }
+    }
+
+    /// With the time before and after in which records may share a flow with one of this window.
+    pub(super) fn and_around(self) -> Self {
+        Self { from: self.from.saturating_sub(FLOW_SPAN), to: self.to.saturating_add(FLOW_SPAN) }
     }
 }
 

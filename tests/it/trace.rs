@@ -497,6 +497,45 @@ async fn pages_neither_repeat_nor_skip() {
     bed.engine.supervisor.shutdown().await;
 }
 
+/// More flows than the store is handed at once.
+#[tokio::test]
+async fn a_crowd_of_visits_is_found_with_all_that_belongs_to_them() {
+    let bed = Bed::new().await;
+    let mut rows = Rows::default();
+    let mut expected = BTreeSet::new();
+    let www = tail("www.demo.test", "demo.test", &[]);
+    for i in 0..2_100u64 {
+        let millis = i64::try_from(i).unwrap();
+        let flow = Flow::new(LaneId(9), i + 1);
+        expected.insert(rows.add("n1", millis, &jump("abc1234", TARGET, flow)).to_string());
+        let of_another = Flow::new(LaneId(10), i + 1);
+        rows.add("n1", millis, &resolution(VISITOR, of_another, &www));
+        // Before the visit, after it, and farther away than a page reaches.
+        for away in [-1, 1, 1_500] {
+            if i % 100 == 0 {
+                let row = resolution(VISITOR, flow, &www);
+                expected.insert(rows.add("n1", millis + away, &row).to_string());
+            }
+        }
+    }
+    bed.insert(&rows).await;
+    for page_rows_max in [1_000, 5_000] {
+        let tracer = bed.tracer(|t| t.page_rows_max = page_rows_max);
+        let (mut seen, mut next) = (Vec::new(), ask("abc1234"));
+        loop {
+            let page = page(&tracer, &look("operator"), &next).await;
+            seen.extend(ids(&page));
+            match page["next_cursor"].as_str() {
+                Some(cursor) => next.cursor = Some(cursor.into()),
+                None => break,
+            }
+        }
+        assert_eq!(seen.len(), expected.len(), "{page_rows_max}");
+        assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), expected, "{page_rows_max}");
+    }
+    bed.engine.supervisor.shutdown().await;
+}
+
 #[tokio::test]
 async fn hostile_questions_ask_for_themselves_alone() {
     let bed = Bed::new().await;
