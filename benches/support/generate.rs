@@ -1,16 +1,22 @@
 //! Rows of half a year, made by the engine itself with `INSERT … SELECT`.
 //!
-//! Domains are Zipf-like over a million, clients over 200,000; rows are numbered in the order of
-//! time. Every hundredth resolution was caused by a jump and carries its flow.
+//! Rows are numbered in the order of time; every hundredth resolution was caused by a jump and
+//! carries its flow. Per ten million resolutions there are a million domains, 200,000 clients and
+//! 100,000 links, some far busier than others: ten times the traffic comes from ten times as many,
+//! so that a question finds as many records among ten times the rows.
 
 use tracegate::record::{LaneId, SchemaId, Table};
 
-/// Domains in the population.
-const DOMAINS: u64 = 1_000_000;
-/// Clients in the population.
-const CLIENTS: u64 = 200_000;
-/// Codes in the population.
-const CODES: u64 = 100_000;
+/// Resolutions for each domain of the population.
+const PER_DOMAIN: u64 = 10;
+/// Resolutions for each client.
+const PER_CLIENT: u64 = 50;
+/// Resolutions for each link.
+const PER_CODE: u64 = 100;
+/// Addresses for each domain: two rarely share one.
+const ADDRESSES: u64 = 60;
+/// Seconds between two words of the node on its completeness.
+const NODE_INTERVAL_S: u64 = 10;
 /// The first instant, in seconds since the epoch: 2026-05-01.
 const START_S: u64 = 1_777_593_600;
 /// Days covered.
@@ -55,17 +61,46 @@ impl HalfYear {
         format!("fromUnixTimestamp64Micro(toInt64({START_S}000000 + {step} * ({number})))")
     }
 
+    const fn domains(self) -> u64 {
+        self.total.div_ceil(PER_DOMAIN)
+    }
+
+    const fn codes(self) -> u64 {
+        self.total.div_ceil(PER_CODE)
+    }
+
+    /// What the jump numbered `number` was: its code, its target's domain, its client.
+    fn jump(self, number: &str) -> String {
+        format!(
+            "cityHash64({number}, 3) AS j1, cityHash64({number}, 4) AS j2, \
+             {k} AS k, cityHash64(k) % {domains} AS jump_domain, {c} AS jump_client",
+            k = skewed("j1", self.codes(), 2),
+            domains = self.domains(),
+            c = self.client("j2"),
+        )
+    }
+
+    /// The number of a client.
+    fn client(self, hash: &str) -> String {
+        skewed(hash, self.total.div_ceil(PER_CLIENT), 2)
+    }
+
+    /// The address of domain number `d`: nearly always its own, sometimes shared.
+    fn address(self, d: &str) -> String {
+        let addresses = self.domains() * ADDRESSES;
+        mapped(&format!("3221225472 + cityHash64({d}) % {addresses}"))
+    }
+
     fn resolutions(self, from: u64, rows: u64) -> String {
         let columns = columns(Table::Resolutions);
         let (lane, jump_lane) = (lane(Table::Resolutions), lane(Table::Jumps));
         let ts = self.ts("number");
-        let jump = jump("intDiv(number, 100)");
+        let jump = self.jump("intDiv(number, 100)");
         format!(
             "INSERT INTO resolutions ({columns}) SELECT {columns} FROM (\
              WITH number % {PER_JUMP} = {PER_JUMP} - 1 AS caused, {jump}, \
                cityHash64(number, 1) AS h1, cityHash64(number, 2) AS h2, \
-               if(caused, jump_domain, toUInt64({DOMAINS} * pow((h1 % 1000003) / 1000003., 3))) AS d, \
-               if(caused, jump_client, toUInt64({CLIENTS} * pow((h2 % 999983) / 999983., 2))) AS c, \
+               if(caused, jump_domain, {domain}) AS d, if(caused, jump_client, {any_client}) AS c, \
                concat('d', toString(d), '.example') AS domain, \
                {address} AS a \
              SELECT 'bench' AS node, toUInt64({lane}) AS lane, number AS seq, {ts} AS ts, \
@@ -84,7 +119,9 @@ impl HalfYear {
                'not_evaluated' AS dnssec, '' AS action, '' AS rule, '' AS feed, '' AS feed_version, \
                '2026-10-01' AS psl_version \
              FROM numbers({from}, {rows}))",
-            address = address("d"),
+            domain = skewed("h1", self.domains(), 3),
+            any_client = self.client("h2"),
+            address = self.address("d"),
             client = client("c"),
             rrs = "Array(Tuple(owner String, type UInt16, ttl UInt32, rdata String))",
         )
@@ -111,9 +148,9 @@ impl HalfYear {
                toUInt32(100 + j2 % 900) AS latency_us, '2026-10-01' AS psl_version, \
                bitShiftLeft(toUInt128({lane}), 64) + number AS flow \
              FROM numbers({from}, {rows}))",
-            jump = jump("number"),
+            jump = self.jump("number"),
             client = client("jump_client"),
-            address = address("jump_domain"),
+            address = self.address("jump_domain"),
         )
     }
 
@@ -123,7 +160,7 @@ impl HalfYear {
         let lane = lane(Table::Conversions);
         format!(
             "INSERT INTO conversions ({columns}) SELECT {columns} FROM (\
-             WITH cityHash64(number) % {DOMAINS} AS d, concat('d', toString(d), '.example') AS domain \
+             WITH cityHash64(number) % {domains} AS d, concat('d', toString(d), '.example') AS domain \
              SELECT 'bench' AS node, toUInt64({lane}) AS lane, number AS seq, {ts} AS ts, \
                concat('k', toString(number)) AS code, 1 AS revision, 'create' AS operation, \
                concat('https://www.', domain, '/', toString(number)) AS target_submitted, \
@@ -132,8 +169,24 @@ impl HalfYear {
                '' AS reason, toIPv6('::ffff:10.0.0.1') AS client, 40000 AS client_port, \
                '' AS client_key, fromUnixTimestamp64Micro(toInt64(0)) AS expires, \
                'not_evaluated' AS verification, '2026-10-01' AS psl_version, toUInt128(0) AS flow \
-             FROM numbers({CODES}))",
+             FROM numbers({codes}))",
             ts = self.ts("0"),
+            domains = self.domains(),
+            codes = self.codes(),
+        )
+    }
+
+    /// Half a year of the node's words on its completeness.
+    pub(crate) fn nodes(self) -> String {
+        let lane = lane(Table::Nodes);
+        format!(
+            "INSERT INTO nodes (node, lane, seq, ts, complete_through, version, boot_id, \
+             oldest_unshipped, unshipped_rows) \
+             SELECT 'bench', toUInt64({lane}), number, \
+               fromUnixTimestamp64Micro(toInt64(({START_S} + number * {NODE_INTERVAL_S}) * 1000000)) AS at, \
+               at - 1, '0.1.0', 'boot', at - 2, 1000 \
+             FROM numbers({})",
+            DAYS * 86_400 / NODE_INTERVAL_S
         )
     }
 
@@ -164,19 +217,9 @@ fn columns(table: Table) -> String {
     SchemaId::newest(table).column_list().expect("a known schema")
 }
 
-/// What the jump numbered `number` was: its code, its target's domain, its client.
-fn jump(number: &str) -> String {
-    format!(
-        "cityHash64({number}, 3) AS j1, cityHash64({number}, 4) AS j2, \
-         toUInt64({CODES} * pow((j1 % 1000003) / 1000003., 2)) AS k, \
-         cityHash64(k) % {DOMAINS} AS jump_domain, \
-         toUInt64({CLIENTS} * pow((j2 % 999983) / 999983., 2)) AS jump_client"
-    )
-}
-
-/// The address of domain number `d`: nearly always its own, sometimes shared.
-fn address(d: &str) -> String {
-    mapped(&format!("3221225472 + cityHash64({d}) % 60000000"))
+/// A number below `below`, the lower the likelier by this power.
+fn skewed(hash: &str, below: u64, power: u32) -> String {
+    format!("toUInt64({below} * pow(({hash} % 1000000007) / 1000000007., {power}))")
 }
 
 fn client(c: &str) -> String {

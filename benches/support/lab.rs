@@ -69,7 +69,7 @@ impl Lab {
             clock: clock.clone(),
         })
         .expect("a spool");
-        recovery.finish().expect("an empty spool");
+        recovery.finish().expect("its recovery");
         Self { supervisor, endpoint, store, spool, node, clock, metrics: Metrics::new() }
     }
 }
