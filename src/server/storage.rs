@@ -21,8 +21,12 @@ use crate::{
 /// Links are not created for so long while the store cannot be asked for codes of an earlier
 /// database.
 const CODES_WAIT: Duration = Duration::from_secs(10);
-/// Between two attempts to ask it.
+/// Between the first attempts to ask it; doubles.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// The longest pause between two attempts.
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(2);
+/// Codes kept in memory while they are read.
+const CODES_AT_ONCE: usize = 4096;
 
 /// The store's tasks.
 pub(super) struct Storage {
@@ -96,16 +100,15 @@ impl Storage {
                 Ok(codes) => raise(&links, &codes),
                 Err(error) => tracing::error!(%error, "the spool's codes could not be read"),
             }
-            let mut asking = pin!(ask_store(&store, &node));
-            let (codes, highest) = match timeout(CODES_WAIT, &mut asking).await {
-                Ok(known) => known,
+            let mut asking = pin!(ask_store(&store, &node, &links));
+            let highest = match timeout(CODES_WAIT, &mut asking).await {
+                Ok(highest) => highest,
                 Err(_) => {
                     tracing::warn!("the store could not be asked for codes of an earlier database");
                     links.hold(false);
                     asking.await
                 }
             };
-            raise(&links, &codes);
             links.hold(false);
             // Ids of lanes that are still to come would be given a second time. Our own may lie
             // ahead of the clock by as many seconds as there were starts within one.
@@ -179,18 +182,34 @@ impl Storage {
     }
 }
 
-/// The codes of all conversions and the highest lane of this node, however long it takes.
-async fn ask_store(store: &Store, node: &NodeName) -> (Vec<String>, Option<LaneId>) {
+/// Raises the sequence above the codes of later conversions than `links` knows; returns the highest
+/// lane of this node. However long it takes.
+async fn ask_store(store: &Store, node: &NodeName, links: &Links) -> Option<LaneId> {
+    // A day for clocks that were not together.
+    let newest = links.newest().unwrap_or(Timestamp::ZERO).0;
+    let since = Timestamp(newest.saturating_sub(86_400_000_000).max(0));
+    let mut wait = ASK_AGAIN;
     loop {
         let mut codes = Vec::new();
         let asked = async {
-            store.codes_seen(|code| codes.push(code.to_owned())).await?;
+            let seen = |code: &str| {
+                codes.push(code.to_owned());
+                if codes.len() >= CODES_AT_ONCE {
+                    raise(links, &codes);
+                    codes.clear();
+                }
+            };
+            store.codes_seen(since, seen).await?;
             store.highest_lane(node).await
         };
         match asked.await {
-            Ok(highest) => return (codes, highest),
-            Err(_) => tokio::time::sleep(ASK_AGAIN).await,
+            Ok(highest) => {
+                raise(links, &codes);
+                return highest;
+            }
+            Err(_) => tokio::time::sleep(wait).await,
         }
+        wait = (wait * 2).min(ASK_AGAIN_MAX);
     }
 }
 

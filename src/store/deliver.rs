@@ -14,8 +14,11 @@
 //! may leave the counts of `passive_dns` off by one shipment. Records are exact even then.
 
 use std::{
-    collections::VecDeque,
-    sync::Arc,
+    collections::{HashSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -46,6 +49,8 @@ pub(super) struct Delivery {
     pub(super) permits: Arc<Semaphore>,
     /// Give up at the next failure; the shipment stays open.
     pub(super) cancel: CancellationToken,
+    /// Whether the store answered when it was last asked.
+    pub(super) up: Arc<AtomicBool>,
 }
 
 /// A shipment and what is known of it.
@@ -58,17 +63,24 @@ pub(super) struct Job {
     whole_until: Option<Instant>,
     /// Refusals with a code nobody has classed.
     unlisted: u32,
+    /// The whole was refused for good while some of its rows are there: only the rest is sent.
+    rest_only: bool,
 }
 
 impl Job {
     /// A shipment that was never attempted.
     pub(super) fn new(shipment: Shipment) -> Self {
-        Self { shipment, doubt: false, whole_until: None, unlisted: 0 }
+        Self { shipment, doubt: false, whole_until: None, unlisted: 0, rest_only: false }
     }
 
     /// A shipment that may have been attempted.
     pub(super) fn doubtful(shipment: Shipment, whole_until: Option<Instant>) -> Self {
-        Self { shipment, doubt: true, whole_until, unlisted: 0 }
+        Self { doubt: true, whole_until, ..Self::new(shipment) }
+    }
+
+    /// What is left of a shipment that was refused for good in part.
+    fn rest(shipment: Shipment) -> Self {
+        Self { rest_only: true, ..Self::doubtful(shipment, None) }
     }
 }
 
@@ -118,16 +130,38 @@ impl Delivery {
         let done = if job.doubt { self.settle(job).await } else { self.first(job).await };
         match done {
             Ok(step) => {
-                self.metrics.store.up.set(1.0);
+                self.set_up(true);
                 step
             }
             Err(Trouble::Store(e)) => self.refused(job, &e).await,
             Err(Trouble::Damaged(e)) => self.set_aside(job, &e.to_string()).await,
-            Err(Trouble::Spool(e)) => {
-                tracing::error!(error = %e, "the spool cannot be read or written; trying again");
-                Step::Wait
-            }
+            Err(Trouble::Spool(e)) => self.hindered(job, &e),
         }
+    }
+
+    /// Notes whether the store answers.
+    pub(super) fn set_up(&self, up: bool) {
+        self.up.store(up, Ordering::Relaxed);
+        self.metrics.store.up.set(if up { 1.0 } else { 0.0 });
+    }
+
+    /// The spool did not do what was asked of it.
+    fn hindered(&self, job: &Job, error: &spool::Error) -> Step {
+        let frames: HashSet<_> =
+            job.shipment.frames.iter().map(|f| (f.lane, f.first_seq)).collect();
+        let mut open = self.spool.open_shipments();
+        if open.iter().any(|s| s.token == job.shipment.token) {
+            tracing::error!(error = %error, "the spool cannot be read or written; trying again");
+            return Step::Wait;
+        }
+        // The call had its effect and failed after it, or an earlier one did: what is open of our
+        // frames now is what is left to do.
+        open.retain(|s| s.frames.iter().any(|f| frames.contains(&(f.lane, f.first_seq))));
+        tracing::warn!(
+            error = %error, open = open.len(),
+            "a shipment is no longer open; going on with what became of it"
+        );
+        Step::Replaced(open.into_iter().map(|s| Job::doubtful(s, None)).collect())
     }
 
     async fn first(&self, job: &mut Job) -> Result<Step, Trouble> {
@@ -141,7 +175,8 @@ impl Delivery {
     async fn settle(&self, job: &mut Job) -> Result<Step, Trouble> {
         self.metrics.store.doubt.increment(1);
         let presence = self.presence(&job.shipment.frames).await?;
-        let remembered = job.whole_until.is_some_and(|until| self.clock.monotonic() < until);
+        let remembered =
+            !job.rest_only && job.whole_until.is_some_and(|until| self.clock.monotonic() < until);
         if presence.is_full() {
             if remembered && job.shipment.frames.iter().any(|f| f.table == Table::Resolutions) {
                 // For the views: the table itself takes nothing twice.
@@ -162,8 +197,24 @@ impl Delivery {
         self.replace(job, &presence).await
     }
 
-    /// The frames that are there are acknowledged, the others go under a new token.
+    /// After a yes that was not kept: what is missing goes under a new token.
     async fn replace(&self, job: &Job, presence: &Presence) -> Result<Step, Trouble> {
+        tracing::warn!(
+            table = %job.shipment.frames[0].table,
+            "the store remembers an INSERT that it has not kept; sending what is missing again"
+        );
+        // A server that does so again and again is not asked without a breath.
+        self.pause(BACKOFF_MIN).await;
+        self.part(job, presence, |s| Job::doubtful(s, None)).await
+    }
+
+    /// The frames that are there are acknowledged, the others become a job of their own.
+    async fn part(
+        &self,
+        job: &Job,
+        presence: &Presence,
+        each: impl Fn(Shipment) -> Job,
+    ) -> Result<Step, Trouble> {
         let frames = job.shipment.frames.iter().cloned().enumerate();
         let (there, rest): (Vec<_>, Vec<_>) = frames.partition(|(n, _)| presence.has_whole(*n));
         let parts: Vec<Vec<Frame>> = [there, rest]
@@ -171,19 +222,13 @@ impl Delivery {
             .filter(|part| !part.is_empty())
             .map(|part| part.into_iter().map(|(_, f)| f).collect())
             .collect();
-        tracing::warn!(
-            table = %job.shipment.frames[0].table,
-            "the store remembers an INSERT that it has not kept; sending what is missing again"
-        );
-        // A server that does so again and again is not asked without a breath.
-        self.pause(BACKOFF_MIN).await;
         let whole_first = parts.len() == 2;
         let mut made = self.split(job.shipment.clone(), parts).await?;
-        if whole_first {
-            let there = made.remove(0);
-            self.acknowledge(&there).await?;
+        if whole_first && self.acknowledge(&made[0]).await.is_ok() {
+            made.remove(0);
         }
-        Ok(Step::Replaced(made.into_iter().map(|s| Job::doubtful(s, None)).collect()))
+        // Where the acknowledgement failed, the first is counted and acknowledged like the others.
+        Ok(Step::Replaced(made.into_iter().map(each).collect()))
     }
 
     async fn refused(&self, job: &mut Job, error: &Error) -> Step {
@@ -201,7 +246,7 @@ impl Delivery {
             Failure::Down => {}
         }
         self.metrics.store.down.increment(1);
-        self.metrics.store.up.set(0.0);
+        self.set_up(false);
         tracing::warn!(
             table = %job.shipment.frames[0].table, ?failure, error = %error,
             "a shipment waits for the store"
@@ -212,58 +257,76 @@ impl Delivery {
     /// Halves what the store will not take, down to the frame, and sets that aside.
     async fn never(&self, job: &mut Job, error: &Error) -> Step {
         let frames = &job.shipment.frames;
-        // Whatever the refusal says, a view may have failed after its table took the rows; and
-        // halves go under new tokens, so nothing may be there.
-        match self.presence(frames).await {
-            Ok(presence) if presence.is_empty() => {}
-            Ok(presence) if frames.len() == 1 && !presence.is_full() => {}
+        // Whatever the refusal says, a view may have failed after its table took the rows, or
+        // some partitions of an earlier attempt were kept.
+        let presence = match self.presence(frames).await {
+            Ok(presence) if presence.is_empty() || (job.rest_only && !presence.is_full()) => {
+                presence
+            }
             Ok(_) => {
-                job.doubt = true;
+                (job.doubt, job.rest_only, job.unlisted) = (true, true, 0);
                 return Step::Wait;
             }
             Err(_) => return Step::Wait,
-        }
+        };
         if frames.len() == 1 {
             return self.set_aside(job, &error.to_string()).await;
         }
-        let (a, b) = frames.split_at(frames.len() / 2);
+        if presence.is_empty() {
+            return self.halve(job, Job::new).await;
+        }
+        if !(0..frames.len()).any(|n| presence.has_whole(n)) {
+            return self.halve(job, Job::rest).await;
+        }
+        self.spool_only(job, self.part(job, &presence, Job::rest).await)
+    }
+
+    /// The end of something that asked the spool alone.
+    fn spool_only(&self, job: &Job, done: Result<Step, Trouble>) -> Step {
+        match done {
+            Ok(step) => step,
+            Err(Trouble::Spool(e) | Trouble::Damaged(e)) => self.hindered(job, &e),
+            Err(Trouble::Store(_)) => Step::Wait,
+        }
+    }
+
+    /// Two shipments instead of one.
+    async fn halve(&self, job: &Job, each: impl Fn(Shipment) -> Job) -> Step {
+        let (a, b) = job.shipment.frames.split_at(job.shipment.frames.len() / 2);
         match self.split(job.shipment.clone(), vec![a.to_vec(), b.to_vec()]).await {
-            Ok(made) => Step::Replaced(made.into_iter().map(Job::new).collect()),
-            Err(_) => Step::Wait,
+            Ok(made) => Step::Replaced(made.into_iter().map(each).collect()),
+            Err(e) => self.hindered(job, &e),
         }
     }
 
     async fn set_aside(&self, job: &mut Job, reason: &str) -> Step {
         if job.shipment.frames.len() > 1 {
             // One frame of several is damaged: find it.
-            let (a, b) = job.shipment.frames.split_at(job.shipment.frames.len() / 2);
-            let parts = vec![a.to_vec(), b.to_vec()];
             let doubt = job.doubt;
-            return match self.split(job.shipment.clone(), parts).await {
-                Ok(made) => {
-                    Step::Replaced(made.into_iter().map(|s| Job { doubt, ..Job::new(s) }).collect())
-                }
-                Err(_) => Step::Wait,
-            };
+            return self.halve(job, |s| Job { doubt, ..Job::new(s) }).await;
+        }
+        // Rows that are there must not be counted as missing without a word.
+        let Ok(presence) = self.presence(&job.shipment.frames).await else { return Step::Wait };
+        if presence.is_full() {
+            return self.spool_only(job, self.acknowledge(&job.shipment).await);
         }
         let frame = &job.shipment.frames[0];
+        let reason = match presence.there() {
+            0 => reason.to_owned(),
+            there => format!("{there} of these {} rows are in the store; {reason}", frame.count),
+        };
         tracing::error!(
             table = %frame.table, lane = %frame.lane, first_seq = frame.first_seq,
             rows = frame.count, reason,
             "a frame cannot be stored and is set aside; see `tracegate spool`"
         );
-        let (spool, shipment, reason) =
-            (self.spool.clone(), job.shipment.clone(), reason.to_owned());
-        match blocking(move || spool.set_aside(shipment, &reason)).await {
-            Ok(()) => {
-                self.metrics.store.never.increment(1);
-                Step::Done
-            }
-            Err(e) => {
-                tracing::error!(error = %e, "a frame could not be set aside; trying again");
-                Step::Wait
-            }
+        let (spool, shipment) = (self.spool.clone(), job.shipment.clone());
+        let done = blocking(move || spool.set_aside(shipment, &reason)).await;
+        let step = done.map_or_else(|e| self.hindered(job, &e), |()| Step::Done);
+        if !matches!(step, Step::Wait) {
+            self.metrics.store.never.increment(1);
         }
+        step
     }
 
     async fn presence(&self, frames: &[Frame]) -> Result<Presence, Error> {
@@ -373,5 +436,93 @@ impl Backoff {
         // Without randomness the whole step will do.
         let part = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
         step.mul_f64(0.5 + part / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{self, FullPolicy},
+        record::NodeRow,
+        store::Credentials,
+    };
+
+    fn delivery(dir: &std::path::Path) -> Delivery {
+        let clock = Clock::system();
+        let node: NodeName = "n".parse().unwrap();
+        let config = config::Spool { disk_free_bytes_min: 0, ..config::Spool::default() };
+        let options =
+            spool::Options { dir: dir.into(), node: node.clone(), config, clock: clock.clone() };
+        let (spool, recovery) = Spool::open(options).unwrap();
+        recovery.finish().unwrap();
+        let store =
+            Store::connect(&config::Store::default(), "http://127.0.0.1:1", Credentials::default());
+        Delivery {
+            spool,
+            store,
+            node,
+            clock,
+            metrics: Metrics::new(),
+            permits: Arc::new(Semaphore::new(1)),
+            cancel: CancellationToken::new(),
+            up: Arc::default(),
+        }
+    }
+
+    /// Two frames in an open shipment of a spool that was opened again.
+    fn world(dir: &std::path::Path) -> (Delivery, Shipment) {
+        for _ in 0..2 {
+            let d = delivery(dir);
+            let lane = d.spool.shared(Table::Nodes).unwrap();
+            let row = NodeRow {
+                complete_through: d.clock.now(),
+                version: "",
+                boot_id: "",
+                oldest_unshipped: d.clock.now(),
+                unshipped_rows: 0,
+            };
+            lane.append(&row, FullPolicy::Refuse).unwrap();
+        }
+        let d = delivery(dir);
+        let frames: Vec<_> =
+            d.spool.frames().into_iter().filter(|f| f.table == Table::Nodes).collect();
+        assert_eq!(frames.len(), 2);
+        let shipment = d.spool.begin_shipment(frames).unwrap();
+        (d, shipment)
+    }
+
+    #[tokio::test]
+    async fn a_shipment_that_is_gone_is_not_tried_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let (d, parent) = world(dir.path());
+        let job = Job::new(parent.clone());
+        // While it is open, a failure is one that may pass.
+        assert!(matches!(d.hindered(&job, &spool::Error::Full), Step::Wait));
+        let parts = parent.frames.iter().map(|f| vec![f.clone()]).collect();
+        let mut made = d.spool.split(parent, parts).unwrap();
+        d.spool.acknowledge(made.remove(0)).unwrap();
+        let Err(Trouble::Spool(gone)) = d.acknowledge(&job.shipment).await else { panic!() };
+        assert!(matches!(gone, spool::Error::NotInState));
+        let Step::Replaced(jobs) = d.hindered(&job, &gone) else { panic!() };
+        let left: Vec<_> = jobs.iter().map(|j| (j.shipment.clone(), j.doubt)).collect();
+        assert_eq!(left, [(made[0].clone(), true)]);
+        d.spool.acknowledge(made.remove(0)).unwrap();
+        let step = d.halve(&job, Job::new).await;
+        assert!(matches!(step, Step::Replaced(jobs) if jobs.is_empty()));
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_acknowledged_and_the_rest_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let (d, parent) = world(dir.path());
+        let (lane, first_seq) = (parent.frames[0].lane, parent.frames[0].first_seq);
+        let mut presence = Presence::new(&parent.frames);
+        presence.add(lane, first_seq);
+        let job = Job::new(parent);
+        let Ok(Step::Replaced(jobs)) = d.part(&job, &presence, Job::rest).await else { panic!() };
+        assert_eq!(jobs.len(), 1, "the other was acknowledged");
+        assert!(jobs[0].doubt && jobs[0].rest_only);
+        assert_eq!(d.spool.open_shipments(), [jobs[0].shipment.clone()]);
     }
 }

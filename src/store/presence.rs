@@ -33,7 +33,7 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    fn new(frames: &[Frame]) -> Self {
+    pub(super) fn new(frames: &[Frame]) -> Self {
         let mut places = BTreeMap::new();
         let mut seen = Vec::with_capacity(frames.len());
         for (n, frame) in frames.iter().enumerate() {
@@ -44,7 +44,7 @@ impl Presence {
         Self { seen, places, doubled: 0 }
     }
 
-    fn add(&mut self, lane: LaneId, seq: u64) {
+    pub(super) fn add(&mut self, lane: LaneId, seq: u64) {
         let place = self.places.range(..=(lane, seq)).next_back();
         let Some((_, n)) = place.filter(|((l, _), _)| *l == lane) else { return };
         let seen = &mut self.seen[*n];
@@ -68,6 +68,11 @@ impl Presence {
     /// Whether no row is there.
     pub(super) fn is_empty(&self) -> bool {
         self.seen.iter().all(|s| s.there == 0)
+    }
+
+    /// How many rows are there, each counted once.
+    pub(super) fn there(&self) -> u64 {
+        self.seen.iter().map(|s| s.there).sum()
     }
 
     /// Whether every row of the frame at `n` is there.
@@ -174,6 +179,7 @@ mod tests {
         p.add(LaneId(1), 5);
         p.add(LaneId(2), 0);
         assert!(p.is_full());
+        assert_eq!(p.there(), 5);
         assert_eq!(p.doubled, 0);
         p.add(LaneId(2), 0);
         assert_eq!(p.doubled, 1);

@@ -35,12 +35,22 @@ impl Store {
         Ok((lane > 0).then_some(LaneId(lane)))
     }
 
-    /// Hands every code that was ever given out to `seen`, a few at a time.
+    /// Hands the codes of all conversions since `since` to `seen`, as they arrive; a code may come
+    /// more than once.
     ///
     /// # Errors
     /// The server's.
-    pub async fn codes_seen(&self, mut seen: impl FnMut(&str)) -> Result<(), Error> {
-        let sql = format!("SELECT DISTINCT code FROM {}", Table::Conversions);
+    pub async fn codes_seen(
+        &self,
+        since: Timestamp,
+        mut seen: impl FnMut(&str),
+    ) -> Result<(), Error> {
+        // Without DISTINCT neither side keeps more than a block of them in memory.
+        let sql = format!(
+            "SELECT code FROM {} WHERE ts >= fromUnixTimestamp64Micro({}, 'UTC')",
+            Table::Conversions,
+            since.0
+        );
         let mut cursor = self.client().query_raw(&sql).fetch::<String>()?;
         while let Some(code) = self.bounded(cursor.next()).await? {
             seen(&code);

@@ -76,8 +76,9 @@ impl Shipper {
                 (limit > 0 && bytes >= limit) || twin
             }
             // A store that is down is nobody's twin and takes nothing anyway.
-            _ => return,
+            _ => return d.set_up(false),
         };
+        d.set_up(true);
         self.held.store(held, Ordering::Relaxed);
         d.metrics.store.held.set(if held { 1.0 } else { 0.0 });
     }
@@ -87,10 +88,13 @@ impl Shipper {
     pub(super) async fn rule_out_twin(&mut self) -> Result<(), Error> {
         let d = &self.delivery;
         let voices = d.store.voices(&d.node, d.clock.now()).await?;
-        if has_stranger(&voices, &known(&d.spool)) {
+        let known = known(&d.spool);
+        if has_stranger(&voices, &known) {
             return Err(Error::Twin(d.node.clone()));
         }
-        self.past = voices;
+        // What the last run wrote and did not ship is in the spool, above what the store has: it
+        // will be heard when it is shipped.
+        self.past = known;
         Ok(())
     }
 

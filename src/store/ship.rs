@@ -28,7 +28,7 @@ use super::{
     deliver::{Backoff, Delivery, Job, blocking},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::{Durability, FullPolicy},
     metrics::Metrics,
     record::{FrameRow, LaneId, NodeName, Table},
@@ -40,6 +40,10 @@ const FRAMES_MAX: usize = 1_000;
 /// The time that one shipment spans at most: two months, so that its INSERT stays far below the 100
 /// partitions that a server takes.
 const SPAN_MAX: Duration = Duration::from_secs(28 * 86_400);
+/// Between two looks at what the spool holds, which copies a list of all of it.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// The same while the store does not answer: the list grows and nothing can be done about it.
+const LOOK_INTERVAL_DOWN: Duration = Duration::from_secs(1);
 
 /// Ships what the spool holds.
 pub struct Shipper {
@@ -60,6 +64,14 @@ struct Desk {
     since: BTreeMap<Table, Instant>,
     /// Frames that have their row in table `frames`, and are not in a shipment yet.
     described: HashSet<(LaneId, u64)>,
+    /// No look at the spool before; none yet at the start and after a shipment has ended.
+    next_look: Option<Instant>,
+}
+
+impl Desk {
+    fn has_room(&self, table: Table) -> bool {
+        self.busy.get(&table).copied().unwrap_or(0) < depth(table)
+    }
 }
 
 impl Shipper {
@@ -74,7 +86,8 @@ impl Shipper {
     ) -> Self {
         let permits = Arc::new(Semaphore::new(store.config().shipments_max));
         let cancel = CancellationToken::new();
-        let delivery = Delivery { spool, store, node, clock, metrics, permits, cancel };
+        let up = Arc::new(AtomicBool::new(false));
+        let delivery = Delivery { spool, store, node, clock, metrics, permits, cancel, up };
         Self { delivery, durability, held: AtomicBool::new(false), past: BTreeMap::new() }
     }
 
@@ -120,12 +133,12 @@ impl Shipper {
             };
             match done {
                 Ok(()) => {
-                    self.delivery.metrics.store.up.set(1.0);
+                    self.delivery.set_up(true);
                     return Ok(true);
                 }
                 Err(e) if e.is_final() => return Err(e),
                 Err(e) => {
-                    self.delivery.metrics.store.up.set(0.0);
+                    self.delivery.set_up(false);
                     tracing::warn!(error = %e, "the store is not ready");
                 }
             }
@@ -220,13 +233,14 @@ impl Shipper {
     ) {
         loop {
             let draining = cancel.is_cancelled();
-            let wait = self.ship_due(desk, tasks, draining).await;
+            let wait = self.ship(desk, tasks, draining).await;
             if draining && tasks.is_empty() {
                 return;
             }
             tokio::select! {
                 Some(done) = tasks.join_next() => match done {
                     Ok(table) => {
+                        desk.next_look = None;
                         if let Some(n) = desk.busy.get_mut(&table) {
                             *n = n.saturating_sub(1);
                         }
@@ -241,7 +255,28 @@ impl Shipper {
         }
     }
 
-    /// Begins every shipment that is due; returns how long the next look may wait.
+    /// Begins what is due, unless it was looked at a moment ago or nothing can be begun; returns
+    /// how long the next look may wait.
+    async fn ship(&self, desk: &mut Desk, tasks: &mut JoinSet<Table>, draining: bool) -> Duration {
+        let d = &self.delivery;
+        let down = !d.up.load(Ordering::Relaxed);
+        let interval = if down { LOOK_INTERVAL_DOWN } else { LOOK_INTERVAL };
+        let now = d.clock.monotonic();
+        if let Some(next) = desk.next_look
+            && !draining
+            && now < next
+        {
+            return next - now;
+        }
+        desk.next_look = Some(now + interval);
+        let stuck = self.held.load(Ordering::Relaxed) || (draining && down);
+        if stuck || !Table::ALL.iter().any(|t| desk.has_room(*t)) {
+            return interval;
+        }
+        self.ship_due(desk, tasks, draining).await.max(LOOK_INTERVAL)
+    }
+
+    /// Begins every shipment that is due; returns when the next will be.
     async fn ship_due(
         &self,
         desk: &mut Desk,
@@ -249,20 +284,20 @@ impl Shipper {
         draining: bool,
     ) -> Duration {
         let age = Duration::from_millis(self.delivery.store.config().shipment_age_ms_max);
-        if self.held.load(Ordering::Relaxed) {
-            return age;
-        }
         let mut tables: BTreeMap<Table, Vec<Frame>> = BTreeMap::new();
         for frame in self.delivery.spool.frames() {
-            tables.entry(frame.table).or_default().push(frame);
+            if desk.has_room(frame.table) {
+                tables.entry(frame.table).or_default().push(frame);
+            }
         }
         desk.since.retain(|table, _| tables.contains_key(table));
         let mut wait = age;
         for (table, mut frames) in tables {
+            keep_oldest(&mut frames, FRAMES_MAX * depth(table) + 1);
             let now = self.delivery.clock.monotonic();
             let since = *desk.since.entry(table).or_insert(now);
             let waited = now.duration_since(since);
-            while desk.busy.get(&table).copied().unwrap_or(0) < depth(table) {
+            while desk.has_room(table) {
                 let Some(chosen) = choose(&mut frames, &self.limits()) else { break };
                 if !chosen.full && waited < age && !draining {
                     wait = wait.min(age - waited);
@@ -274,7 +309,7 @@ impl Shipper {
                 tasks.spawn(self.deliver(table, job));
             }
         }
-        wait.max(Duration::from_millis(1))
+        wait
     }
 
     async fn begin(&self, desk: &mut Desk, frames: Vec<Frame>) -> Option<Job> {
@@ -359,10 +394,22 @@ struct Chosen {
     full: bool,
 }
 
+fn age(f: &Frame) -> (Timestamp, LaneId, u64) {
+    (f.min_ts, f.lane, f.first_seq)
+}
+
+/// Leaves the `n` oldest: after a long outage a sort of all of them would be dear.
+fn keep_oldest(frames: &mut Vec<Frame>, n: usize) {
+    if frames.len() > n {
+        frames.select_nth_unstable_by_key(n, age);
+        frames.truncate(n);
+    }
+}
+
 /// Takes the oldest frames of one table out of `frames`, as many as fit one shipment: of one
 /// schema, because an INSERT names its columns once. None when there are none.
 fn choose(frames: &mut Vec<Frame>, limits: &Limits) -> Option<Chosen> {
-    frames.sort_by_key(|f| (f.min_ts, f.lane, f.first_seq));
+    frames.sort_by_key(age);
     let schema = frames.first()?.schema;
     let (mut rows, mut bytes) = (0, 0);
     let (mut from, mut to) = (frames[0].min_ts, frames[0].max_ts);
@@ -392,7 +439,7 @@ fn choose(frames: &mut Vec<Frame>, limits: &Limits) -> Option<Chosen> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Timestamp, record::SchemaId};
+    use crate::record::SchemaId;
 
     fn frame(lane: u64, seq: u64, count: u64, ts: i64, version: u8) -> Frame {
         Frame {
@@ -445,6 +492,16 @@ mod tests {
         let frames = [frame(1, 0, 1, 1, 1), frame(2, 0, 1, month, 1)];
         let limits = Limits { rows: 100, bytes: 100_000 };
         assert_eq!(taken(&frames, limits), (vec![(1, 0)], true, 1));
+    }
+
+    #[test]
+    fn the_oldest_are_kept() {
+        let mut frames: Vec<_> = [5, 3, 9, 1, 7].map(|ts| frame(1, 0, 1, ts, 1)).to_vec();
+        keep_oldest(&mut frames, 5);
+        assert_eq!(frames.len(), 5);
+        keep_oldest(&mut frames, 3);
+        frames.sort_by_key(age);
+        assert_eq!(frames.iter().map(|f| f.min_ts.0).collect::<Vec<_>>(), [1, 3, 5]);
     }
 
     #[test]

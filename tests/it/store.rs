@@ -231,3 +231,29 @@ fn migrate_by_hand() {
     let json: serde_json::Value = serde_json::from_str(&migrate(&["--format", "json"])).unwrap();
     assert_eq!(json, serde_json::json!({"applied": true, "migrations": []}));
 }
+
+#[tokio::test]
+async fn codes_are_seen_since_a_moment() {
+    let engine = Engine::start().await;
+    let store = connect(&engine, None, &config::Store::default());
+    store.prepare(Durability::Written).await.unwrap();
+    let day = 86_400_000_000_i64;
+    for (seq, ts) in [day * 19_000, day * 20_000, day * 20_000 + 1].into_iter().enumerate() {
+        let sql = format!(
+            "INSERT INTO conversions (node, lane, seq, ts, code) \
+             VALUES ('n', 1, {seq}, fromUnixTimestamp64Micro({ts}, 'UTC'), 'code{seq}')"
+        );
+        store.execute(&sql).await.unwrap();
+    }
+    for (since, expected) in [
+        (0, &["code0", "code1", "code2"][..]),
+        (day * 20_000, &["code1", "code2"]),
+        (day * 20_000 + 2, &[]),
+    ] {
+        let mut seen = Vec::new();
+        store.codes_seen(Timestamp(since), |code| seen.push(code.to_owned())).await.unwrap();
+        seen.sort();
+        assert_eq!(seen, expected);
+    }
+    engine.supervisor.shutdown().await;
+}

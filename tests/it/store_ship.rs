@@ -6,10 +6,15 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tracegate::{clock::Clock, record::Table, store::engine::State};
+use tracegate::{
+    clock::Clock,
+    config::{Durability, FullPolicy},
+    record::{NodeRow, Table},
+    store::engine::State,
+};
 
 use crate::{
-    store::read_back,
+    store::{connect, read_back},
     store_lab::{Fault, Lab},
 };
 
@@ -256,5 +261,116 @@ async fn two_live_nodes_of_one_name_are_refused() {
     lab.store.execute("TRUNCATE TABLE nodes").await.unwrap();
     lab.ship_until("shipped", Lab::all_shipped).await;
     lab.assert_exactly_once().await;
+    lab.engine.supervisor.shutdown().await;
+}
+
+/// What the last run said last is in its spool, closed and not shipped, when the next one starts.
+#[tokio::test]
+async fn a_node_that_restarts_quickly_is_not_its_own_twin() {
+    let mut lab = Lab::start().await;
+    ship_until_said(&lab).await;
+    for _ in 0..2 {
+        let row = NodeRow {
+            complete_through: lab.clock.now(),
+            version: "",
+            boot_id: &lab.spool.boot_id(),
+            oldest_unshipped: lab.clock.now(),
+            unshipped_rows: 0,
+        };
+        let nodes = lab.spool.shared(Table::Nodes).unwrap();
+        nodes.append(&row, FullPolicy::Refuse).unwrap();
+    }
+    lab.reopen();
+    let lanes = |lab: &Lab| {
+        let shipped = lab.spool.in_grace().into_iter().filter(|f| f.table == Table::Nodes);
+        shipped.map(|f| f.lane).collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = lanes(&lab);
+    lab.push(1, "www.example");
+    let held = std::cell::Cell::new(false);
+    let said = std::cell::Cell::new(0);
+    lab.ship_until("said in the new run", |lab| {
+        held.set(held.get() || lab.metrics.render().contains("tracegate_store_held 1"));
+        let frames = lab.spool.in_grace();
+        let new =
+            |f: &&tracegate::spool::Frame| f.table == Table::Nodes && !before.contains(&f.lane);
+        said.set(frames.iter().filter(new).count());
+        held.get() || said.get() >= 4
+    })
+    .await;
+    assert!(!held.get(), "took itself for another after {} rows", said.get());
+    assert!(lab.metrics.render().contains("tracegate_store_held 0"));
+    lab.engine.supervisor.shutdown().await;
+}
+
+/// Begins a shipment of everything whose first `rows` rows the store keeps, past the proxy; then
+/// our process starts again.
+async fn leave_open_in_part(lab: &mut Lab, rows: usize) {
+    lab.store.prepare(Durability::Written).await.unwrap();
+    let frames = lab.spool.frames();
+    let all: Vec<u8> = frames.iter().flat_map(|f| lab.spool.read(f).unwrap()).collect();
+    let count = usize::try_from(frames.iter().map(|f| f.count).sum::<u64>()).unwrap();
+    let schema = frames[0].schema;
+    let shipment = lab.spool.begin_shipment(frames).unwrap();
+    let kept = all[..all.len() / count * rows].to_vec();
+    let past = connect(&lab.engine, None, lab.store.config());
+    past.insert(Table::Resolutions, schema, &shipment.token, vec![kept.into()]).await.unwrap();
+    lab.reopen();
+}
+
+/// A lab whose next frame spans two partitions.
+async fn lab_between_weeks() -> Lab {
+    let monday = tracegate::clock::Timestamp::from_secs(1_795_392_000);
+    Lab::with(Clock::fixed(monday.saturating_sub(Duration::from_micros(1))), |_| {}).await
+}
+
+#[tokio::test]
+async fn the_rest_of_a_frame_is_tried_alone_when_the_whole_is_refused() {
+    let mut lab = lab_between_weeks().await;
+    lab.push_slowly(1, "www.example", Duration::from_secs(1));
+    leave_open_in_part(&mut lab, 50).await;
+    lab.proxy.script([Fault::Exception(117)]);
+    lab.ship_until("completed", Lab::all_shipped).await;
+    assert_eq!(lab.spool.stats().frames_aside, 0);
+    assert_eq!(lab.count("count() FROM resolutions").await, 100);
+    assert_eq!(lab.count("uniqExact(lane, seq) FROM resolutions").await, 100);
+    lab.engine.supervisor.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_frame_set_aside_says_how_much_of_it_is_there() {
+    let mut lab = lab_between_weeks().await;
+    lab.push_slowly(1, "poison.example", Duration::from_secs(1));
+    leave_open_in_part(&mut lab, 50).await;
+    lab.ship_until("set aside", |lab| {
+        let gap = lab.spool.in_grace().iter().any(|f| f.table == Table::Gaps);
+        lab.spool.stats().frames_aside == 1 && lab.all_shipped() && gap
+    })
+    .await;
+    lab.pushed = 50;
+    lab.assert_exactly_once().await;
+    let gap = "count() FROM gaps WHERE reason = 'quarantine' \
+               AND startsWith(detail, '50 of these 100 rows are in the store; ')";
+    assert_eq!(lab.count(gap).await, 1);
+    lab.engine.supervisor.shutdown().await;
+}
+
+/// One frame is there, one will never be taken, one only waits for it.
+#[tokio::test]
+async fn a_refused_shipment_of_which_some_is_there_ends() {
+    let mut lab = Lab::start().await;
+    for name in ["firsts.example", "poison.example", "fourth.example"] {
+        lab.push(1, name);
+    }
+    leave_open_in_part(&mut lab, 100).await;
+    lab.ship_until("set aside", |lab| {
+        let gap = lab.spool.in_grace().iter().any(|f| f.table == Table::Gaps);
+        lab.spool.stats().frames_aside == 1 && lab.all_shipped() && gap
+    })
+    .await;
+    lab.pushed -= 100;
+    lab.assert_exactly_once().await;
+    let gap = "sum(count) FROM gaps WHERE reason = 'quarantine' AND detail NOT LIKE '%are in%'";
+    assert_eq!(lab.count(gap).await, 100);
     lab.engine.supervisor.shutdown().await;
 }
