@@ -34,6 +34,19 @@ impl Spool {
     /// # Errors
     /// When it has several frames, or files cannot be written.
     pub fn set_aside(&self, shipment: Shipment, reason: &str) -> Result<(), Error> {
+        self.set_aside_in_part(shipment, reason, 0)
+    }
+
+    /// The same of a frame of which the store has `kept` rows: the gap row counts the others.
+    ///
+    /// # Errors
+    /// As [`Spool::set_aside`].
+    pub fn set_aside_in_part(
+        &self,
+        shipment: Shipment,
+        reason: &str,
+        kept: u64,
+    ) -> Result<(), Error> {
         let core = &self.core;
         if shipment.frames.len() != 1 || !core.index().pending.contains_key(&shipment.token) {
             return Err(Error::NotInState);
@@ -43,6 +56,7 @@ impl Spool {
             token: shipment.token.clone(),
             parent: None,
             reason: Some(reason.to_owned()),
+            kept,
             frames: shipment.frames.iter().map(FrameKey::from).collect(),
         };
         core.disk
@@ -91,7 +105,7 @@ impl Spool {
             gap_lane: frame.lane,
             // Above every id a state file gives.
             gap_id: (1 << 63) | frame.first_seq,
-            count: frame.count,
+            count: frame.count.saturating_sub(file.kept),
             bound: "exact",
             from_ts: frame.min_ts,
             to_ts: frame.max_ts,

@@ -88,6 +88,7 @@ impl Spool {
             token: shipment.token.clone(),
             parent: parent.map(str::to_owned),
             reason: None,
+            kept: 0,
             frames: shipment.frames.iter().map(FrameKey::from).collect(),
         };
         let written = self.core.disk.publish(&path, &file.encode()?);

@@ -15,6 +15,9 @@ pub(super) struct ShipmentFile {
     pub(super) parent: Option<String>,
     /// Why it was set aside.
     pub(super) reason: Option<String>,
+    /// Of a frame that was set aside: its rows that are in the store all the same.
+    #[serde(default)]
+    pub(super) kept: u64,
     pub(super) frames: Vec<FrameKey>,
 }
 

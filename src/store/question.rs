@@ -1,5 +1,7 @@
 //! Small questions that the rest of the program asks the store at start-up.
 
+use std::time::Duration;
+
 use super::{Error, Store};
 use crate::{
     clock::Timestamp,
@@ -7,6 +9,15 @@ use crate::{
 };
 
 impl Store {
+    /// Since when the server runs, in whole seconds.
+    ///
+    /// # Errors
+    /// The server's.
+    pub(super) async fn uptime(&self) -> Result<Duration, Error> {
+        let question = self.client().query_raw("SELECT toUInt64(uptime())").fetch_one::<u64>();
+        Ok(Duration::from_secs(self.bounded(question).await?))
+    }
+
     /// The newest `ts` that `node` has in the store; none where it has no row.
     ///
     /// # Errors

@@ -320,15 +320,17 @@ impl Shipper {
         let keys: Vec<_> = frames.iter().map(key).collect();
         desk.described.extend(&keys);
         let begun = blocking(move || {
+            // Released from quarantine, or named by a shipment's file that cannot be read.
+            let attempted = frames.iter().any(|f| spool.attempted(f));
             describe(&spool, &fresh);
-            spool.begin_shipment(frames)
+            Ok((spool.begin_shipment(frames)?, attempted))
         });
         match begun.await {
-            Ok(shipment) => {
+            Ok((shipment, attempted)) => {
                 for key in keys {
                     desk.described.remove(&key);
                 }
-                Some(Job::new(shipment))
+                Some(if attempted { Job::doubtful(shipment, None) } else { Job::new(shipment) })
             }
             Err(e) => {
                 tracing::error!(error = %e, "a shipment could not be begun; trying again");

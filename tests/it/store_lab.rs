@@ -361,6 +361,13 @@ impl Lab {
         assert_eq!(self.count("sum(count) FROM passive_dns_by_data").await, pushed, "by data");
     }
 
+    /// The value of a measure without labels; none before it was first set.
+    pub(crate) fn gauge(&self, name: &str) -> Option<String> {
+        let measures = self.metrics.render();
+        let line = |l: &str| Some(l.strip_prefix(name)?.strip_prefix(' ')?.to_owned());
+        measures.lines().find_map(line)
+    }
+
     pub(crate) async fn count(&self, what: &str) -> u64 {
         let sql = format!("SELECT {what}");
         self.store.client().query_raw(&sql).fetch_one().await.unwrap()
