@@ -39,6 +39,8 @@ use crate::{
 pub struct Check {
     /// The part.
     pub name: &'static str,
+    /// Whether nobody should be sent to us without it.
+    pub needed: bool,
     /// Why it is not ready, in one sentence; none when it is. Does not block.
     pub look: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }

@@ -18,19 +18,20 @@ pub(super) async fn healthz() -> Response {
     Json(json!({"status": "ok"})).into_response()
 }
 
-/// Every part is ready, or why not.
+/// Every part is ready, or why not. Without a part that is not needed we answer and record all the
+/// same: were we not ready then, a balancer would take every node out when their one store is away.
 pub(super) async fn readyz(State(api): State<ApiState>) -> Response {
     let mut checks = serde_json::Map::new();
-    let mut ready = true;
+    let (mut status, mut word) = (StatusCode::OK, "ready");
     for check in &api.checks {
         let why_not = (check.look)();
-        ready &= why_not.is_none();
+        if why_not.is_some() && check.needed {
+            (status, word) = (StatusCode::SERVICE_UNAVAILABLE, "not ready");
+        } else if why_not.is_some() && status == StatusCode::OK {
+            word = "degraded";
+        }
         checks.insert(check.name.into(), json!(why_not.as_deref().unwrap_or("ok")));
     }
-    let (status, word) = match ready {
-        true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
-    };
     (status, Json(json!({"status": word, "checks": checks}))).into_response()
 }
 

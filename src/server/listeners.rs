@@ -279,6 +279,7 @@ fn checks(core: &Core, storage: &Storage) -> Vec<Check> {
     let spool = core.spool.clone();
     let mut checks = vec![Check {
         name: "spool",
+        needed: true,
         look: Box::new(move || {
             let failure = spool.health().into_iter().next()?;
             Some(format!("a lane takes no more rows until a restart: {}", failure.error))
@@ -288,6 +289,7 @@ fn checks(core: &Core, storage: &Storage) -> Vec<Check> {
         let state = engine.state();
         checks.push(Check {
             name: "engine",
+            needed: false,
             look: Box::new(move || match &*state.borrow() {
                 engine::State::Ready(_) => None,
                 engine::State::Starting(why) => Some(format!("starting: {why}")),
@@ -295,5 +297,7 @@ fn checks(core: &Core, storage: &Storage) -> Vec<Check> {
             }),
         });
     }
+    let health = Arc::clone(&storage.health);
+    checks.push(Check { name: "store", needed: false, look: Box::new(move || health.why_not()) });
     checks
 }

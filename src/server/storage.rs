@@ -13,7 +13,7 @@ use crate::{
     links::{self, Links},
     record::{Access, LaneId, NodeName, Table},
     store::{
-        Credentials, NoHolds, Retention, Shipper, Store,
+        Credentials, Health, NoHolds, Retention, Shipper, Store,
         engine::{self, Look, LookHandler, Secret, Secrets, Supervisor},
     },
 };
@@ -31,6 +31,7 @@ const CODES_AT_ONCE: usize = 4096;
 /// The store's tasks.
 pub(super) struct Storage {
     pub(super) store: Store,
+    pub(super) health: Arc<Health>,
     pub(super) engine: Option<Supervisor>,
     pub(super) engine_address: Option<std::net::SocketAddr>,
     shipper: Option<JoinHandle<Result<(), crate::store::Error>>>,
@@ -68,6 +69,7 @@ impl Storage {
             Arc::clone(&core.metrics),
             core.clock.clone(),
         );
+        let health = shipper.health();
         let shipper = core.tasks.spawn(shipper.run(cancel.clone()));
         let retention = Retention::new(
             store.clone(),
@@ -77,9 +79,10 @@ impl Storage {
             core.clock.clone(),
             Arc::clone(&core.metrics),
         );
-        let retention = core.tasks.spawn(retention.run(cancel.clone()));
+        let retention = core.tasks.spawn(retention.run(Arc::clone(&health), cancel.clone()));
         Ok(Self {
             store,
+            health,
             engine,
             engine_address,
             shipper: Some(shipper),

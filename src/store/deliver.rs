@@ -15,10 +15,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -26,7 +23,7 @@ use bytes::Bytes;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Failure, Store, presence::Presence};
+use super::{Error, Failure, Health, Store, presence::Presence};
 use crate::{
     clock::Clock,
     metrics::Metrics,
@@ -52,8 +49,8 @@ pub(super) struct Delivery {
     pub(super) permits: Arc<Semaphore>,
     /// Give up at the next failure; the shipment stays open.
     pub(super) cancel: CancellationToken,
-    /// Whether the store answered when it was last asked.
-    pub(super) up: Arc<AtomicBool>,
+    /// What is known of the store.
+    pub(super) health: Arc<Health>,
 }
 
 /// A shipment and what is known of it.
@@ -133,7 +130,7 @@ impl Delivery {
         let done = if job.doubt { self.settle(job).await } else { self.first(job).await };
         match done {
             Ok(step) => {
-                self.set_up(true);
+                self.answered();
                 step
             }
             Err(Trouble::Store(e)) => self.refused(job, &e).await,
@@ -142,10 +139,16 @@ impl Delivery {
         }
     }
 
-    /// Notes whether the store answers.
-    pub(super) fn set_up(&self, up: bool) {
-        self.up.store(up, Ordering::Relaxed);
-        self.metrics.store.up.set(if up { 1.0 } else { 0.0 });
+    /// Notes that the store answered.
+    pub(super) fn answered(&self) {
+        self.health.answered();
+        self.metrics.store.up.set(1.0);
+    }
+
+    /// Notes that the store did not answer, or said no.
+    pub(super) fn failed(&self, error: &Error) {
+        self.health.failed(self.clock.now(), error);
+        self.metrics.store.up.set(0.0);
     }
 
     /// The spool did not do what was asked of it.
@@ -264,7 +267,7 @@ impl Delivery {
             Failure::Down => {}
         }
         self.metrics.store.down.increment(1);
-        self.set_up(false);
+        self.failed(error);
         tracing::warn!(
             table = %job.shipment.frames[0].table, ?failure, error = %error,
             "a shipment waits for the store"
@@ -478,6 +481,7 @@ mod tests {
         recovery.finish().unwrap();
         let store =
             Store::connect(&config::Store::default(), "http://127.0.0.1:1", Credentials::default());
+        let health = Arc::new(Health::new(clock.now()));
         Delivery {
             spool,
             store,
@@ -486,7 +490,7 @@ mod tests {
             metrics: Metrics::new(),
             permits: Arc::new(Semaphore::new(1)),
             cancel: CancellationToken::new(),
-            up: Arc::default(),
+            health,
         }
     }
 

@@ -16,6 +16,7 @@ pub mod client;
 mod deliver;
 pub mod engine;
 pub mod failure;
+mod health;
 pub mod migrate;
 mod presence;
 mod question;
@@ -26,6 +27,7 @@ mod ship;
 
 pub use client::{Credentials, Store};
 pub use failure::Failure;
+pub use health::Health;
 pub use retention::{Holds, NoHolds, Partition, Retention};
 pub use ship::Shipper;
 

@@ -64,8 +64,9 @@ impl Shipper {
     async fn look(&self, said: Option<(LaneId, u64)>) {
         let d = &self.delivery;
         let limit = d.store.config().disk_bytes_max;
-        let held = match (d.store.bytes().await, self.has_twin(said).await) {
-            (Ok(bytes), Ok(twin)) => {
+        let looked = async { Ok((d.store.bytes().await?, self.has_twin(said).await?)) };
+        let held = match looked.await {
+            Ok((bytes, twin)) => {
                 d.metrics.store.disk_bytes.set(bytes as f64);
                 if limit > 0 && bytes >= limit {
                     tracing::error!(bytes, limit, "the store is full: nothing is shipped");
@@ -76,9 +77,9 @@ impl Shipper {
                 (limit > 0 && bytes >= limit) || twin
             }
             // A store that is down is nobody's twin and takes nothing anyway.
-            _ => return d.set_up(false),
+            Err(e) => return d.failed(&e),
         };
-        d.set_up(true);
+        d.answered();
         self.held.store(held, Ordering::Relaxed);
         d.metrics.store.held.set(if held { 1.0 } else { 0.0 });
     }

@@ -12,7 +12,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Store};
+use super::{Error, Health, Store};
 use crate::{
     clock::{Clock, Timestamp},
     config::{FullPolicy, RETENTION_DAYS_MIN},
@@ -79,9 +79,13 @@ impl Retention {
         Self { store, spool, node, holds, clock, metrics }
     }
 
-    /// Looks every `retention_interval_s` until `cancel`.
-    pub async fn run(self, cancel: CancellationToken) {
+    /// Looks every `retention_interval_s` until `cancel`, as soon as there are tables to look at.
+    pub async fn run(self, health: Arc<Health>, cancel: CancellationToken) {
         let interval = Duration::from_secs(self.store.config().retention_interval_s);
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = health.has_tables() => {}
+        }
         loop {
             let looked = tokio::select! {
                 () = cancel.cancelled() => return,

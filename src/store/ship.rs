@@ -24,7 +24,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, Store,
+    Error, Health, Store,
     deliver::{Backoff, Delivery, Job, blocking},
 };
 use crate::{
@@ -86,9 +86,14 @@ impl Shipper {
     ) -> Self {
         let permits = Arc::new(Semaphore::new(store.config().shipments_max));
         let cancel = CancellationToken::new();
-        let up = Arc::new(AtomicBool::new(false));
-        let delivery = Delivery { spool, store, node, clock, metrics, permits, cancel, up };
+        let health = Arc::new(Health::new(clock.now()));
+        let delivery = Delivery { spool, store, node, clock, metrics, permits, cancel, health };
         Self { delivery, durability, held: AtomicBool::new(false), past: BTreeMap::new() }
+    }
+
+    /// What it knows of the store, now and later.
+    pub fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.delivery.health)
     }
 
     /// Ships until `cancel`, then what is closed, then returns.
@@ -125,6 +130,7 @@ impl Shipper {
         loop {
             let ready = async {
                 store.prepare(self.durability).await?;
+                self.delivery.health.tables_made();
                 self.rule_out_twin().await
             };
             let done = tokio::select! {
@@ -133,12 +139,12 @@ impl Shipper {
             };
             match done {
                 Ok(()) => {
-                    self.delivery.set_up(true);
+                    self.delivery.answered();
                     return Ok(true);
                 }
                 Err(e) if e.is_final() => return Err(e),
                 Err(e) => {
-                    self.delivery.set_up(false);
+                    self.delivery.failed(&e);
                     tracing::warn!(error = %e, "the store is not ready");
                 }
             }
@@ -157,7 +163,10 @@ impl Shipper {
         loop {
             match self.recount_once().await {
                 Ok(jobs) => return Some(jobs),
-                Err(e) => tracing::warn!(error = %e, "waiting to count what the store has"),
+                Err(e) => {
+                    d.failed(&e);
+                    tracing::warn!(error = %e, "waiting to count what the store has");
+                }
             }
             tokio::select! {
                 () = d.cancel.cancelled() => return None,
@@ -259,7 +268,7 @@ impl Shipper {
     /// how long the next look may wait.
     async fn ship(&self, desk: &mut Desk, tasks: &mut JoinSet<Table>, draining: bool) -> Duration {
         let d = &self.delivery;
-        let down = !d.up.load(Ordering::Relaxed);
+        let down = !d.health.is_up();
         let interval = if down { LOOK_INTERVAL_DOWN } else { LOOK_INTERVAL };
         let now = d.clock.monotonic();
         if let Some(next) = desk.next_look

@@ -350,11 +350,20 @@ fn tokens_are_made_listed_and_revoked() {
 #[test]
 fn readiness_says_why_not() {
     let ready = Arc::new(AtomicBool::new(false));
+    let whole = Arc::new(AtomicBool::new(true));
     let look = Arc::clone(&ready);
     let checks = vec![
-        Check { name: "spool", look: Box::new(|| None) },
+        Check {
+            name: "spool",
+            needed: true,
+            look: {
+                let whole = Arc::clone(&whole);
+                Box::new(move || (!whole.load(Ordering::SeqCst)).then(|| "a lane".into()))
+            },
+        },
         Check {
             name: "store",
+            needed: false,
             look: Box::new(move || {
                 (!look.load(Ordering::SeqCst)).then(|| "ClickHouse does not answer".into())
             }),
@@ -364,12 +373,21 @@ fn readiness_says_why_not() {
     let host = site.api.to_string();
     let get = |path| ask(site.api, "GET", path, &[("Host", host.as_str())], "");
     assert_eq!(get("/healthz").status, 200);
+    // Who asks is answered and recorded all the same.
     let not = get("/readyz");
-    assert_eq!(not.status, 503);
+    assert_eq!((not.status, &not.json()["status"]), (200, &"degraded".into()));
     assert_eq!(not.json()["checks"]["store"], "ClickHouse does not answer");
     assert_eq!(not.json()["checks"]["spool"], "ok");
-    ready.store(true, Ordering::SeqCst);
-    assert_eq!(get("/readyz").status, 200);
+    for store in [false, true] {
+        ready.store(store, Ordering::SeqCst);
+        whole.store(false, Ordering::SeqCst);
+        let not = get("/readyz");
+        assert_eq!((not.status, &not.json()["status"]), (503, &"not ready".into()));
+        assert_eq!(not.json()["checks"]["spool"], "a lane");
+        whole.store(true, Ordering::SeqCst);
+    }
+    let reply = get("/readyz");
+    assert_eq!((reply.status, &reply.json()["status"]), (200, &"ready".into()));
     assert!(get("/metrics").body.contains("tracegate_gateway_jumps_total"));
     site.stop();
 }

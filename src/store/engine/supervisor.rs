@@ -104,7 +104,9 @@ impl Supervisor {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let secrets = options.secrets.clone();
-        let watcher = Watcher { options, set_state, stop: stop.clone(), address: None, run: 0 };
+        let stop_it = stop.clone();
+        let watcher =
+            Watcher { options, set_state, stop: stop_it, address: None, run: 0, ended: None };
         tasks.spawn(watcher.run());
         tasks.close();
         Self { state, secrets, stop, tasks }
@@ -155,6 +157,8 @@ struct Watcher {
     stop: CancellationToken,
     address: Option<SocketAddr>,
     run: u64,
+    /// How the run before ended, and when.
+    ended: Option<String>,
 }
 
 impl Watcher {
@@ -167,7 +171,9 @@ impl Watcher {
                 Ok(why) => why,
                 Err(e) => e.to_string(),
             };
-            self.set_state.send_replace(State::Down(why.clone()));
+            let ended = format!("{why}, at {}", self.options.clock.now());
+            self.set_state.send_replace(State::Down(ended.clone()));
+            self.ended = Some(ended);
             if self.stop.is_cancelled() {
                 return;
             }
@@ -191,7 +197,10 @@ impl Watcher {
     /// One child, from its start to its end; says why it ended.
     async fn one_run(&mut self) -> io::Result<String> {
         self.run += 1;
-        self.set_state.send_replace(State::Starting("starting".into()));
+        let first = || "for the first time".to_owned();
+        let again = |why| format!("again (start {}), because {why}", self.run);
+        let why = self.ended.as_ref().map_or_else(first, again);
+        self.set_state.send_replace(State::Starting(why));
         let mut child = self.spawn()?;
         let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Ok("the engine has no pipes".into());
