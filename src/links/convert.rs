@@ -18,6 +18,9 @@ use crate::{
     spool::{Refused, SharedLane},
 };
 
+/// How far apart the clocks of those who made links may have been.
+const CLOCKS_APART: Duration = Duration::from_secs(86_400);
+
 /// Sequence numbers taken from the database at a time. Those unused at a crash are skipped.
 const NUMBERS_AT_ONCE: u64 = 64;
 
@@ -180,13 +183,28 @@ impl Links {
         &self.store
     }
 
-    /// When the newest revision was made. Only codes of later records can be missing in the
-    /// database (it was lost, or an older copy of it was put back).
+    /// Since when conversions may hold codes that the database does not know, because it was lost
+    /// or an older copy of it was put back: a day before its newest revision, for clocks that were
+    /// not together, and [`Timestamp::ZERO`] where it has none. Stays what it was, over restarts
+    /// and new revisions, until [`Self::learned`]. Blocks on the disk.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn newest(&self) -> Result<Timestamp, Error> {
-        self.store.newest()
+    pub fn unlearned(&self) -> Result<Timestamp, Error> {
+        if let Some(since) = self.store.unlearned()? {
+            return Ok(since);
+        }
+        let since = self.store.newest()?.saturating_sub(CLOCKS_APART).max(Timestamp::ZERO);
+        self.store.set_unlearned(Some(since))?;
+        Ok(since)
+    }
+
+    /// Every code since [`Self::unlearned`] was given to [`Self::raise_above`]. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn learned(&self) -> Result<(), Error> {
+        self.store.set_unlearned(None)
     }
 
     /// Raises the sequence above every code seen, so that none of them is ever made again.

@@ -175,6 +175,13 @@ pub trait LinkStore: Send + Sync + std::fmt::Debug {
     /// Makes every number reserved from now on at least `next`.
     fn raise(&self, length: u8, next: u64) -> Result<(), Error>;
 
+    /// Since when conversions may hold codes that this database does not know; none when
+    /// everybody who may know some was asked.
+    fn unlearned(&self) -> Result<Option<Timestamp>, Error>;
+
+    /// Keeps that, durably.
+    fn set_unlearned(&self, since: Option<Timestamp>) -> Result<(), Error>;
+
     /// Keeps `value` under `name` for ever; whether the value kept is this one.
     fn pin(&self, name: &str, value: &[u8]) -> Result<bool, Error>;
 

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Links are not created for so long while the store cannot be asked for codes of an earlier
+/// Codes are held for so long while the store cannot be asked for those of a newer copy of the
 /// database.
 const CODES_WAIT: Duration = Duration::from_secs(10);
 /// Between the first attempts to ask it; doubles.
@@ -92,26 +92,35 @@ impl Storage {
         })
     }
 
-    /// Holds new codes until the sequence lies above every code that spool and store know, or the
-    /// store did not say so in time.
+    /// Holds new codes until the sequence lies above every code that spool and store know. Where
+    /// the database has links of its own, no longer than [`CODES_WAIT`]: it is most likely the one
+    /// that was here before. An empty one may be what is left of a lost one, and waits.
     pub(super) fn learn_codes(&mut self, core: &Core) {
         core.links.hold(true);
         let (store, links) = (self.store.clone(), Arc::clone(&core.links));
         let (spool, node, clock) = (core.spool.clone(), core.node.clone(), core.clock.clone());
         self.learning = Some(core.tasks.spawn(async move {
-            match links::codes_in_spool(&spool) {
-                Ok(codes) => raise(&links, &codes),
-                Err(error) => tracing::error!(%error, "the spool's codes could not be read"),
+            let since = links.unlearned().unwrap_or_else(|error| {
+                tracing::error!(%error, "the control database cannot say what it knows");
+                Timestamp::ZERO
+            });
+            let in_spool = links::codes_in_spool(&spool).and_then(|codes| raise(&links, &codes));
+            if let Err(error) = in_spool {
+                tracing::error!(%error, "the spool's codes could not be learned");
             }
-            let mut asking = pin!(ask_store(&store, &node, &links));
+            let mut asking = pin!(ask_store(&store, &node, &links, since));
             let highest = match timeout(CODES_WAIT, &mut asking).await {
                 Ok(highest) => highest,
                 Err(_) => {
-                    tracing::warn!("the store could not be asked for codes of an earlier database");
-                    links.hold(false);
+                    let held = since == Timestamp::ZERO;
+                    tracing::warn!(held, "the store cannot be asked for codes given out before");
+                    links.hold(held);
                     asking.await
                 }
             };
+            if let Err(error) = links.learned() {
+                tracing::error!(%error, "the next start asks for the same codes again");
+            }
             links.hold(false);
             // Ids of lanes that are still to come would be given a second time. Our own may lie
             // ahead of the clock by as many seconds as there were starts within one.
@@ -185,41 +194,53 @@ impl Storage {
     }
 }
 
-/// Raises the sequence above the codes of later conversions than `links` knows; returns the highest
-/// lane of this node. However long it takes.
-async fn ask_store(store: &Store, node: &NodeName, links: &Links) -> Option<LaneId> {
-    // A day for clocks that were not together.
-    let newest = links.newest().unwrap_or(Timestamp::ZERO).0;
-    let since = Timestamp(newest.saturating_sub(86_400_000_000).max(0));
+/// Raises the sequence above the codes of conversions since `since`; returns the highest lane of
+/// this node. However long it takes.
+async fn ask_store(
+    store: &Store,
+    node: &NodeName,
+    links: &Links,
+    since: Timestamp,
+) -> Option<LaneId> {
     let mut wait = ASK_AGAIN;
     loop {
-        let mut codes = Vec::new();
-        let asked = async {
-            let seen = |code: &str| {
-                codes.push(code.to_owned());
-                if codes.len() >= CODES_AT_ONCE {
-                    raise(links, &codes);
-                    codes.clear();
-                }
-            };
-            store.codes_seen(since, seen).await?;
-            store.highest_lane(node).await
-        };
-        match asked.await {
-            Ok(highest) => {
-                raise(links, &codes);
-                return highest;
+        match ask_once(store, node, links, since).await {
+            Ok(highest) => return highest,
+            Err(Error::Links(error)) => {
+                tracing::error!(%error, "the sequence of codes could not be raised");
             }
-            Err(_) => tokio::time::sleep(wait).await,
+            // The shipper says so.
+            Err(_) => {}
         }
+        tokio::time::sleep(wait).await;
         wait = (wait * 2).min(ASK_AGAIN_MAX);
     }
 }
 
-fn raise(links: &Links, seen: &[String]) {
-    if let Err(error) = links.raise_above(seen.iter().map(String::as_str)) {
-        tracing::error!(%error, "the sequence of codes could not be raised");
-    }
+async fn ask_once(
+    store: &Store,
+    node: &NodeName,
+    links: &Links,
+    since: Timestamp,
+) -> Result<Option<LaneId>, Error> {
+    let (mut codes, mut raised) = (Vec::new(), Ok(()));
+    let seen = |code: &str| {
+        codes.push(code.to_owned());
+        if codes.len() >= CODES_AT_ONCE {
+            if raised.is_ok() {
+                raised = raise(links, &codes);
+            }
+            codes.clear();
+        }
+    };
+    store.codes_seen(since, seen).await?;
+    raised?;
+    raise(links, &codes)?;
+    Ok(store.highest_lane(node).await?)
+}
+
+fn raise(links: &Links, seen: &[String]) -> Result<(), links::Error> {
+    links.raise_above(seen.iter().map(String::as_str))
 }
 
 /// Port 0 becomes a free port now: the engine keeps its address over restarts.

@@ -51,6 +51,7 @@ conformance!(sqlite, super::Sqlite:
     a_record_of_unknown_fate_stops_all_writing
     numbers_are_never_given_twice
     pins_stay
+    what_is_unlearned_stays_so
     tokens_come_and_go
     lists_go_on_where_they_ended
     many_threads_make_one_chain
@@ -218,6 +219,23 @@ fn numbers_are_never_given_twice<D: Database>() {
     store.raise(9, 3).unwrap();
     assert_eq!(store.reserve(7, 1).unwrap(), 100);
     assert_eq!(store.reserve(9, 1).unwrap(), 3);
+}
+
+fn what_is_unlearned_stays_so<D: Database>() {
+    let db = D::fresh();
+    let store = db.open();
+    assert_eq!(store.unlearned().unwrap(), None);
+    let since = Timestamp::from_secs(7);
+    store.set_unlearned(Some(Timestamp::ZERO)).unwrap();
+    store.set_unlearned(Some(since)).unwrap();
+    make(&*store, "a", 1, 1);
+    drop(store);
+    let store = db.open();
+    assert_eq!(store.unlearned().unwrap(), Some(since));
+    store.set_unlearned(None).unwrap();
+    store.set_unlearned(None).unwrap();
+    drop(store);
+    assert_eq!(db.open().unlearned().unwrap(), None);
 }
 
 fn pins_stay<D: Database>() {

@@ -6,8 +6,10 @@ use sha2::{Digest, Sha256};
 use crate::links::Error;
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 1] =
-    [include_str!("../../../migrations/control/0001_links_and_tokens.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/control/0001_links_and_tokens.sql"),
+    include_str!("../../../migrations/control/0002_marks.sql"),
+];
 
 /// Applies what is missing. `migrations` keeps number and SHA-256 of each.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), Error> {

@@ -287,6 +287,24 @@ impl LinkStore for SqliteLinks {
         })
     }
 
+    fn unlearned(&self) -> Result<Option<Timestamp>, Error> {
+        let sql = "SELECT ts FROM marks WHERE name = 'unlearned'";
+        let ts = self.readers.take().query_row(sql, [], |row| row.get(0)).optional()?;
+        Ok(ts.map(Timestamp))
+    }
+
+    fn set_unlearned(&self, since: Option<Timestamp>) -> Result<(), Error> {
+        self.write(|tx| {
+            match since {
+                Some(since) => {
+                    tx.execute("INSERT OR REPLACE INTO marks VALUES ('unlearned', ?1)", [since.0])
+                }
+                None => tx.execute("DELETE FROM marks WHERE name = 'unlearned'", []),
+            }?;
+            Ok(())
+        })
+    }
+
     fn tokens(&self) -> Result<Vec<TokenRow>, Error> {
         tokens::all(&self.readers.take())
     }

@@ -170,3 +170,28 @@ fn looks_are_kept(server: &Server) {
         Some(count)
     });
 }
+
+/// What is left of a machine is its secrets, and the store.
+#[test]
+fn a_lost_database_gives_out_no_code_again() {
+    let make = |server: &Server| {
+        let made = server.cli(["link", "create", TARGET, "--format", "json"]);
+        json(&made)["code"].as_str().unwrap_or_else(|| panic!("{}", said(&made))).to_owned()
+    };
+    let server = node().start();
+    let first: BTreeSet<String> = (0..3).map(|_| make(&server)).collect();
+    complete(&server);
+    let (status, home) = server.terminate();
+    assert!(status.success(), "{}", home.log());
+    let data = home.path().join("data");
+    for file in ["control.sqlite", "control.sqlite-wal", "control.sqlite-shm"] {
+        std::fs::remove_file(data.join(file)).ok();
+    }
+    std::fs::remove_dir_all(data.join("spool")).unwrap();
+    let clock = tracegate::clock::Clock::system();
+    let then = clock.now().secs();
+    eventually("the second is over", || (clock.now().secs() > then).then_some(()));
+    let server = home.start();
+    let next: BTreeSet<String> = (0..3).map(|_| make(&server)).collect();
+    assert!(first.is_disjoint(&next), "{first:?} {next:?}");
+}
