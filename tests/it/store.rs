@@ -6,7 +6,7 @@ use tracegate::{
     clock::Timestamp,
     config::{self, Durability},
     record::{
-        SchemaId, Table,
+        LaneId, SchemaId, Table,
         rowbinary::Writer,
         schema::{Column, Type},
     },
@@ -254,6 +254,24 @@ async fn codes_are_seen_since_a_moment() {
         store.codes_seen(Timestamp(since), |code| seen.push(code.to_owned())).await.unwrap();
         seen.sort();
         assert_eq!(seen, expected);
+    }
+    engine.supervisor.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_highest_lane_is_known_by_rows_and_by_frames() {
+    let engine = Engine::start().await;
+    let store = connect(&engine, None, &config::Store::default());
+    store.prepare(Durability::Written).await.unwrap();
+    let node = "n".parse().unwrap();
+    assert_eq!(store.highest_lane(&node).await.unwrap(), None);
+    for (sql, expected) in [
+        ("INSERT INTO nodes (node, lane) VALUES ('n', 5), ('other', 99)", 5),
+        ("INSERT INTO frames (node, lane, frame_lane) VALUES ('n', 2, 8), ('other', 9, 97)", 8),
+        ("INSERT INTO frames (node, lane, frame_lane) VALUES ('n', 11, 3)", 11),
+    ] {
+        store.execute(sql).await.unwrap();
+        assert_eq!(store.highest_lane(&node).await.unwrap(), Some(LaneId(expected)));
     }
     engine.supervisor.shutdown().await;
 }
