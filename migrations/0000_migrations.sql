@@ -1,5 +1,7 @@
 -- min_binary: 0.1.0
--- What has been applied. Run before every look, recorded nowhere; a repeated row replaces itself.
+-- What has been applied on this server. Run before every look, recorded nowhere; a repeated row
+-- replaces itself. Never replicated: a table is made on one server at a time, and a replica that read
+-- here what another one has done would never make its own.
 
 CREATE TABLE IF NOT EXISTS migrations
 (
@@ -10,7 +12,7 @@ CREATE TABLE IF NOT EXISTS migrations
     min_binary String,
     version String
 )
-ENGINE = @ReplacingMergeTree@
+ENGINE = ReplacingMergeTree
 ORDER BY number
 SETTINGS
     non_replicated_deduplication_window = 10000,

@@ -230,6 +230,35 @@ mod tests {
         assert_eq!(engines(sql, true), format!("ENGINE = ReplicatedMergeTree{path} ORDER"));
     }
 
+    /// Every table that rows are sent to is replicated under a path of its own; what was applied is
+    /// known per server.
+    #[test]
+    fn a_replicated_schema_replicates_every_table_but_its_own() {
+        let replicated =
+            "MergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')\n";
+        let mut tables = 0;
+        for m in MIGRATIONS {
+            for (sql, single) in m.statements(true).iter().zip(m.statements(false)) {
+                assert!(!sql.contains('@') && !sql.contains("ON CLUSTER"), "{sql}");
+                if sql.starts_with("CREATE TABLE") {
+                    tables += 1;
+                    let (_, engine) = sql.split_once("ENGINE = Replicated").expect(sql);
+                    assert!(engine.contains(replicated), "{sql}");
+                } else {
+                    assert!(sql.starts_with("CREATE MATERIALIZED VIEW"), "{sql}");
+                    assert!(sql.contains(" TO ") && *sql == single, "a view has no engine: {sql}");
+                }
+                // Nothing else differs.
+                assert_eq!(
+                    sql.replace("Replicated", "").replace(replicated, "MergeTree\n"),
+                    single
+                );
+            }
+        }
+        assert_eq!(tables, crate::record::Table::ALL.len() + 2);
+        assert_eq!(BOOTSTRAP.statements(true), BOOTSTRAP.statements(false));
+    }
+
     #[test]
     fn versions_are_read() {
         for (text, expected) in [

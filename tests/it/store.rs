@@ -258,6 +258,24 @@ async fn codes_are_seen_since_a_moment() {
     engine.supervisor.shutdown().await;
 }
 
+/// The engine cannot make a replicated table, but it reads the statement that would.
+#[tokio::test]
+async fn replicated_statements_are_sql() {
+    let engine = Engine::start().await;
+    let store = connect(&engine, None, &config::Store::default());
+    let client = store.client().clone().with_database("default");
+    for migration in tracegate::store::migrate::MIGRATIONS {
+        for sql in migration.statements(true) {
+            let tree: Vec<String> =
+                client.query_raw(&format!("EXPLAIN AST {sql}")).fetch_all().await.unwrap();
+            assert!(tree[0].starts_with("CreateQuery"), "{sql}: {tree:?}");
+            let engines = tree.iter().filter(|l| l.contains("Function Replicated")).count();
+            assert_eq!(engines, usize::from(sql.starts_with("CREATE TABLE")), "{sql}: {tree:?}");
+        }
+    }
+    engine.supervisor.shutdown().await;
+}
+
 #[tokio::test]
 async fn the_highest_lane_is_known_by_rows_and_by_frames() {
     let engine = Engine::start().await;
