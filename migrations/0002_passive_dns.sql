@@ -6,8 +6,10 @@
 -- original answer counts, where it is known.
 --
 -- The views are fed by the INSERT into `resolutions` under the same token, each target with a window
--- of its own, so that a repeated INSERT counts once. The second view reads what the first wrote: one
--- pass over the firehose. Neither table is partitioned, because a name's history has no week.
+-- of its own, so that a repeated INSERT counts once; README.md says when it may not. The second view
+-- copies what the first wrote: one pass over the firehose. Every INSERT's rows are grouped by the
+-- whole key here, so the server need not look for equal ones again (`optimize_on_insert`, pinned to
+-- 0). Neither table is partitioned, because a name's history has no week.
 
 CREATE TABLE IF NOT EXISTS passive_dns
 (
@@ -75,6 +77,5 @@ ARRAY JOIN arrayConcat(
 GROUP BY rrname, rrtype, rdata;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS passive_dns_by_data_mv TO passive_dns_by_data AS
-SELECT rrname, rrtype, rdata, min(first_seen) AS first_seen, max(last_seen) AS last_seen, sum(count) AS count
-FROM passive_dns
-GROUP BY rrname, rrtype, rdata;
+SELECT rrname, rrtype, rdata, first_seen, last_seen, count
+FROM passive_dns;

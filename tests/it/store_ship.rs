@@ -33,7 +33,11 @@ async fn without_faults_the_bytes_come_back() {
     let mut lab = Lab::start().await;
     lab.push(5, "www.example");
     lab.push(2, "other.example");
-    lab.ship_until("shipped", Lab::all_shipped).await;
+    lab.ship_until("shipped and described", |lab| {
+        let described = lab.spool.in_grace().into_iter().filter(|f| f.table == Table::Frames);
+        lab.all_shipped() && described.map(|f| f.count).sum::<u64>() >= 7
+    })
+    .await;
     lab.assert_exactly_once().await;
     let mut frames = lab.spool.in_grace();
     frames.retain(|f| f.table == Table::Resolutions);
@@ -413,5 +417,38 @@ async fn a_refused_shipment_of_which_some_is_there_ends() {
     lab.assert_exactly_once().await;
     let gap = "sum(count) FROM gaps WHERE reason = 'quarantine' AND detail NOT LIKE '%are in%'";
     assert_eq!(lab.count(gap).await, 100);
+    lab.engine.supervisor.shutdown().await;
+}
+
+/// As `migrations/README.md` says, after the counts went wrong.
+#[tokio::test]
+async fn passive_dns_is_built_again_from_the_records() {
+    let mut lab = Lab::start().await;
+    lab.push(3, "www.example");
+    lab.push(2, "other.example");
+    lab.ship_until("shipped", Lab::all_shipped).await;
+    let twice = "INSERT INTO passive_dns_by_data SELECT * FROM passive_dns_by_data";
+    lab.store.execute(twice).await.unwrap();
+    lab.store
+        .execute(
+            "ALTER TABLE passive_dns DELETE WHERE rrname = 'www.example' SETTINGS \
+                       mutations_sync = 1",
+        )
+        .await
+        .unwrap();
+    assert_eq!(lab.count("sum(count) FROM passive_dns").await, 200);
+    let views = tracegate::store::migrate::MIGRATIONS[1].statements(false);
+    let view = views.iter().find(|sql| sql.contains("passive_dns_mv TO passive_dns AS")).unwrap();
+    let (_, select) = view.split_once(" AS\n").unwrap();
+    for sql in [
+        "TRUNCATE TABLE passive_dns",
+        "TRUNCATE TABLE passive_dns_by_data",
+        &format!("INSERT INTO passive_dns {select}"),
+    ] {
+        lab.store.execute(sql).await.unwrap();
+    }
+    lab.assert_exactly_once().await;
+    assert_eq!(lab.count("count() FROM passive_dns FINAL").await, 2);
+    assert_eq!(lab.count("count() FROM passive_dns_by_data FINAL").await, 2);
     lab.engine.supervisor.shutdown().await;
 }
