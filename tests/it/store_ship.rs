@@ -323,14 +323,14 @@ async fn leave_open_in_part(lab: &mut Lab, rows: usize) {
 }
 
 /// A lab whose next frame spans two partitions.
-async fn lab_between_weeks() -> Lab {
-    let monday = tracegate::clock::Timestamp::from_secs(1_795_392_000);
-    Lab::with(Clock::fixed(monday.saturating_sub(Duration::from_micros(1))), |_| {}).await
+async fn lab_between_months() -> Lab {
+    let december = tracegate::clock::Timestamp::from_secs(1_796_083_200);
+    Lab::with(Clock::fixed(december.saturating_sub(Duration::from_micros(1))), |_| {}).await
 }
 
 #[tokio::test]
 async fn the_rest_of_a_frame_is_tried_alone_when_the_whole_is_refused() {
-    let mut lab = lab_between_weeks().await;
+    let mut lab = lab_between_months().await;
     lab.push_slowly(1, "www.example", Duration::from_secs(1));
     leave_open_in_part(&mut lab, 50).await;
     lab.proxy.script([Fault::Exception(117)]);
@@ -343,7 +343,7 @@ async fn the_rest_of_a_frame_is_tried_alone_when_the_whole_is_refused() {
 
 #[tokio::test]
 async fn a_frame_set_aside_says_how_much_of_it_is_there() {
-    let mut lab = lab_between_weeks().await;
+    let mut lab = lab_between_months().await;
     lab.push_slowly(1, "poison.example", Duration::from_secs(1));
     leave_open_in_part(&mut lab, 50).await;
     lab.ship_until("set aside", |lab| {
@@ -362,7 +362,7 @@ async fn a_frame_set_aside_says_how_much_of_it_is_there() {
 /// Half of it came into the store before it was set aside.
 #[tokio::test]
 async fn a_released_frame_is_counted_before_it_is_sent() {
-    let mut lab = lab_between_weeks().await;
+    let mut lab = lab_between_months().await;
     lab.push_slowly(1, "www.example", Duration::from_secs(1));
     leave_open_in_part(&mut lab, 50).await;
     let token = lab.spool.open_shipments()[0].token.clone();
