@@ -14,7 +14,7 @@ use super::{Exit, Format, Global, escape};
 use crate::{
     clock::Timestamp,
     record::{LaneId, Table, rowbinary::Reader},
-    spool::inspect::{self, Inspection, SegmentReport},
+    spool::inspect::{self, CopyReport, Inspection, SegmentReport},
 };
 
 /// Look at the spool. Nothing is locked and nothing but `release` changes anything.
@@ -103,8 +103,9 @@ fn fsck(out: &mut impl Write, found: &Inspection, format: Format) -> anyhow::Res
                 "ok": !found.is_damaged(),
                 "segments": found.segments.len(),
                 "frames": frames(found),
-                "rows": rows(found),
+                "rows": found.rows(),
                 "damaged": damaged.map(segment).collect::<Vec<_>>(),
+                "copies": found.copies.iter().map(copy).collect::<Vec<_>>(),
                 "unreadable": found.unreadable.iter().map(|p| shown(p)).collect::<Vec<_>>(),
             });
             writeln!(out, "{}", escape::json(&format!("{report:#}")))?;
@@ -118,11 +119,21 @@ fn fsck(out: &mut impl Write, found: &Inspection, format: Format) -> anyhow::Res
                     writeln!(out, "  {rows} good rows before it; stage {}", s.stage)?;
                 }
             }
+            for c in &found.copies {
+                if let Some(d) = c.damage {
+                    let (file, offset, bad) = (shown(&c.path), d.offset, d.bad);
+                    writeln!(
+                        out,
+                        "{file}: first bad batch at offset {offset} of its segment: {bad}"
+                    )?;
+                }
+            }
             for path in &found.unreadable {
                 writeln!(out, "{}: cannot be read as what it should be", shown(path))?;
             }
-            let bad = found.segments.iter().filter(|s| s.damage.is_some()).count();
-            let (segments, frames, rows) = (found.segments.len(), frames(found), rows(found));
+            let bad = found.segments.iter().filter(|s| s.damage.is_some()).count()
+                + found.copies.iter().filter(|c| c.damage.is_some()).count();
+            let (segments, frames, rows) = (found.segments.len(), frames(found), found.rows());
             writeln!(out, "{segments} segments, {frames} frames, {rows} rows; {bad} damaged.")?;
         }
     }
@@ -130,17 +141,18 @@ fn fsck(out: &mut impl Write, found: &Inspection, format: Format) -> anyhow::Res
 }
 
 fn stats(out: &mut impl Write, found: &Inspection, format: Format) -> anyhow::Result<Exit> {
-    let bytes: u64 = found.segments.iter().map(|s| s.size).sum();
+    let bytes = found.bytes();
     match format {
         Format::Json => {
             let report = json!({
                 "bytes": bytes,
                 "frames": frames(found),
-                "rows": rows(found),
+                "rows": found.rows(),
                 "unshipped_rows": found.unshipped_rows,
                 "shipments_pending": found.pending,
                 "shipments_acknowledged": found.acknowledged,
                 "aside": found.aside,
+                "copies": found.copies.iter().map(copy).collect::<Vec<_>>(),
                 "segments": found.segments.iter().map(segment).collect::<Vec<_>>(),
             });
             writeln!(out, "{}", escape::json(&format!("{report:#}")))?;
@@ -153,11 +165,17 @@ fn stats(out: &mut impl Write, found: &Inspection, format: Format) -> anyhow::Re
             }
             for a in &found.aside {
                 let reason = escape::text(&a.reason);
-                writeln!(out, "set aside: {}  {} rows  {reason}", a.token, a.rows)?;
+                let pins = if a.copied { "" } else { "  (keeps its segment)" };
+                writeln!(out, "set aside: {}  {} rows  {reason}{pins}", a.token, a.rows)?;
             }
             let (pending, acknowledged) = (found.pending, found.acknowledged);
-            writeln!(out, "{} rows, {} not shipped yet", rows(found), found.unshipped_rows)?;
-            writeln!(out, "{bytes} bytes in {} segments", found.segments.len())?;
+            writeln!(out, "{} rows, {} not shipped yet", found.rows(), found.unshipped_rows)?;
+            writeln!(
+                out,
+                "{bytes} bytes in {} segments and {} copies of frames set aside",
+                found.segments.len(),
+                found.copies.len()
+            )?;
             writeln!(out, "{pending} shipments under way, {acknowledged} acknowledged")?;
         }
     }
@@ -195,10 +213,6 @@ impl Dump {
     }
 }
 
-fn rows(found: &Inspection) -> u64 {
-    found.segments.iter().map(|s| s.rows).sum()
-}
-
 fn frames(found: &Inspection) -> usize {
     found.segments.iter().map(|s| s.frames).sum()
 }
@@ -206,6 +220,20 @@ fn frames(found: &Inspection) -> usize {
 fn shown(path: &Path) -> String {
     let name = path.file_name().map(PathBuf::from).unwrap_or_default();
     escape::text(&name.to_string_lossy()).into_owned()
+}
+
+fn copy(c: &CopyReport) -> serde_json::Value {
+    json!({
+        "file": shown(&c.path),
+        "lane": c.lane.to_string(),
+        "table": c.lane.table().map(Table::name),
+        "bytes": c.size,
+        "first_seq": c.first_seq,
+        "rows": c.rows,
+        "alone": c.alone,
+        "bad_offset": c.damage.map(|d| d.offset),
+        "bad": c.damage.map(|d| d.bad.to_string()),
+    })
 }
 
 fn segment(s: &SegmentReport) -> serde_json::Value {

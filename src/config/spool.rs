@@ -27,6 +27,9 @@ pub struct Spool {
     pub batch_bytes_max: u32,
     /// All segments together, in bytes; beyond it `on_full` decides.
     pub disk_bytes_max: u64,
+    /// Frames set aside, in files of their own, in bytes, beside `disk_bytes_max`; beyond it a
+    /// frame set aside keeps its whole segment and those behind it.
+    pub quarantine_bytes_max: u64,
     /// The file system keeps at least this much free, in bytes.
     pub disk_free_bytes_min: u64,
     /// What happens to records when there is no room, per stream.
@@ -75,6 +78,7 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("spool.frame_age_ms_max", 10, 60_000),
     limits("spool.batch_bytes_max", 4_096, 64 << 20),
     limits("spool.disk_bytes_max", 1 << 20, 1 << 50),
+    limits("spool.quarantine_bytes_max", 0, 1 << 50),
     limits("spool.disk_free_bytes_min", 0, 1 << 50),
 ];
 
@@ -90,6 +94,7 @@ impl Default for Spool {
             frame_age_ms_max: 1_000,
             batch_bytes_max: 1 << 20,
             disk_bytes_max: 16 << 30,
+            quarantine_bytes_max: 1 << 30,
             disk_free_bytes_min: 256 << 20,
             on_full: OnFull::default(),
         }

@@ -1,9 +1,12 @@
 //! What lies in a spool's directory at the start.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
-    Core, Error,
+    Core, Error, Frame, copy,
     index::{FrameState, SegmentEntry},
     io::Disk,
     lock,
@@ -21,12 +24,22 @@ pub(super) struct Found {
     /// The largest start of a lane on disk.
     pub(super) seen: u64,
     reserves: u64,
+    copies: Vec<Copied>,
+}
+
+/// A file that holds one frame.
+struct Copied {
+    path: PathBuf,
+    size: u64,
+    /// The frame, and whether its bytes are as they were copied; none when the header is damaged.
+    frame: Option<(Frame, bool)>,
 }
 
 impl Found {
     /// Reads every segment.
     pub(super) fn read(disk: &Disk, dir: &Path, boot_id: [u8; 16]) -> Result<Self, Error> {
-        let mut found = Self { lanes: BTreeMap::new(), high: 0, seen: 0, reserves: 0 };
+        let (lanes, copies) = (BTreeMap::new(), Self::read_copies(dir, disk)?);
+        let mut found = Self { lanes, high: 0, seen: 0, reserves: 0, copies };
         for path in disk.list(dir).map_err(|e| Error::io("list", dir, e))? {
             let fail = |e| Error::io("read", &path, e);
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
@@ -52,6 +65,8 @@ impl Found {
                 disk.remove(&path).map_err(fail)?;
             }
         }
+        let of_copies = found.copies.iter().filter_map(|c| c.frame.as_ref());
+        found.seen = of_copies.map(|(f, _)| f.lane.start()).fold(found.seen, u64::max);
         for lane in found.lanes.values_mut() {
             lane.segments.sort_by_key(|s| s.number);
             let id = lane.id;
@@ -61,6 +76,21 @@ impl Found {
             })?;
         }
         Ok(found)
+    }
+
+    fn read_copies(dir: &Path, disk: &Disk) -> Result<Vec<Copied>, Error> {
+        let dir = dir.join("quarantine");
+        let files = disk.list(&dir).map_err(|e| Error::io("list", &dir, e))?;
+        let read = |path: PathBuf| {
+            let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+            let parsed = copy::parse(&bytes).ok();
+            // A copy under another frame's name is nobody's.
+            let frame = parsed
+                .filter(|(f, ..)| Some((f.lane, f.first_seq)) == copy::parse_path(&path))
+                .map(|(f, _, whole)| (f, whole));
+            Ok(Copied { path, size: bytes.len() as u64, frame })
+        };
+        files.into_iter().filter(|p| copy::parse_path(p).is_some()).map(read).collect()
     }
 
     fn lane(&mut self, id: LaneId, change: impl FnOnce(&mut OldLane)) {
@@ -101,6 +131,30 @@ impl Core {
             }
             lock(&self.lanes).ended.insert(lane.id, lane.runs());
         }
+        for copied in &found.copies {
+            newest = newest.max(self.take_in_copy(copied)?);
+        }
         Ok(newest)
+    }
+
+    /// Remembers a frame that has a file of its own; returns its newest ts.
+    fn take_in_copy(&self, copied: &Copied) -> Result<Option<Timestamp>, Error> {
+        let Copied { path, size, frame } = copied;
+        let Some((frame, whole)) = frame else {
+            tracing::error!(file = %path.display(), "the copy of a frame set aside is damaged");
+            self.room.found(*size);
+            return Ok(None);
+        };
+        if !whole && self.index().is_in(frame, FrameState::Ready) {
+            // The segment has it still: maintenance makes another copy.
+            self.disk.remove(path).map_err(|e| Error::io("remove", path, e))?;
+            return Ok(None);
+        }
+        self.room.found(*size);
+        let mut index = self.index();
+        index.copies.insert((frame.lane, frame.first_seq), *size);
+        // Over what a segment has left of it, which may be less by now.
+        index.add(frame.clone(), FrameState::Ready);
+        Ok(Some(frame.max_ts))
     }
 }

@@ -50,6 +50,10 @@ pub(super) struct Index {
     pub(super) gaps: BTreeMap<(LaneId, u64), Timestamp>,
     /// Frames set aside whose gap row is not written yet.
     pub(super) untold: BTreeSet<(LaneId, u64)>,
+    /// Frames that have a file of their own, with its bytes.
+    pub(super) copies: BTreeMap<(LaneId, u64), u64>,
+    /// Frames set aside that have none yet.
+    pub(super) uncopied: BTreeSet<(LaneId, u64)>,
     /// Frames whose rows the store may have, although no shipment says so.
     pub(super) attempted: BTreeSet<(LaneId, u64)>,
 }
@@ -87,6 +91,34 @@ impl Index {
     pub(super) fn is_in(&self, frame: &Frame, state: FrameState) -> bool {
         let found = self.frames.get(&(frame.lane, frame.first_seq));
         found.is_some_and(|(known, s)| known == frame && *s == state)
+    }
+
+    /// Forgets a segment that was removed. Frames that have a file of their own stay.
+    pub(super) fn segment_removed(&mut self, lane: LaneId, number: u64) {
+        self.segments.remove(&(lane, number));
+        let copies = &self.copies;
+        self.frames.retain(|key, (f, _)| {
+            f.lane != lane || f.segment != number || copies.contains_key(key)
+        });
+    }
+
+    /// Copies of frames that were acknowledged before then, with their bytes.
+    pub(super) fn finished_copies(&self, before: Timestamp) -> Vec<((LaneId, u64), u64)> {
+        let done = |key: &(LaneId, u64)| match self.frames.get(key) {
+            Some((_, FrameState::Acknowledged(at))) => *at < before,
+            Some(_) => false,
+            None => true,
+        };
+        self.copies.iter().filter(|(key, _)| done(key)).map(|(k, b)| (*k, *b)).collect()
+    }
+
+    /// Forgets a copy that was removed, and the frame unless its segment is still there.
+    pub(super) fn copy_removed(&mut self, key: (LaneId, u64)) {
+        self.copies.remove(&key);
+        let there = |f: &Frame| self.segments.contains_key(&(f.lane, f.segment));
+        if self.frames.get(&key).is_some_and(|(f, _)| !there(f)) {
+            self.frames.remove(&key);
+        }
     }
 
     /// Moves frames from one state to another, all or none.
@@ -158,7 +190,9 @@ impl Index {
                 if let Some(s) = spans.get_mut(&f.segment) {
                     s.first = s.first.min(f.first_seq);
                     s.next = s.next.max(f.first_seq + f.count);
-                    s.done &= matches!(state, FrameState::Acknowledged(at) if *at < before);
+                    let key = (f.lane, f.first_seq);
+                    s.done &= matches!(state, FrameState::Acknowledged(at) if *at < before)
+                        || (self.copies.contains_key(&key) && !self.untold.contains(&key));
                 }
             }
             let all = spans.values().all(|s| s.done) && !goes_on(lane);

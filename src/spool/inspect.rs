@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    Bad, Error, Frame,
+    Bad, Error, Frame, copy,
+    inspect_copies::{self, Copied},
     quarantine::parse_aside,
     scan::{self, Scan, Tail},
     segment::{Stage, parse_path},
@@ -18,6 +19,8 @@ use crate::{
     clock::Timestamp,
     record::{LaneId, SchemaId},
 };
+
+pub use super::inspect_copies::CopyReport;
 
 /// Looks at a segment that is being written before it is called damaged.
 const LOOKS: usize = 3;
@@ -74,6 +77,8 @@ pub struct Aside {
     pub first_seq: u64,
     /// How many.
     pub rows: u64,
+    /// It has a file of its own: its segment is not kept for it.
+    pub copied: bool,
 }
 
 /// Larger than readers of JSON count exactly.
@@ -94,6 +99,8 @@ pub struct Inspection {
     pub unshipped_rows: u64,
     /// Frames that were set aside.
     pub aside: Vec<Aside>,
+    /// Frames in files of their own.
+    pub copies: Vec<CopyReport>,
     /// Files of shipments and set-aside frames that cannot be read.
     pub unreadable: Vec<PathBuf>,
 }
@@ -101,7 +108,20 @@ pub struct Inspection {
 impl Inspection {
     /// Whether something is not as it was written.
     pub fn is_damaged(&self) -> bool {
-        !self.unreadable.is_empty() || self.segments.iter().any(|s| s.damage.is_some())
+        !self.unreadable.is_empty()
+            || self.segments.iter().any(|s| s.damage.is_some())
+            || self.copies.iter().any(|c| c.damage.is_some())
+    }
+
+    /// Rows on disk, each counted once.
+    pub fn rows(&self) -> u64 {
+        let alone = self.copies.iter().filter(|c| c.alone && c.damage.is_none());
+        self.segments.iter().map(|s| s.rows).chain(alone.map(|c| c.rows)).sum()
+    }
+
+    /// Bytes of all segments and copies.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|s| s.size).chain(self.copies.iter().map(|c| c.size)).sum()
     }
 }
 
@@ -113,18 +133,34 @@ pub fn inspect(dir: &Path, mut step: impl FnMut(usize, usize)) -> Result<Inspect
     let files = segments(dir)?;
     let mut found = Inspection::default();
     let away = shipments(dir, &mut found)?;
+    let mut seen = BTreeSet::new();
     for (n, file) in files.iter().enumerate() {
         if let Some(look) = look(file)? {
             found.segments.push(look.report);
             let here = look.frames.iter().filter(|f| !away.contains(&(f.lane.0, f.first_seq)));
             found.unshipped_rows += here.map(|f| f.count).sum::<u64>();
+            seen.extend(look.frames.iter().map(|f| (f.lane, f.first_seq)));
         }
         step(n + 1, files.len());
+    }
+    for path in inspect_copies::paths(dir)? {
+        match inspect_copies::read(&path)? {
+            None => {}
+            Some(Err(path)) => found.unreadable.push(path),
+            Some(Ok(Copied { mut report, .. })) => {
+                report.alone = !seen.contains(&(report.lane, report.first_seq));
+                if report.alone && !away.contains(&(report.lane.0, report.first_seq)) {
+                    found.unshipped_rows += report.rows;
+                }
+                found.copies.push(report);
+            }
+        }
     }
     Ok(found)
 }
 
-/// Hands every good row to `each`, with its columns, in the order of lanes and seq as written.
+/// Hands every good row to `each`, with its columns, in the order of lanes and seq as written;
+/// those of frames that only have a file of their own come last.
 ///
 /// # Errors
 /// When a file cannot be read, or `each` says so.
@@ -133,9 +169,11 @@ pub fn dump<E: From<Error>>(
     wanted: impl Fn(LaneId) -> bool,
     mut each: impl FnMut(SchemaId, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
+    let mut seen = BTreeSet::new();
     for file in segments(dir)?.iter().filter(|f| wanted(f.lane)) {
         let Some(Look { frames, bytes, .. }) = look(file)? else { continue };
         for f in &frames {
+            seen.insert((f.lane, f.first_seq));
             let range = usize::try_from(f.offset).ok().zip(usize::try_from(f.end).ok());
             let bytes = range.and_then(|(a, b)| bytes.get(a..b)).unwrap_or_default();
             let rows = scan::rows(bytes, f).map_err(|(offset, bad)| Error::Corrupt {
@@ -145,6 +183,12 @@ pub fn dump<E: From<Error>>(
                 bad,
             })?;
             each(f.schema, &rows)?;
+        }
+    }
+    for path in inspect_copies::paths(dir)? {
+        let Some(Ok(Copied { frame, rows, .. })) = inspect_copies::read(&path)? else { continue };
+        if wanted(frame.lane) && !seen.contains(&(frame.lane, frame.first_seq)) {
+            each(frame.schema, &rows)?;
         }
     }
     Ok(())
@@ -160,7 +204,9 @@ pub fn release(dir: &Path, token: &str) -> Result<bool, Error> {
     for path in list(&dir)? {
         if parse_aside(&path).is_some_and(|(t, _)| t == token) {
             let to = dir.join(format!("{token}.release"));
-            fs::rename(&path, &to).map_err(|e| Error::io("rename", &path, e))?;
+            fs::rename(&path, &to)
+                .and_then(|()| fs::File::open(&dir)?.sync_all())
+                .map_err(|e| Error::io("rename", &path, e))?;
             return Ok(true);
         }
     }
@@ -192,7 +238,7 @@ fn segments(dir: &Path) -> Result<Vec<File>, Error> {
     Ok(files)
 }
 
-fn list(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let fail = |e| Error::io("list", dir, e);
     let entries = fs::read_dir(dir).map_err(fail)?;
     entries.map(|e| e.map(|e| e.path())).collect::<io::Result<_>>().map_err(fail)
@@ -308,6 +354,7 @@ fn shipments(dir: &Path, found: &mut Inspection) -> Result<BTreeSet<(u64, u64)>,
                 lane: f.lane,
                 first_seq: f.first_seq,
                 rows: f.count,
+                copied: copy::path(dir, LaneId(f.lane), f.first_seq).exists(),
             });
         }
     }

@@ -113,9 +113,18 @@ impl Disk {
 
     /// Writes a small file whole: under a temporary name, fsynced, renamed, directory fsynced.
     pub(super) fn publish(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.publish_into(path, 0, bytes)
+    }
+
+    /// As [`Disk::publish`], with room for all of it allocated first.
+    pub(super) fn publish_large(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.publish_into(path, bytes.len() as u64, bytes)
+    }
+
+    fn publish_into(&self, path: &Path, allocate: u64, bytes: &[u8]) -> io::Result<()> {
         let temporary = path.with_extension("tmp");
         self.remove(&temporary)?;
-        let file = self.create(&temporary, 0)?;
+        let file = self.create(&temporary, allocate)?;
         file.write_at(bytes, 0)?;
         file.sync()?;
         self.rename(&temporary, path)?;
@@ -162,6 +171,20 @@ impl Handle {
     /// Fills `bytes` from `offset`.
     pub(super) fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(bytes, offset)
+    }
+
+    /// Fills what the file has of `bytes` from `offset`; returns how much that is.
+    pub(super) fn read_up_to(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < bytes.len() {
+            match self.file.read_at(&mut bytes[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
     }
 
     /// `fdatasync(2)`: data, and the size where it changed.

@@ -36,6 +36,7 @@ impl Spool {
         if let Err(e) = self.take_released().and_then(|()| self.tell_aside()) {
             tracing::debug!(error = %e, "quarantine waits");
         }
+        core.copy_aside();
     }
 }
 

@@ -36,8 +36,15 @@
 //! shipments/TOKEN.acked      an acknowledged one, until its segments are gone
 //! shipments/TOKEN.tried      one that was released: the store may have its rows all the same
 //! quarantine/TOKEN.aside     a frame set aside; with -LANE-SEQ, the place of its gap row
+//! quarantine/LANE-SEQ.frame  that frame itself, by its first seq, so that its segment can go
 //! quarantine/TOKEN.release   a frame that `spool release` wants back
 //! ```
+//! A frame set aside is copied to a file of its own (fsynced, then named, then its directory
+//! fsynced) and told in a gap row; from then on its segment goes as if it had been acknowledged.
+//! Released, it is shipped from its copy, which goes when the store has had it for the grace. Copies
+//! take `quarantine_bytes_max` at most, beside `disk_bytes_max`; a frame beyond that, or for which
+//! the disk has no room, keeps its segment and those behind it until there is room.
+//!
 //! A file's state is in its name, so that nothing else can disagree. A frame is acknowledged when
 //! an `.acked` shipment names it. A shipment that was split from another means nothing while that
 //! one's file is there.
@@ -68,9 +75,23 @@
 //! they are computed, which is never done on a serving thread); nothing for an end. Then the
 //! trailer "TGZ1". An item names its own place, so that no other bytes can be taken for it. A
 //! footer's first seq, rows and ts are those of its frame.
+//!
+//! A frame's copy begins with 128 bytes; its batches follow, byte for byte as they lay in the
+//! segment (fewer where that ended before):
+//! ```text
+//!   0  8  "TGFRAME1"             40  8  segment number        88  8  largest ts
+//!   8  2  version, 1             48  8  bytes that follow     96  8  copied, µs since the epoch
+//!  10  2  schema id              56  8  offset of the first  104  4  CRC of its last batch
+//!  12  4  CRC32C of the rest            batch there          108  4  CRC32C of what follows
+//!         of these               64  8  end of the last      112 16  zero
+//!  16  8  lane                   72  8  bytes of its rows
+//!  24  8  first seq              80  8  smallest ts
+//!  32  8  rows
+//! ```
 
 mod allocate;
 mod complete;
+mod copy;
 mod core;
 mod format;
 mod found;
@@ -78,6 +99,7 @@ mod frame;
 mod gaps;
 mod index;
 pub mod inspect;
+mod inspect_copies;
 mod io;
 mod lane;
 mod lane_view;

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Core, Error, Frame, Spool, lock, segment,
+    Core, Error, Frame, Spool, copy, lock, segment,
     shipment_file::{FrameKey, read_file},
 };
 use crate::{clock::Timestamp, record::LaneId};
 
 impl Spool {
     /// Removes sealed segments all of whose frames were acknowledged before `before` (now less the
-    /// grace), and the files of shipments that nothing on disk needs any more.
+    /// grace) or have a file of their own, such files of frames acknowledged before then, and the
+    /// files of shipments that nothing on disk needs any more.
     ///
     /// # Errors
     /// When a file cannot be removed; the rest is tried again by the next call.
@@ -26,9 +27,14 @@ impl Spool {
             let path = segment::path(&core.dir, lane, number, segment::Stage::Sealed);
             core.disk.remove(&path).map_err(|e| Error::io("remove", &path, e))?;
             core.room.give_back(bytes);
-            let mut index = core.index();
-            index.segments.remove(&(lane, number));
-            index.frames.retain(|_, (f, _)| f.lane != lane || f.segment != number);
+            core.index().segment_removed(lane, number);
+        }
+        let copies = core.index().finished_copies(before);
+        for ((lane, first_seq), bytes) in copies {
+            let path = copy::path(&core.dir, lane, first_seq);
+            core.disk.remove(&path).map_err(|e| Error::io("remove", &path, e))?;
+            core.room.give_back(bytes);
+            core.index().copy_removed((lane, first_seq));
         }
         core.forget_shipments()
     }
@@ -53,8 +59,8 @@ impl Core {
         }
     }
 
-    /// Removes the files of acknowledged shipments whose frames are all gone. The segments' end is
-    /// made durable first: a shipment forgotten before its segment would ship it again.
+    /// Removes the files of acknowledged shipments whose frames are all gone. The end of segments
+    /// and copies is made durable first: what outlives its shipment would be shipped again.
     pub(super) fn forget_shipments(&self) -> Result<(), Error> {
         let gone: Vec<String> = {
             let index = self.index();
@@ -66,7 +72,9 @@ impl Core {
         if gone.is_empty() {
             return Ok(());
         }
-        self.disk.sync_dir(&self.dir).map_err(|e| Error::io("fsync", &self.dir, e))?;
+        for dir in [self.dir.clone(), self.dir.join("quarantine")] {
+            self.disk.sync_dir(&dir).map_err(|e| Error::io("fsync", &dir, e))?;
+        }
         for token in gone {
             let path = self.dir.join("shipments").join(format!("{token}.acked"));
             self.disk.remove(&path).map_err(|e| Error::io("remove", &path, e))?;

@@ -1,7 +1,8 @@
 //! Frames that the store will not take: set aside, told in a gap row, released by hand.
 //!
 //! `quarantine/TOKEN.aside` names the frame; with `-LANE-SEQ` behind it, also the place of its gap
-//! row. `quarantine/TOKEN.release` is what another process makes of it to have the frame back, and
+//! row. `quarantine/LANE-SEQ.frame` is the frame itself: once that is durable and the gap row is
+//! written, the segment may go. `quarantine/TOKEN.release` is what another process makes of it to have the frame back, and
 //! `shipments/TOKEN.tried` says of a released one that the store may have its rows all the same.
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 
 use super::{
     Core, Error, Frame, Shipment, Spool,
+    copy::{self, COPY_HEADER},
     index::FrameState,
     lock,
     shipment_file::{FrameKey, ShipmentFile, read_file},
@@ -29,7 +31,7 @@ pub(super) fn parse_aside(path: &Path) -> Option<(String, Option<(LaneId, u64)>)
 
 impl Spool {
     /// Sets the one frame of a shipment aside until somebody releases it. [`Spool::maintain`]
-    /// writes its gap row `quarantine`.
+    /// writes its gap row `quarantine` and gives it a file of its own.
     ///
     /// # Errors
     /// When it has several frames, or files cannot be written.
@@ -65,7 +67,12 @@ impl Spool {
             .map_err(|e| Error::io("set aside", &path, e))?;
         let mut index = core.index();
         index.turn(&shipment.frames, FrameState::Shipping, FrameState::Aside)?;
-        index.untold.extend(shipment.frames.iter().map(|f| (f.lane, f.first_seq)));
+        for key in shipment.frames.iter().map(|f| (f.lane, f.first_seq)) {
+            index.untold.insert(key);
+            if !index.copies.contains_key(&key) {
+                index.uncopied.insert(key);
+            }
+        }
         index.pending.remove(&shipment.token);
         Ok(())
     }
@@ -169,6 +176,7 @@ impl Spool {
             for f in &frames {
                 index.attempted.insert((f.lane, f.first_seq));
                 index.untold.remove(&(f.lane, f.first_seq));
+                index.uncopied.remove(&(f.lane, f.first_seq));
             }
             index.turn(&frames, FrameState::Aside, FrameState::Ready)?;
         }
@@ -182,6 +190,47 @@ impl Spool {
 }
 
 impl Core {
+    /// Gives frames set aside files of their own, as far as `quarantine_bytes_max` goes. What has
+    /// none keeps its segment, and those behind it. For maintenance alone.
+    pub(super) fn copy_aside(&self) {
+        let waiting: Vec<Frame> = {
+            let index = self.index();
+            let all = index.uncopied.iter().filter_map(|key| index.frames.get(key));
+            all.filter(|(_, state)| *state == FrameState::Aside).map(|(f, _)| f.clone()).collect()
+        };
+        for frame in waiting {
+            let used: u64 = self.index().copies.values().sum();
+            let need = COPY_HEADER as u64 + frame.end.saturating_sub(frame.offset);
+            if used.saturating_add(need) > self.config.quarantine_bytes_max {
+                continue;
+            }
+            match self.copy(&frame) {
+                // Counted, but never refused by our own limits: it makes room rather than takes it.
+                Ok(bytes) => {
+                    self.room.found(bytes);
+                    let mut index = self.index();
+                    index.copies.insert((frame.lane, frame.first_seq), bytes);
+                    index.uncopied.remove(&(frame.lane, frame.first_seq));
+                }
+                Err(Error::Full) => {}
+                Err(e) => self.report(frame.lane, "copy of a frame set aside", &e),
+            }
+        }
+    }
+
+    fn copy(&self, frame: &Frame) -> Result<u64, Error> {
+        let path = copy::path(&self.dir, frame.lane, frame.first_seq);
+        let mut b = self.frame_bytes(frame, COPY_HEADER)?;
+        copy::complete(&mut b, frame, self.clock.now());
+        self.disk.publish_large(&path, &b).map_err(|e| {
+            // What there is of it must not take room; else the next attempt removes it.
+            match self.disk.remove(&path.with_extension("tmp")) {
+                Ok(()) | Err(_) => Error::io("write", &path, e),
+            }
+        })?;
+        Ok(b.len() as u64)
+    }
+
     /// Every file in quarantine, with the place of its gap row.
     fn aside(&self) -> Result<BTreeMap<PathBuf, Option<(LaneId, u64)>>, Error> {
         let dir = self.dir.join("quarantine");

@@ -2,7 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Core, Error, Frame, Spool, format::FOOTER, io::Handle, lock, scan, segment};
+use super::{
+    Core, Error, Frame, Spool,
+    copy::{self, COPY_HEADER},
+    format::FOOTER,
+    io::Handle,
+    lock, scan, segment,
+};
 
 impl Spool {
     /// A frame's rows, checked by CRC and durable before they are returned.
@@ -11,11 +17,7 @@ impl Spool {
     /// [`Error::Corrupt`] names the first bad batch; any other error may pass.
     pub fn read(&self, frame: &Frame) -> Result<Vec<u8>, Error> {
         self.core.make_durable(frame)?;
-        let file = self.core.open_segment(frame)?;
-        let len = frame.end.checked_sub(frame.offset).and_then(|n| usize::try_from(n).ok());
-        let mut b = vec![0; len.ok_or(Error::NotInState)?];
-        let dir = &self.core.dir;
-        file.read_at(&mut b, frame.offset).map_err(|e| Error::io("read", dir, e))?;
+        let b = self.core.frame_bytes(frame, 0)?;
         scan::rows(&b, frame).map_err(|(offset, bad)| Error::Corrupt {
             lane: frame.lane,
             segment: frame.segment,
@@ -45,6 +47,24 @@ impl Core {
             }
             Error::Failed
         })
+    }
+
+    /// A frame's batches as they lie on disk, unchecked, behind `room` bytes of zeros. Fewer where
+    /// the file ends before.
+    pub(super) fn frame_bytes(&self, frame: &Frame, room: usize) -> Result<Vec<u8>, Error> {
+        let copied = self.index().copies.contains_key(&(frame.lane, frame.first_seq));
+        let (file, at) = if copied {
+            let path = copy::path(&self.dir, frame.lane, frame.first_seq);
+            let file = self.disk.open(&path).map_err(|e| Error::io("open", &path, e))?;
+            (file, COPY_HEADER as u64)
+        } else {
+            (self.open_segment(frame)?, frame.offset)
+        };
+        let len = frame.end.checked_sub(frame.offset).and_then(|n| usize::try_from(n).ok());
+        let mut b = vec![0; room + len.ok_or(Error::NotInState)?];
+        let read = file.read_up_to(&mut b[room..], at);
+        b.truncate(room + read.map_err(|e| Error::io("read", &self.dir, e))?);
+        Ok(b)
     }
 
     /// Opens a frame's segment, whatever its name is by now.

@@ -23,8 +23,10 @@ pub struct Failure {
 /// Figures, from memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Stats {
-    /// Bytes of all segments.
+    /// Bytes of all segments and of copies of frames set aside.
     pub disk_bytes: u64,
+    /// Of these, copies of frames set aside.
+    pub quarantine_bytes: u64,
     /// Segments on disk.
     pub segments: usize,
     /// Frames to be shipped.
@@ -60,6 +62,7 @@ impl Spool {
         let index = self.core.index();
         let mut stats = Stats {
             disk_bytes: self.core.room.used.load(Ordering::Acquire),
+            quarantine_bytes: index.copies.values().sum(),
             segments: index.segments.len(),
             shed_rows: self.core.shed.load(Ordering::Relaxed),
             lanes,

@@ -61,7 +61,11 @@ impl Core {
         // Last: a frame that was acknowledged, shipped again and set aside is aside.
         for f in aside.into_iter().flat_map(|(_, frames)| frames) {
             let mut index = self.index();
-            index.untold.insert((f.lane, f.first_seq));
+            let key = (f.lane, f.first_seq);
+            index.untold.insert(key);
+            if !index.copies.contains_key(&key) {
+                index.uncopied.insert(key);
+            }
             index.add(f, FrameState::Aside);
         }
         self.take_in_attempted(&files, report.shipments_damaged > 0);

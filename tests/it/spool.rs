@@ -155,6 +155,40 @@ fn what_was_set_aside_is_named_and_released() {
 }
 
 #[test]
+fn a_frame_set_aside_is_checked_printed_and_counted_in_its_own_file() {
+    let written = written();
+    let spool = written.open();
+    let frames: Vec<_> = spool.frames().into_iter().filter(|f| f.table == Table::Access).collect();
+    let shipment = spool.begin_shipment(frames).unwrap();
+    spool.set_aside(shipment, "no").unwrap();
+    let (_, stats) = written.json(&["stats"]);
+    assert_eq!(stats["aside"][0]["copied"], false);
+    let text = String::from_utf8(written.run(&["stats"]).stdout).unwrap();
+    assert!(text.contains("keeps its segment"), "{text}");
+    spool.maintain();
+    spool.purge(Timestamp::MAX).unwrap();
+    let (_, stats) = written.json(&["stats"]);
+    assert_eq!(stats["aside"][0]["copied"], true);
+    let copy = &stats["copies"][0];
+    assert_eq!((&copy["rows"], &copy["alone"]), (&20.into(), &true.into()));
+    assert!(stats["bytes"].as_u64().unwrap() > copy["bytes"].as_u64().unwrap());
+    assert_eq!(stats["unshipped_rows"], 1, "its gap row");
+    let out = written.run(&["dump", "--table", "access"]);
+    assert_eq!(String::from_utf8(out.stdout).unwrap().lines().count(), 20);
+    assert_eq!(written.json(&["fsck"]).0, 0);
+
+    let path = written.spool().join("quarantine").join(copy["file"].as_str().unwrap());
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let (code, report) = written.json(&["fsck"]);
+    assert_eq!((code, &report["ok"]), (3, &false.into()));
+    assert!(report["copies"][0]["bad"].is_string());
+    let text = String::from_utf8(written.run(&["fsck"]).stdout).unwrap();
+    assert!(text.contains(".frame: first bad batch"), "{text}");
+}
+
+#[test]
 fn a_directory_that_is_none_is_an_error() {
     let written = written();
     fs::remove_dir_all(written.spool()).unwrap();

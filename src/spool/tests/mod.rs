@@ -6,6 +6,7 @@ mod corners;
 mod damage;
 pub(super) mod faults;
 mod limits;
+mod quarantine;
 mod world;
 
 use std::collections::BTreeMap;
