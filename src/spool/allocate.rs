@@ -1,9 +1,12 @@
-//! How segments come into being.
+//! How segments come into being, and where a few bytes come from on a full disk.
+
+use std::io;
 
 use super::{
     Core, Error,
     format::{SEGMENT_HEADER, SegmentHeader},
     io::{Handle, is_full},
+    lock,
     segment::{self, Segment, SegmentFile, Stage, reserve_path},
 };
 use crate::record::{LaneId, Table};
@@ -55,7 +58,6 @@ impl Core {
     }
 
     /// A segment for an end mark or one row alone, which may pass our own limits by its few bytes.
-    /// Where the disk itself has none left they come out of what is kept back for table `access`.
     pub(super) fn allocate_small(
         &self,
         lane: LaneId,
@@ -65,20 +67,33 @@ impl Core {
         let path = segment::path(&self.dir, lane, number, Stage::Open);
         let fail = |e| Error::io("create", &path, e);
         self.disk.remove(&path).map_err(fail)?;
-        let handle = match self.disk.create(&path, size) {
-            Err(e) if is_full(&e) => {
-                let reserve = reserve_path(&self.dir, Table::Access);
-                let kept = std::fs::metadata(&reserve).map(|m| m.len()).map_err(|_| Error::Full)?;
-                self.disk.remove(&reserve).map_err(fail)?;
-                self.room.give_back(kept);
-                self.disk.create(&path, size).map_err(fail)?
-            }
-            done => done.map_err(fail)?,
-        };
+        let handle = self.with_room(|| self.disk.create(&path, size)).map_err(fail)?;
         self.room.found(size);
         let (header, crc) = self.segment_header(lane, number, size);
         handle.write_at(&header, 0).map_err(fail)?;
         Ok(self.opened(handle, lane, number, size, crc))
+    }
+
+    /// Does something that takes a few bytes. Where the disk itself has none left they come out of
+    /// what is kept back for table `access`: without the small files of lanes and shipments nothing
+    /// would be shipped, and the disk would stay full.
+    pub(super) fn with_room<T>(&self, work: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match work() {
+            Err(e) if is_full(&e) && self.give_up_reserve() => work(),
+            done => done,
+        }
+    }
+
+    fn give_up_reserve(&self) -> bool {
+        // One at a time, or what one removes would be given back twice.
+        let _alone = lock(&self.room.reserve);
+        let path = reserve_path(&self.dir, Table::Access);
+        let Ok(kept) = std::fs::metadata(&path).map(|m| m.len()) else { return false };
+        let removed = self.disk.remove(&path).is_ok();
+        if removed {
+            self.room.give_back(kept);
+        }
+        removed
     }
 
     /// A segment's first bytes, and their CRC.

@@ -43,6 +43,8 @@ pub(super) struct Core {
     /// A frame was closed.
     pub(super) closed: Notify,
     pub(super) failures: Mutex<Vec<Failure>>,
+    /// What was logged lately.
+    pub(super) reported: Mutex<BTreeMap<(LaneId, &'static str), Timestamp>>,
     /// The largest `complete_through` ever given.
     pub(super) floor: AtomicI64,
     /// Held while gap rows are written or something is released: one at a time.
@@ -100,7 +102,7 @@ impl Core {
         let id = self.next_lane(table, worker)?;
         let path = segment::state_path(&self.dir, id);
         let fail = |e| Error::io("create", &path, e);
-        let state = self.disk.create(&path, STATE_SIZE).map_err(fail)?;
+        let state = self.with_room(|| self.disk.create(&path, STATE_SIZE)).map_err(fail)?;
         let mut state = State::load(state).map_err(fail)?;
         state.begin(self.boot_id).map_err(fail)?;
         self.disk.sync_dir(&self.dir).map_err(fail)?;

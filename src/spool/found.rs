@@ -23,6 +23,7 @@ pub(super) struct Found {
     pub(super) high: u64,
     /// The largest start of a lane on disk.
     pub(super) seen: u64,
+    /// Bytes of files that are only counted.
     reserves: u64,
     copies: Vec<Copied>,
 }
@@ -48,6 +49,11 @@ impl Found {
             } else if let Some(lane) = segment::parse_state_path(&path) {
                 found.lane(lane, |l| l.has_state = true);
             } else if let Some((lane, number, stage)) = segment::parse_path(&path) {
+                if stage == Stage::Remains {
+                    found.reserves += std::fs::metadata(&path).map_err(fail)?.len();
+                    found.seen = found.seen.max(lane.start());
+                    continue;
+                }
                 let bytes = std::fs::read(&path).map_err(fail)?;
                 let scan = scan::scan(&bytes, lane, number);
                 let segment = OldSegment {
@@ -114,7 +120,8 @@ impl Core {
                     bytes: s.size,
                     file: None,
                     sealed: s.stage == Stage::Sealed,
-                    damaged: s.stage == Stage::Damaged,
+                    // What is not told yet must not go either.
+                    damaged: s.stage == Stage::Damaged || s.is_damaged(),
                 };
                 index.segments.insert((lane.id, s.number), entry);
                 for f in s.frames() {

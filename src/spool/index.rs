@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -169,21 +169,23 @@ impl Index {
         })
     }
 
-    /// Segments that nothing needs any more, with their bytes. From the front of each lane only,
-    /// and never its last rows while it `goes_on`: what is left must tell what was there before.
+    /// Segments that nothing needs any more, with their bytes and whether they are damaged. From
+    /// the front of each lane only, and never its last rows while it `goes_on`: what is left must
+    /// tell what was there before.
     pub(super) fn finished(
         &self,
         before: Timestamp,
         goes_on: impl Fn(LaneId) -> bool,
-    ) -> Vec<((LaneId, u64), u64)> {
+    ) -> Vec<((LaneId, u64), u64, bool)> {
         let mut finished = Vec::new();
         let lanes: BTreeSet<LaneId> = self.segments.keys().map(|k| k.0).collect();
         for lane in lanes {
             let segments = self.segments.range((lane, 0)..=(lane, u64::MAX));
             let mut spans: BTreeMap<u64, Span> = segments
                 .map(|((_, n), s)| {
-                    let done = s.sealed && !s.damaged;
-                    (*n, Span { bytes: s.bytes, done, first: u64::MAX, next: 0 })
+                    let done = if s.damaged { !goes_on(lane) } else { s.sealed };
+                    let (bytes, damaged) = (s.bytes, s.damaged);
+                    (*n, Span { bytes, damaged, done, first: u64::MAX, next: 0 })
                 })
                 .collect();
             for (f, state) in self.frames.range((lane, 0)..=(lane, u64::MAX)).map(|(_, f)| f) {
@@ -204,7 +206,7 @@ impl Index {
                 if !s.done || !(all || in_order) || (last_rows && !all) {
                     break;
                 }
-                finished.push(((lane, *number), s.bytes));
+                finished.push(((lane, *number), s.bytes, s.damaged));
             }
         }
         finished
@@ -214,6 +216,7 @@ impl Index {
 /// A segment as [`Index::finished`] sees it.
 struct Span {
     bytes: u64,
+    damaged: bool,
     done: bool,
     first: u64,
     next: u64,
@@ -223,13 +226,15 @@ struct Span {
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) used: AtomicU64,
+    /// Held while a reserve is given up.
+    pub(super) reserve: Mutex<()>,
     bytes_max: u64,
     free_bytes_min: u64,
 }
 
 impl Room {
     pub(super) fn new(bytes_max: u64, free_bytes_min: u64) -> Self {
-        Self { used: AtomicU64::new(0), bytes_max, free_bytes_min }
+        Self { used: AtomicU64::new(0), reserve: Mutex::default(), bytes_max, free_bytes_min }
     }
 
     /// Takes `bytes`, unless that would pass a limit.

@@ -43,7 +43,7 @@ pub struct SegmentReport {
     pub lane: LaneId,
     /// Its number in the lane.
     pub number: u64,
-    /// `open`, `sealed` or `damaged` (and told in a gap row already).
+    /// `open`, `sealed`, or told in a gap row already: `damaged`, then `remains`.
     pub stage: &'static str,
     /// Bytes of the file.
     pub size: u64,
@@ -137,7 +137,11 @@ pub fn inspect(dir: &Path, mut step: impl FnMut(usize, usize)) -> Result<Inspect
     for (n, file) in files.iter().enumerate() {
         if let Some(look) = look(file)? {
             found.segments.push(look.report);
-            let here = look.frames.iter().filter(|f| !away.contains(&(f.lane.0, f.first_seq)));
+            // What remains of a damaged segment was shipped before it got that name.
+            let waits = |f: &&Frame| {
+                file.stage != Stage::Remains && !away.contains(&(f.lane.0, f.first_seq))
+            };
+            let here = look.frames.iter().filter(waits);
             found.unshipped_rows += here.map(|f| f.count).sum::<u64>();
             seen.extend(look.frames.iter().map(|f| (f.lane, f.first_seq)));
         }

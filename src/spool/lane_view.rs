@@ -11,7 +11,7 @@ use std::{
 use super::{
     Core, Error, Frame,
     mark::Upkeep,
-    segment::{Retired, Segment},
+    segment::{self, Retired, Segment, Stage},
     state::State,
 };
 use crate::record::{LaneId, Table};
@@ -89,8 +89,12 @@ impl LaneView {
     pub(super) fn segment(&self, core: &Core) -> Result<Segment, Error> {
         let number = self.next_number.load(Ordering::Relaxed);
         let keep_back = self.keep_back.then_some(self.table);
-        let segment = core.allocate(self.id, number, self.segment_size, keep_back)?;
-        self.next_number.store(number + 1, Ordering::Relaxed);
-        Ok(segment)
+        let made = core.allocate(self.id, number, self.segment_size, keep_back);
+        // What a failed attempt left behind has the name; the next start removes it.
+        let taken = || segment::path(&core.dir, self.id, number, Stage::Open).exists();
+        if made.is_ok() || taken() {
+            self.next_number.store(number + 1, Ordering::Relaxed);
+        }
+        made
     }
 }

@@ -21,7 +21,9 @@
 //! once. A segment with a failed write is left where its last good batch ends. A failed fsync is
 //! never retried: the lane takes no more rows and [`Spool::health`] says so until a restart. The
 //! next segment is allocated before it is needed, so that no batch meets a full disk in its
-//! middle; a segment each for tables `gaps` and `access` is kept back for that time.
+//! middle; a lane without one waits for [`Spool::maintain`] to find room. A segment each for tables
+//! `gaps` and `access` is kept back for that time; that of `access` is given up for the small files
+//! of lanes and shipments when the disk has not a byte left, so that shipping goes on.
 //!
 //! # Files
 //! ```text
@@ -30,6 +32,7 @@
 //! LANE-NUMBER.open           a segment being written, waiting to be sealed, or not used yet
 //! LANE-NUMBER.sealed         a segment that is whole and durable
 //! LANE-NUMBER.damaged        a segment found damaged, after its gap row
+//! LANE-NUMBER.remains        a damaged one with nothing left to ship; kept for people
 //! LANE.state                 the reserved-seq mark and open gap rows (see `state`)
 //! TABLE.reserve              what is kept back for a full disk
 //! shipments/TOKEN.pending    a shipment under way; durable before its first attempt

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Core, Error, Frame, Spool, copy, lock, segment,
+    Core, Error, Frame, Spool, copy, lock,
+    segment::{self, Stage},
     shipment_file::{FrameKey, read_file},
 };
 use crate::{clock::Timestamp, record::LaneId};
@@ -11,7 +12,8 @@ use crate::{clock::Timestamp, record::LaneId};
 impl Spool {
     /// Removes sealed segments all of whose frames were acknowledged before `before` (now less the
     /// grace) or have a file of their own, such files of frames acknowledged before then, and the
-    /// files of shipments that nothing on disk needs any more.
+    /// files of shipments that nothing on disk needs any more. Damaged segments get another name
+    /// instead, and are not looked at again.
     ///
     /// # Errors
     /// When a file cannot be removed; the rest is tried again by the next call.
@@ -23,10 +25,17 @@ impl Spool {
             lanes.live.keys().chain(lanes.deferred.keys()).copied().collect()
         };
         let finished = core.index().finished(before, |lane| goes_on.contains(&lane));
-        for ((lane, number), bytes) in finished {
-            let path = segment::path(&core.dir, lane, number, segment::Stage::Sealed);
-            core.disk.remove(&path).map_err(|e| Error::io("remove", &path, e))?;
-            core.room.give_back(bytes);
+        for ((lane, number), bytes, damaged) in finished {
+            let path = |stage| segment::path(&core.dir, lane, number, stage);
+            if damaged {
+                // Kept for whoever wants to look, and in nobody's way.
+                let (from, to) = (path(Stage::Damaged), path(Stage::Remains));
+                core.disk.rename(&from, &to).map_err(|e| Error::io("rename", &from, e))?;
+            } else {
+                let path = path(Stage::Sealed);
+                core.disk.remove(&path).map_err(|e| Error::io("remove", &path, e))?;
+                core.room.give_back(bytes);
+            }
             core.index().segment_removed(lane, number);
         }
         let copies = core.index().finished_copies(before);

@@ -61,8 +61,8 @@ impl Spool {
             kept,
             frames: shipment.frames.iter().map(FrameKey::from).collect(),
         };
-        core.disk
-            .publish(&path, &file.encode()?)
+        let bytes = file.encode()?;
+        core.with_room(|| core.disk.publish(&path, &bytes))
             .and_then(|()| core.disk.remove(&self.pending_path(&shipment.token)))
             .map_err(|e| Error::io("set aside", &path, e))?;
         let mut index = core.index();
@@ -159,7 +159,13 @@ impl Spool {
         let dir = self.core.dir.join("quarantine");
         let files = self.core.disk.list(&dir).map_err(|e| Error::io("list", &dir, e))?;
         let named = |p: &&PathBuf| p.extension().is_some_and(|e| e == "release");
-        files.iter().filter(named).try_for_each(|p| self.bring_back(p))
+        for path in files.iter().filter(named) {
+            // One that cannot be read holds up nobody else.
+            if let Err(e) = self.bring_back(path) {
+                self.core.report(LaneId(0), "release of a frame set aside", &e);
+            }
+        }
+        Ok(())
     }
 
     fn bring_back(&self, path: &Path) -> Result<(), Error> {

@@ -94,6 +94,7 @@ pub(super) fn open(
         index: Mutex::default(),
         closed: Notify::new(),
         failures: Mutex::default(),
+        reported: Mutex::default(),
         floor: AtomicI64::new(i64::MIN),
         upkeep: Mutex::default(),
         newest_now: Mutex::new(now),

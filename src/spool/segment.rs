@@ -26,12 +26,14 @@ pub(super) enum Stage {
     Open,
     /// Whole and durable; nothing writes to it again.
     Sealed,
-    /// Found damaged, and the gap row for what is lost is written. Kept for people.
+    /// Found damaged, and the gap row for what is lost is written.
     Damaged,
+    /// A damaged one, once everything good in it is in the store. Kept for people.
+    Remains,
 }
 
 impl Stage {
-    const ALL: [Self; 3] = [Self::Open, Self::Sealed, Self::Damaged];
+    const ALL: [Self; 4] = [Self::Open, Self::Sealed, Self::Damaged, Self::Remains];
 
     /// The extension, which is also the stage's word.
     pub(super) const fn extension(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Stage {
             Self::Open => "open",
             Self::Sealed => "sealed",
             Self::Damaged => "damaged",
+            Self::Remains => "remains",
         }
     }
 }

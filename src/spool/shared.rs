@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use tokio::sync::Notify;
@@ -132,7 +132,7 @@ impl SharedLane {
     }
 
     fn write<R: Row>(&self, row: &R, full: FullPolicy) -> Result<(Kept, Option<u64>), Refused> {
-        let mut lane = lock(&self.0.lane);
+        let mut lane = self.lane();
         let id = self.record_id(&lane);
         lane.push(row, full);
         match lane.commit() {
@@ -152,7 +152,7 @@ impl SharedLane {
     /// # Errors
     /// When there would be no room for it.
     pub fn prepare<R: Row>(&self, row: &R) -> Result<Prepared<'_>, Refused> {
-        let mut lane = lock(&self.0.lane);
+        let mut lane = self.lane();
         let id = self.record_id(&lane);
         let bytes = lane.prepare(row)?;
         Ok(Prepared { id, schema: SchemaId::newest(R::TABLE), bytes, shared: self, lane })
@@ -189,6 +189,37 @@ impl SharedLane {
 
     pub(super) fn end(&self) -> Result<(), Error> {
         lock(&self.0.lane).end()
+    }
+
+    /// The lane that takes rows: another one, where the last was abandoned and that can be had.
+    fn lane(&self) -> MutexGuard<'_, Lane> {
+        let mut lane = lock(&self.0.lane);
+        self.replace(&mut lane);
+        lane
+    }
+
+    fn replace(&self, lane: &mut Lane) {
+        let core = &self.0.core;
+        if lane.abandoned && !core.closed_for_good.load(Ordering::Acquire) {
+            match core.open_lane(self.0.table, SHARED_WORKER, true) {
+                Ok(next) => *lane = next,
+                Err(e) => core.report(lane.id(), "replacement of a lane", &e),
+            }
+        }
+    }
+
+    /// Whoever wrote to a lane before it is replaced waits for an fsync that looks at its successor
+    /// alone: it is made here.
+    fn sync_abandoned(&self, lane: &mut Lane) {
+        let upto = lock(&self.0.group).written;
+        let done = lane.unsynced().iter().try_for_each(|f| f.sync());
+        if let Err(e) = &done {
+            self.0.core.fail_lane(&lane.view, e);
+        }
+        if lane.view.is_dead() {
+            let mut group = lock(&self.0.group);
+            group.failed = group.failed.max(upto);
+        }
     }
 
     fn record_id(&self, lane: &Lane) -> RecordId {
@@ -297,10 +328,8 @@ impl Prepared<'_> {
         if self.lane.commit() != Commit::Kept {
             let dead = self.lane.is_over();
             self.lane.abandon();
-            match self.shared.0.core.open_lane(self.shared.0.table, SHARED_WORKER, true) {
-                Ok(lane) => *self.lane = lane,
-                Err(_) => self.shared.0.core.kill_lane(&self.lane.view),
-            }
+            self.shared.sync_abandoned(&mut self.lane);
+            self.shared.replace(&mut self.lane);
             return Err(if dead { Refused::Failed } else { Refused::Full });
         }
         let ticket = self.shared.0.core.synced().then(|| self.shared.ticket());

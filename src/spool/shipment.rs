@@ -91,7 +91,8 @@ impl Spool {
             kept: 0,
             frames: shipment.frames.iter().map(FrameKey::from).collect(),
         };
-        let written = self.core.disk.publish(&path, &file.encode()?);
+        let bytes = file.encode()?;
+        let written = self.core.with_room(|| self.core.disk.publish(&path, &bytes));
         written.map_err(|e| {
             // Best effort: should the file stay, the next start ships its frames under its token,
             // which nobody used.

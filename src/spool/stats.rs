@@ -1,6 +1,6 @@
 //! What the spool says about itself: health, figures, the machine's boot.
 
-use std::{io, sync::atomic::Ordering};
+use std::{io, sync::atomic::Ordering, time::Duration};
 
 use super::{
     Core, Error, Spool,
@@ -10,6 +10,9 @@ use super::{
     state::{Missing, Reason},
 };
 use crate::{clock::Timestamp, record::LaneId};
+
+/// The same failure is not logged again for this long.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// A lane that takes no more rows because an fsync failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,9 +100,18 @@ impl Spool {
 }
 
 impl Core {
-    /// Says that an operation failed. Once per occasion; what follows is counted in gap rows.
-    #[expect(clippy::unused_self, reason = "reads as an act of the spool")]
+    /// Says that an operation failed: a disk that fails does so with every batch, so once in
+    /// [`REPORT_EVERY`] for each lane and operation. What follows is counted in gap rows.
     pub(super) fn report(&self, lane: LaneId, what: &'static str, error: &dyn std::error::Error) {
+        let now = self.clock.now();
+        {
+            let mut reported = lock(&self.reported);
+            reported.retain(|_, at| now >= *at && now.since(*at) < REPORT_EVERY);
+            if reported.contains_key(&(lane, what)) {
+                return;
+            }
+            reported.insert((lane, what), now);
+        }
         tracing::warn!(%lane, what, %error, "the spool met an error");
     }
 
@@ -141,14 +153,6 @@ impl Core {
             && let Err(e) = lock(&lane.state).add(Reason::IoError, missing, true)
         {
             self.report(lane.id, "counting in a gap row", &e);
-        }
-    }
-
-    /// Stops a lane that could not be replaced by a new one.
-    pub(super) fn kill_lane(&self, lane: &LaneView) {
-        if lane.kill() {
-            let error = "the lane could not be replaced".to_owned();
-            lock(&self.failures).push(Failure { lane: lane.id, error });
         }
     }
 }

@@ -43,6 +43,10 @@ impl Lane {
     pub(in crate::spool) fn end(&mut self) -> Result<(), Error> {
         self.over = true;
         self.pending.clear();
+        if self.abandoned {
+            return Err(Error::Failed);
+        }
+        self.waits = None;
         if self.torn && self.give_up().is_err() {
             self.settle();
             return Err(Error::Failed);

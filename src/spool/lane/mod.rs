@@ -44,12 +44,14 @@ pub struct Lane {
     core: Arc<Core>,
     pub(in crate::spool) view: Arc<LaneView>,
     segment: Option<Segment>,
-    /// After a failed write: wait for a segment that maintenance could prepare.
-    only_spare: bool,
+    /// After a failure of this kind: wait for a segment that maintenance could prepare.
+    waits: Option<Reason>,
     /// The segment may hold part of a failed write past its last good item.
     torn: bool,
     /// It was ended, or that was tried: it takes nothing more.
     over: bool,
+    /// It is over because a prepared row failed: another lane is to take its place.
+    pub(in crate::spool) abandoned: bool,
     open: Option<OpenFrame>,
     next_seq: u64,
     since: i64,
@@ -70,9 +72,10 @@ impl Lane {
             core,
             view,
             segment: None,
-            only_spare: false,
+            waits: None,
             torn: false,
             over: false,
+            abandoned: false,
             open: None,
             next_seq: 0,
             since: IDLE,
@@ -184,7 +187,7 @@ impl Lane {
             match segment.write(bytes, crc) {
                 Ok(()) => {
                     self.open = open;
-                    self.only_spare = false;
+                    self.waits = None;
                     return self.written();
                 }
                 Err(e) => {
@@ -274,6 +277,9 @@ impl Lane {
     pub(in crate::spool) fn abandon(&mut self) {
         self.pending.clear();
         self.close_frame();
+        // Where the file cannot even be cut the frame ends without a footer.
+        self.end_frame();
         self.settle();
+        (self.over, self.abandoned) = (true, true);
     }
 }

@@ -19,16 +19,12 @@ impl Lane {
         // Held while allocating: maintenance may be about to prepare the same segment.
         let view = Arc::clone(&self.view);
         let mut spare = lock(&view.spare);
-        let next = match spare.take() {
-            Some(s) => s,
-            None if self.only_spare => return Err(Reason::IoError),
-            None => match self.view.segment(&self.core) {
+        let next = match (spare.take(), self.waits) {
+            (Some(s), _) => s,
+            (None, Some(reason)) => return Err(reason),
+            (None, None) => match view.segment(&self.core) {
                 Ok(s) => s,
-                Err(Error::Full) => return Err(Reason::DiskFull),
-                Err(e) => {
-                    self.core.report(self.view.id, "new segment", &e);
-                    return Err(Reason::IoError);
-                }
+                Err(e) => return Err(self.without_segment(&e)),
             },
         };
         self.close_frame();
@@ -41,6 +37,22 @@ impl Lane {
         self.segment = Some(next);
         self.segment_since = None;
         Ok(())
+    }
+
+    /// Upkeep goes on looking for room: to do so with every commit would cost more than the commit.
+    /// Lanes for which something is kept back take that at once.
+    fn without_segment(&mut self, e: &Error) -> Reason {
+        let reason = if matches!(e, Error::Full) {
+            Reason::DiskFull
+        } else {
+            self.core.report(self.view.id, "new segment", e);
+            Reason::IoError
+        };
+        if !self.view.keep_back {
+            self.waits = Some(reason);
+            self.view.wants_spare.store(true, Ordering::Release);
+        }
+        reason
     }
 
     /// Leaves the segment where its last good item ends. What a failed write left behind that is
@@ -56,7 +68,7 @@ impl Lane {
         }
         self.end_frame();
         self.retire();
-        self.only_spare = true;
+        self.waits = Some(Reason::IoError);
         self.view.wants_spare.store(true, Ordering::Release);
         Ok(())
     }

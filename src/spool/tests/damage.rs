@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use super::{Bench, row, rows_of};
+use super::{Bench, gaps_by_place, row, rows_of};
 use crate::{
     config::FullPolicy::Shed,
     record::{LaneId, Table},
@@ -101,10 +101,9 @@ fn recovery_tells_what_damage_took() {
     }
 }
 
-/// A sealed segment that goes bad between two others is told exactly, once.
-#[test]
-fn damage_between_segments_is_exact() {
-    let bench = Bench::new();
+/// A lane of sealed segments, the second of which went bad; its path and the rows in it that are
+/// lost.
+fn bad_between_others(bench: &Bench) -> (PathBuf, u64) {
     let spool = bench.open();
     let mut lane = spool.lane(TABLE, 0).unwrap();
     let text = "x".repeat(200);
@@ -124,13 +123,46 @@ fn damage_between_segments_is_exact() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[victim.offset as usize + 100] ^= 1;
     fs::write(&path, bytes).unwrap();
+    (path, next.first_seq - victim.first_seq)
+}
+
+/// A sealed segment that goes bad between two others is told exactly, once.
+#[test]
+fn damage_between_segments_is_exact() {
+    let bench = Bench::new();
+    let (path, lost) = bad_between_others(&bench);
     for _ in 0..3 {
         let spool = bench.open();
-        let lost = next.first_seq - victim.first_seq;
         assert_eq!(bench.gaps(&spool), [format!("access unclean_end exact {lost}")]);
         assert_eq!(rows_of(&spool, TABLE, "purpose").len() as u64, 240 - lost);
     }
     assert!(path.with_extension("damaged").exists());
+}
+
+/// Once what is good is in the store, a damaged segment is in nobody's way.
+#[test]
+fn a_damaged_segment_does_not_keep_those_behind_it() {
+    let bench = Bench::new();
+    let (path, lost) = bad_between_others(&bench);
+    let size = fs::metadata(&path).unwrap().len();
+    let mut told = std::collections::BTreeMap::new();
+    for round in 0..3 {
+        let spool = bench.open();
+        bench.gaps(&spool);
+        told.extend(gaps_by_place(&spool));
+        for f in spool.frames() {
+            let s = spool.begin_shipment(vec![f]).unwrap();
+            spool.acknowledge(s).unwrap();
+        }
+        spool.purge(crate::clock::Timestamp::MAX).unwrap();
+        assert!(spool.stats().disk_bytes >= size, "what remains is counted");
+        let left = fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().path());
+        let lane = parse_path(&path).unwrap().0;
+        let left: Vec<_> = left.filter(|p| parse_path(p).is_some_and(|f| f.0 == lane)).collect();
+        assert_eq!(left, [path.with_extension("remains")], "round {round}");
+    }
+    let told: Vec<_> = told.into_values().collect();
+    assert_eq!(told, [format!("access unclean_end exact {lost}")], "once");
 }
 
 /// Nothing that is fed to the parsers makes them panic, and nothing foreign is taken for ours.

@@ -34,6 +34,8 @@ struct Inner {
     plan: Option<(u64, Fault)>,
     crashed: bool,
     no_room: bool,
+    /// Bytes that all files may have together.
+    capacity: Option<u64>,
     syncs_failed: u64,
     files: BTreeMap<u64, Content>,
     names: BTreeMap<PathBuf, u64>,
@@ -98,6 +100,12 @@ impl Faults {
         self.lock().no_room = !room;
     }
 
+    /// Leaves not a byte free on the disk.
+    pub(in crate::spool) fn fill(&self) {
+        let mut inner = self.lock();
+        inner.capacity = Some(inner.used());
+    }
+
     pub(in crate::spool) fn created(&self, path: &Path, inode: u64) {
         let mut inner = self.lock();
         inner.files.insert(inode, Content::default());
@@ -134,6 +142,9 @@ impl Faults {
         if inner.no_room && matches!(step, Step::Allocate(..)) {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        if inner.capacity.is_some_and(|max| inner.used() + inner.growth(step) > max) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         inner.apply(step);
         Ok(())
     }
@@ -161,6 +172,21 @@ impl Faults {
 }
 
 impl Inner {
+    fn used(&self) -> u64 {
+        let files = self.names.values().filter_map(|inode| self.files.get(inode));
+        files.map(|f| f.now.len() as u64).sum()
+    }
+
+    /// Bytes by which a step lets a file grow.
+    fn growth(&self, step: Step<'_>) -> u64 {
+        let (inode, end) = match step {
+            Step::Allocate(inode, size) => (inode, size),
+            Step::Write(inode, offset, bytes) => (inode, offset + bytes.len() as u64),
+            _ => return 0,
+        };
+        end.saturating_sub(self.files.get(&inode).map_or(0, |f| f.now.len() as u64))
+    }
+
     fn apply(&mut self, step: Step<'_>) {
         match step {
             Step::Create => {}

@@ -7,6 +7,7 @@ mod damage;
 pub(super) mod faults;
 mod limits;
 mod quarantine;
+mod resume;
 mod world;
 
 use std::collections::BTreeMap;
