@@ -17,9 +17,14 @@ use crate::{
 /// Flows handed to the store at once: 80 kB, where a server takes 128 in one field of a form.
 const FLOWS_MAX: usize = 2_000;
 
+/// The rows of a page are chosen by few columns; the others are read for those rows alone.
+const AFTERWARDS: &str = " SETTINGS query_plan_optimize_lazy_materialization = 1";
+
 /// What a subject means in each table.
 #[derive(Clone, Debug)]
 pub(super) struct Matching {
+    /// The table where answers lie together in its order and may be far more than a page.
+    together: Option<Table>,
     conditions: Vec<(Table, &'static str)>,
     params: Vec<(&'static str, Param)>,
 }
@@ -37,12 +42,14 @@ impl Matching {
             Subject::Record(id) => Self::record(id, around),
             Subject::Url { target } => Self::url(target),
             Subject::Link { code } => Self {
+                together: None,
                 conditions: [Table::Jumps, Table::Conversions, Table::Notices]
                     .map(|t| (t, "code = {code:String}"))
                     .to_vec(),
                 params: vec![text("code", code)],
             },
             Subject::Address(a) => Self {
+                together: None,
                 conditions: vec![
                     (Table::Resolutions, "has(answers, {address:IPv6})"),
                     (Table::Jumps, "has(target_addresses, {address:IPv6})"),
@@ -57,7 +64,11 @@ impl Matching {
                 };
                 let mut params = vec![address(*a)];
                 params.extend(port.map(|p| ("port", Param::Unsigned(p.into()))));
-                Self { conditions: CHAIN[..4].iter().map(|t| (*t, condition)).collect(), params }
+                Self {
+                    together: None,
+                    conditions: CHAIN[..4].iter().map(|t| (*t, condition)).collect(),
+                    params,
+                }
             }
         }
     }
@@ -70,7 +81,7 @@ impl Matching {
         let mut params = place(id).to_vec();
         params.extend([micros("written_from", around.from), micros("written_to", around.to)]);
         let table = id.lane.table().map(|t| (t, condition));
-        Self { conditions: table.into_iter().collect(), params }
+        Self { together: None, conditions: table.into_iter().collect(), params }
     }
 
     /// Jumps to a target, and all that was ever done to the links that had it.
@@ -78,6 +89,7 @@ impl Matching {
         let url = Url::parse(target).ok();
         let Some(host) = url.as_ref().and_then(Url::domain) else {
             return Self {
+                together: None,
                 conditions: vec![
                     (Table::Jumps, "target = {target:String}"),
                     (
@@ -92,6 +104,7 @@ impl Matching {
         let bare = host.trim_end_matches('.');
         let above = at_and_above(bare).into_iter().chain(at_and_above(host));
         Self {
+            together: None,
             conditions: vec![
                 (
                     Table::Jumps,
@@ -157,6 +170,7 @@ impl Matching {
         };
         let above = at_and_above(name).into_iter().map(str::to_owned).collect();
         Self {
+            together: Some(Table::Resolutions),
             conditions,
             params: vec![
                 text("name", name),
@@ -173,7 +187,11 @@ impl Matching {
 
     /// The rows of `table` that answer, in order.
     pub(super) fn answers(&self, table: Table, place: &Place) -> Option<Statement> {
-        Some(rows(table, self.condition(table)?, place, &self.params))
+        let mut statement = rows(table, self.condition(table)?, place, &self.params);
+        if self.together == Some(table) {
+            statement.sql.push_str(AFTERWARDS);
+        }
+        Some(statement)
     }
 
     /// The flows of answers near `place`, one more than a page asks for at most.
