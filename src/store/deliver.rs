@@ -23,16 +23,17 @@ use bytes::Bytes;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Failure, Health, Store, presence::Presence};
+use super::{
+    Error, Health, Store,
+    backoff::{BACKOFF_MIN, Backoff},
+    presence::Presence,
+};
 use crate::{
     clock::Clock,
     metrics::Metrics,
     record::{NodeName, Table},
     spool::{self, Frame, Shipment, Spool},
 };
-
-/// The first wait after a failed attempt.
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
 
 /// A server's uptime is in whole seconds, and its clock is not ours.
 const UPTIME_STEP: Duration = Duration::from_secs(2);
@@ -58,13 +59,13 @@ pub(super) struct Delivery {
 pub(super) struct Job {
     pub(super) shipment: Shipment,
     /// It was attempted and nobody knows with what effect.
-    doubt: bool,
+    pub(super) doubt: bool,
     /// Until then the server surely remembers the token.
-    whole_until: Option<Instant>,
+    pub(super) whole_until: Option<Instant>,
     /// Refusals with a code nobody has classed.
-    unlisted: u32,
+    pub(super) unlisted: u32,
     /// The whole was refused for good while some of its rows are there: only the rest is sent.
-    rest_only: bool,
+    pub(super) rest_only: bool,
 }
 
 impl Job {
@@ -79,13 +80,13 @@ impl Job {
     }
 
     /// What is left of a shipment that was refused for good in part.
-    fn rest(shipment: Shipment) -> Self {
+    pub(super) fn rest(shipment: Shipment) -> Self {
         Self { rest_only: true, ..Self::doubtful(shipment, None) }
     }
 }
 
 /// How one attempt ended.
-enum Step {
+pub(super) enum Step {
     /// Nothing is left of this job.
     Done,
     /// These take its place.
@@ -152,7 +153,7 @@ impl Delivery {
     }
 
     /// The spool did not do what was asked of it.
-    fn hindered(&self, job: &Job, error: &spool::Error) -> Step {
+    pub(super) fn hindered(&self, job: &Job, error: &spool::Error) -> Step {
         let frames: HashSet<_> =
             job.shipment.frames.iter().map(|f| (f.lane, f.first_seq)).collect();
         let mut open = self.spool.open_shipments();
@@ -230,7 +231,7 @@ impl Delivery {
     }
 
     /// The frames that are there are acknowledged, the others become a job of their own.
-    async fn part(
+    pub(super) async fn part(
         &self,
         job: &Job,
         presence: &Presence,
@@ -252,107 +253,7 @@ impl Delivery {
         Ok(Step::Replaced(made.into_iter().map(each).collect()))
     }
 
-    async fn refused(&self, job: &mut Job, error: &Error) -> Step {
-        let failure = match error.failure() {
-            Failure::Unlisted => {
-                job.unlisted += 1;
-                let spent = job.unlisted >= self.store.config().unlisted_attempts_max;
-                if spent { Failure::Never } else { Failure::Doubt }
-            }
-            listed => listed,
-        };
-        match failure {
-            Failure::Never => return self.never(job, error).await,
-            Failure::Doubt | Failure::Unlisted => job.doubt = true,
-            Failure::Down => {}
-        }
-        self.metrics.store.down.increment(1);
-        self.failed(error);
-        tracing::warn!(
-            table = %job.shipment.frames[0].table, ?failure, error = %error,
-            "a shipment waits for the store"
-        );
-        Step::Wait
-    }
-
-    /// Halves what the store will not take, down to the frame, and sets that aside.
-    async fn never(&self, job: &mut Job, error: &Error) -> Step {
-        let frames = &job.shipment.frames;
-        // Whatever the refusal says, a view may have failed after its table took the rows, or
-        // some partitions of an earlier attempt were kept.
-        let presence = match self.presence(frames).await {
-            Ok(presence) if presence.is_empty() || (job.rest_only && !presence.is_full()) => {
-                presence
-            }
-            Ok(_) => {
-                (job.doubt, job.rest_only, job.unlisted) = (true, true, 0);
-                return Step::Wait;
-            }
-            Err(_) => return Step::Wait,
-        };
-        if frames.len() == 1 {
-            return self.set_aside(job, &error.to_string()).await;
-        }
-        if presence.is_empty() {
-            // An earlier attempt of unknown fate may still be running: looked for again, then.
-            let doubt = job.doubt;
-            return self.halve(job, |s| Job { doubt, ..Job::new(s) }).await;
-        }
-        if !(0..frames.len()).any(|n| presence.has_whole(n)) {
-            return self.halve(job, Job::rest).await;
-        }
-        self.spool_only(job, self.part(job, &presence, Job::rest).await)
-    }
-
-    /// The end of something that asked the spool alone.
-    fn spool_only(&self, job: &Job, done: Result<Step, Trouble>) -> Step {
-        match done {
-            Ok(step) => step,
-            Err(Trouble::Spool(e) | Trouble::Damaged(e)) => self.hindered(job, &e),
-            Err(Trouble::Store(_)) => Step::Wait,
-        }
-    }
-
-    /// Two shipments instead of one.
-    async fn halve(&self, job: &Job, each: impl Fn(Shipment) -> Job) -> Step {
-        let (a, b) = job.shipment.frames.split_at(job.shipment.frames.len() / 2);
-        match self.split(job.shipment.clone(), vec![a.to_vec(), b.to_vec()]).await {
-            Ok(made) => Step::Replaced(made.into_iter().map(each).collect()),
-            Err(e) => self.hindered(job, &e),
-        }
-    }
-
-    async fn set_aside(&self, job: &mut Job, reason: &str) -> Step {
-        if job.shipment.frames.len() > 1 {
-            // One frame of several is damaged: find it.
-            let doubt = job.doubt;
-            return self.halve(job, |s| Job { doubt, ..Job::new(s) }).await;
-        }
-        // Rows that are there must not be counted as missing without a word.
-        let Ok(presence) = self.presence(&job.shipment.frames).await else { return Step::Wait };
-        if presence.is_full() {
-            return self.spool_only(job, self.acknowledge(&job.shipment).await);
-        }
-        let frame = &job.shipment.frames[0];
-        let reason = match presence.there() {
-            0 => reason.to_owned(),
-            there => format!("{there} of these {} rows are in the store; {reason}", frame.count),
-        };
-        tracing::error!(
-            table = %frame.table, lane = %frame.lane, first_seq = frame.first_seq,
-            rows = frame.count, reason,
-            "a frame cannot be stored and is set aside; see `tracegate spool`"
-        );
-        let (spool, shipment, kept) = (self.spool.clone(), job.shipment.clone(), presence.there());
-        let done = blocking(move || spool.set_aside_in_part(shipment, &reason, kept)).await;
-        let step = done.map_or_else(|e| self.hindered(job, &e), |()| Step::Done);
-        if !matches!(step, Step::Wait) {
-            self.metrics.store.never.increment(1);
-        }
-        step
-    }
-
-    async fn presence(&self, frames: &[Frame]) -> Result<Presence, Error> {
+    pub(super) async fn presence(&self, frames: &[Frame]) -> Result<Presence, Error> {
         let presence = self.store.presence(&self.node, frames).await?;
         if presence.doubled > 0 {
             self.metrics.store.doubled.increment(presence.doubled);
@@ -379,7 +280,7 @@ impl Delivery {
         done
     }
 
-    async fn acknowledge(&self, shipment: &Shipment) -> Result<Step, Trouble> {
+    pub(super) async fn acknowledge(&self, shipment: &Shipment) -> Result<Step, Trouble> {
         let rows = shipment.frames.iter().map(|f| f.count).sum();
         let (spool, shipment) = (self.spool.clone(), shipment.clone());
         blocking(move || spool.acknowledge(shipment)).await?;
@@ -388,7 +289,7 @@ impl Delivery {
         Ok(Step::Done)
     }
 
-    async fn split(
+    pub(super) async fn split(
         &self,
         shipment: Shipment,
         parts: Vec<Vec<Frame>>,
@@ -408,7 +309,7 @@ fn missing(presence: &Presence, frames: &[Frame], rows: Vec<Bytes>) -> Result<Ve
 
 /// What stands in the way of an attempt.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(super) enum Trouble {
     #[error(transparent)]
     Store(#[from] Error),
     /// The frame's bytes are not what was written: they will not be better later.
@@ -436,29 +337,6 @@ pub(super) async fn blocking<T: Send + 'static>(
         Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
         // The runtime ends: nobody reads this any more.
         Err(_) => Err(spool::Error::Failed),
-    }
-}
-
-/// Waits that double up to a limit, each a little different, so that nodes do not come back as one.
-#[derive(Debug)]
-pub(super) struct Backoff {
-    next: Duration,
-    max: Duration,
-}
-
-impl Backoff {
-    pub(super) fn new(store: &Store) -> Self {
-        let max = Duration::from_millis(store.config().backoff_ms_max);
-        Self { next: BACKOFF_MIN.min(max), max }
-    }
-
-    /// The next wait: between half of the step and the whole of it.
-    pub(super) fn next(&mut self) -> Duration {
-        let step = self.next;
-        self.next = (step * 2).min(self.max);
-        // Without randomness the whole step will do.
-        let part = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
-        step.mul_f64(0.5 + part / 2.0)
     }
 }
 

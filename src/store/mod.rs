@@ -12,6 +12,8 @@
 //! unknown fate is *in doubt* and settled; bytes that the store refuses for good are *never*
 //! ([`failure`]). None of it is felt by a resolver or a gateway, only by the age of the newest row.
 
+mod backoff;
+mod choose;
 pub mod client;
 mod deliver;
 pub mod engine;
@@ -20,6 +22,8 @@ mod health;
 pub mod migrate;
 mod presence;
 mod question;
+mod ready;
+mod refused;
 mod report;
 pub mod retention;
 mod schema_check;

@@ -1,0 +1,118 @@
+//! What the shipper does before its first shipment: the store is made ready, and what is in doubt
+//! from an earlier run is found.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    Error,
+    backoff::Backoff,
+    choose::choose,
+    deliver::{Job, blocking},
+    ship::Shipper,
+};
+use crate::{record::Table, spool::Frame};
+
+impl Shipper {
+    /// Makes the store ready, however long it takes. False when cancelled.
+    pub(super) async fn prepare(&mut self) -> Result<bool, Error> {
+        let (store, cancel) = (self.delivery.store.clone(), self.delivery.cancel.clone());
+        let mut backoff = Backoff::new(&store);
+        loop {
+            let ready = async {
+                store.prepare(self.durability).await?;
+                self.delivery.health.tables_made();
+                self.rule_out_twin().await
+            };
+            let done = tokio::select! {
+                () = cancel.cancelled() => return Ok(false),
+                done = ready => done,
+            };
+            match done {
+                Ok(()) => {
+                    self.delivery.answered();
+                    return Ok(true);
+                }
+                Err(e) if e.is_final() => return Err(e),
+                Err(e) => {
+                    self.delivery.failed(&e);
+                    tracing::warn!(error = %e, "the store is not ready");
+                }
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(false),
+                () = tokio::time::sleep(backoff.next()) => {}
+            }
+        }
+    }
+
+    /// Shipments that were under way, and after a reboot what the store lost of acknowledged ones.
+    /// None when cancelled.
+    pub(super) async fn recount(&self) -> Option<Vec<Job>> {
+        let d = &self.delivery;
+        let mut backoff = Backoff::new(&d.store);
+        loop {
+            match self.recount_once().await {
+                Ok(jobs) => return Some(jobs),
+                Err(e) => {
+                    d.failed(&e);
+                    tracing::warn!(error = %e, "waiting to count what the store has");
+                }
+            }
+            tokio::select! {
+                () = d.cancel.cancelled() => return None,
+                () = tokio::time::sleep(backoff.next()) => {}
+            }
+        }
+    }
+
+    async fn recount_once(&self) -> Result<Vec<Job>, Error> {
+        let d = &self.delivery;
+        let rebooted = d.store.last_boot(&d.node).await?.is_none_or(|id| id != d.spool.boot_id());
+        if rebooted {
+            let mut tables: BTreeMap<Table, Vec<Frame>> = BTreeMap::new();
+            for frame in d.spool.in_grace() {
+                tables.entry(frame.table).or_default().push(frame);
+            }
+            for mut frames in tables.into_values() {
+                while let Some(chosen) = choose(&mut frames, &self.limits()) {
+                    self.recount_frames(chosen.frames).await?;
+                }
+            }
+        }
+        let remembered = Duration::from_secs(d.store.config().doubt_resend_s);
+        let now = d.clock.now();
+        let whole_until = |frames: &[Frame]| {
+            let newest = frames.iter().map(|f| f.max_ts).max()?;
+            let left = remembered.checked_sub(now.since(newest))?;
+            (!rebooted).then(|| d.clock.monotonic() + left)
+        };
+        let open = d.spool.open_shipments().into_iter();
+        Ok(open
+            .map(|s| {
+                let until = whole_until(&s.frames);
+                Job::doubtful(s, until)
+            })
+            .collect())
+    }
+
+    async fn recount_frames(&self, frames: Vec<Frame>) -> Result<(), Error> {
+        let d = &self.delivery;
+        let presence = d.store.presence(&d.node, &frames).await?;
+        let lost: Vec<Frame> = frames
+            .into_iter()
+            .enumerate()
+            .filter_map(|(n, frame)| (!presence.has_whole(n)).then_some(frame))
+            .collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(
+            table = %lost[0].table, frames = lost.len(),
+            "the store lost rows it had acknowledged; sending them again"
+        );
+        let spool = d.spool.clone();
+        // Under a new token, as an open shipment from here on.
+        blocking(move || spool.ship_again(lost)).await?;
+        Ok(())
+    }
+}
