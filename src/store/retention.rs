@@ -87,12 +87,9 @@ impl Retention {
             () = health.has_tables() => {}
         }
         loop {
-            let looked = tokio::select! {
+            tokio::select! {
                 () = cancel.cancelled() => return,
-                looked = self.once() => looked,
-            };
-            if let Err(e) = looked {
-                tracing::warn!(error = %e, "retention waits for the store");
+                _ = self.once() => {}
             }
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -101,25 +98,40 @@ impl Retention {
         }
     }
 
-    /// Drops what may go now; returns it.
-    ///
-    /// # Errors
-    /// The server's; what was dropped before stays dropped.
-    pub async fn once(&self) -> Result<Vec<Partition>, Error> {
+    /// Drops what may go now; returns it. A table that cannot be looked at, or a partition that
+    /// cannot be dropped, is said in the log and tried again by the next look; it keeps no other
+    /// one beyond its time.
+    pub async fn once(&self) -> Vec<Partition> {
         let days = self.store.config().retention_days.max(RETENTION_DAYS_MIN);
         let keep = Duration::from_secs(u64::from(days) * 86_400);
         let cutoff = self.clock.now().saturating_sub(keep);
-        let on_its_way = self.oldest_on_its_way().await?;
         let mut dropped = Vec::new();
+        let on_its_way = match self.oldest_on_its_way().await {
+            Ok(oldest) => oldest,
+            Err(e) => {
+                tracing::warn!(error = %e, "retention waits for the store");
+                return dropped;
+            }
+        };
         for &table in DROPPED {
-            for partition in self.store.partitions(table).await? {
-                if self.may_go(&partition, cutoff, on_its_way) {
-                    self.drop_partition(&partition).await?;
-                    dropped.push(partition);
+            let partitions = self.store.partitions(table).await.unwrap_or_else(|e| {
+                tracing::warn!(%table, error = %e, "retention cannot look at a table");
+                Vec::new()
+            });
+            for partition in partitions {
+                if !self.may_go(&partition, cutoff, on_its_way) {
+                    continue;
+                }
+                match self.drop_partition(&partition).await {
+                    Ok(()) => dropped.push(partition),
+                    Err(e) => tracing::warn!(
+                        %table, partition = partition.id, error = %e,
+                        "a partition could not be dropped"
+                    ),
                 }
             }
         }
-        Ok(dropped)
+        dropped
     }
 
     fn may_go(&self, partition: &Partition, cutoff: Timestamp, on_its_way: Timestamp) -> bool {

@@ -20,6 +20,11 @@ impl Holds for HoldAll {
     }
 }
 
+fn retention(lab: &Lab, holds: Arc<dyn Holds>) -> Retention {
+    let (node, metrics) = (lab.node.clone(), Arc::clone(&lab.metrics));
+    Retention::new(lab.store.clone(), lab.spool.clone(), node, holds, lab.clock.clone(), metrics)
+}
+
 #[tokio::test]
 async fn only_whole_partitions_of_age_are_dropped_and_each_is_recorded() {
     let clock = Clock::fixed(Timestamp::from_secs(1_780_000_000));
@@ -28,23 +33,11 @@ async fn only_whole_partitions_of_age_are_dropped_and_each_is_recorded() {
     clock.advance(DAY * 20);
     lab.push(1, "younger.example");
     lab.ship_until("shipped", Lab::all_shipped).await;
-    let retention = |lab: &Lab, holds: Arc<dyn Holds>| {
-        let metrics = Arc::clone(&lab.metrics);
-        let node = lab.node.clone();
-        Retention::new(
-            lab.store.clone(),
-            lab.spool.clone(),
-            node,
-            holds,
-            lab.clock.clone(),
-            metrics,
-        )
-    };
     clock.advance(DAY * 163);
-    assert_eq!(retention(&lab, Arc::new(NoHolds)).once().await.unwrap(), []);
+    assert_eq!(retention(&lab, Arc::new(NoHolds)).once().await, []);
     clock.advance(DAY * 2);
-    assert_eq!(retention(&lab, Arc::new(HoldAll)).once().await.unwrap(), []);
-    let dropped = retention(&lab, Arc::new(NoHolds)).once().await.unwrap();
+    assert_eq!(retention(&lab, Arc::new(HoldAll)).once().await, []);
+    let dropped = retention(&lab, Arc::new(NoHolds)).once().await;
     assert_eq!(dropped.len(), 1, "{dropped:?}");
     assert_eq!((dropped[0].table, dropped[0].rows), (Table::Resolutions, 100));
     assert!(dropped[0].to < clock.now().saturating_sub(DAY * 184));
@@ -71,19 +64,32 @@ async fn nothing_is_dropped_while_rows_of_that_age_are_on_their_way() {
     lab.ship_until("shipped", Lab::all_shipped).await;
     lab.push(1, "late.example");
     clock.advance(DAY * 200);
-    let metrics = Arc::clone(&lab.metrics);
-    let retention = Retention::new(
-        lab.store.clone(),
-        lab.spool.clone(),
-        lab.node.clone(),
-        Arc::new(NoHolds),
-        clock.clone(),
-        metrics,
-    );
-    assert_eq!(retention.once().await.unwrap(), []);
+    let retention = retention(&lab, Arc::new(NoHolds));
+    assert_eq!(retention.once().await, []);
     lab.ship_until("shipped", Lab::all_shipped).await;
-    let dropped = retention.once().await.unwrap();
+    let dropped = retention.once().await;
     let rows: u64 = dropped.iter().filter(|p| p.table == Table::Resolutions).map(|p| p.rows).sum();
     assert_eq!(rows, 200);
+    lab.engine.supervisor.shutdown().await;
+}
+
+/// One table cannot even be looked at: the others go on.
+#[tokio::test]
+async fn a_table_that_fails_keeps_no_other_one() {
+    let clock = Clock::fixed(Timestamp::from_secs(1_780_000_000));
+    let mut lab = Lab::with(clock.clone(), |_| {}).await;
+    lab.push(1, "old.example");
+    lab.ship_until("shipped and described", |lab| {
+        lab.all_shipped() && lab.spool.in_grace().iter().any(|f| f.table == Table::Frames)
+    })
+    .await;
+    clock.advance(DAY * 230);
+    lab.store.execute("RENAME TABLE resolutions TO elsewhere").await.unwrap();
+    let dropped = retention(&lab, Arc::new(NoHolds)).once().await;
+    assert!(dropped.iter().any(|p| p.table == Table::Frames), "{dropped:?}");
+    assert_eq!(lab.count("count() FROM frames").await, 0);
+    lab.store.execute("RENAME TABLE elsewhere TO resolutions").await.unwrap();
+    let dropped = retention(&lab, Arc::new(NoHolds)).once().await;
+    assert!(dropped.iter().any(|p| p.table == Table::Resolutions), "{dropped:?}");
     lab.engine.supervisor.shutdown().await;
 }
