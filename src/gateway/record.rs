@@ -46,14 +46,15 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn lets(self, full: FullPolicy) -> bool {
+    /// Whether a jump may be answered that was pushed with `full`, and what it caused with
+    /// `caused`; none where it caused nothing, and then others' questions do not stop it.
+    fn lets(self, full: FullPolicy, caused: Option<FullPolicy>) -> bool {
         let kept = |commit, full| match commit {
             Commit::Kept => true,
             Commit::Shed => full == FullPolicy::Shed,
             Commit::Refused => false,
         };
-        // The questions a jump caused carry no decision of their own: the jump's policy is theirs.
-        kept(self.jumps, full) && kept(self.resolutions, FullPolicy::Shed)
+        kept(self.jumps, full) && caused.is_none_or(|full| kept(self.resolutions, full))
     }
 }
 
@@ -66,17 +67,22 @@ impl Recorder {
         self.lanes.borrow_mut().jumps.new_flow()
     }
 
-    /// Keeps a jump and what it caused; whether it may be answered.
+    /// Keeps a jump and the questions it caused, each under its own policy; whether it may be
+    /// answered.
     pub(super) async fn keep(
         &self,
         jump: &Jump<'_>,
         full: FullPolicy,
-        caused: impl Iterator<Item = Resolution<'_>>,
+        caused: impl Iterator<Item = (Resolution<'_>, FullPolicy)>,
     ) -> bool {
+        let mut strictest = None;
         {
             let mut lanes = self.lanes.borrow_mut();
-            for resolution in caused {
-                lanes.resolutions.push(&resolution, FullPolicy::Shed);
+            for (resolution, full) in caused {
+                lanes.resolutions.push(&resolution, full);
+                if strictest != Some(FullPolicy::Refuse) {
+                    strictest = Some(full);
+                }
             }
             lanes.jumps.push(jump, full);
         }
@@ -91,7 +97,7 @@ impl Recorder {
             tokio::task::yield_now().await;
             drop(lead);
         }
-        round.outcome.get().is_some_and(|o| o.lets(full))
+        round.outcome.get().is_some_and(|o| o.lets(full, strictest))
     }
 
     fn commit(&self) {

@@ -206,7 +206,7 @@ impl Worker {
         let caused = fate.lookup.iter().flat_map(|l| &l.caused);
         // An empty tail belongs to an answer that is not recorded.
         let caused = caused.filter(|c| !c.answered.tail.is_empty());
-        let caused = caused.map(|c| resolution(c, peer, flow));
+        let caused = caused.map(|c| (resolution(c, peer, flow), c.answered.full));
         self.recorder.keep(&jump, fate.full, caused).await
     }
 

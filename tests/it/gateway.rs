@@ -7,7 +7,7 @@ use std::{
 };
 
 use tracegate::{
-    config::{OnUnresolved, Spool},
+    config::{FullPolicy, OnFull, OnUnresolved, Spool},
     record::Table,
 };
 
@@ -199,19 +199,23 @@ fn many_visitors_at_once_are_all_recorded() {
     assert_eq!(kept.of(Table::Resolutions).len(), 16 * 4 * 5 * 2);
 }
 
-/// Without room, jumps are refused, unknown codes shed, and nothing answered is missing.
-#[test]
-fn a_full_spool_refuses_jumps_and_sheds_unknown_codes() {
-    let site = Site::start(|c| {
+/// A site with little room.
+fn cramped(on_full: OnFull) -> Site {
+    Site::start(|c| {
         // One lane, so that every visitor meets the same want of room.
         c.gateway.threads = 1;
         c.spool = Spool {
             segment_bytes_max: 1 << 20,
             shared_segment_bytes_max: 1 << 20,
             disk_bytes_max: 8 << 20,
+            on_full,
             ..c.spool.clone()
         };
-    });
+    })
+}
+
+/// Follows one link until twenty visits were refused; how many were sent on.
+fn visit_until_refused(site: &Site) -> usize {
     let code = site.link("https://www.demo.test/");
     let mut stream = connect(site.gateway);
     let agent = "a".repeat(500);
@@ -235,11 +239,31 @@ fn a_full_spool_refuses_jumps_and_sheds_unknown_codes() {
         jumped += 1;
     }
     drop(stream);
-    assert_eq!(refused, 20, "the spool was never full");
+    assert_eq!(refused, 20, "nothing was refused");
+    jumped
+}
+
+/// Without room, jumps are refused, unknown codes shed, and nothing answered is missing.
+#[test]
+fn a_full_spool_refuses_jumps_and_sheds_unknown_codes() {
+    let site = cramped(OnFull::default());
+    let jumped = visit_until_refused(&site);
     assert_eq!(site.visit("GET", "/unknown", &[]).status, 404, "shed");
     let kept = site.stop();
     let outcomes = kept.column(Table::Jumps, "outcome");
     assert_eq!(outcomes.iter().filter(|o| *o == "jumped").count(), jumped);
+}
+
+/// The questions that a jump causes are resolutions, and obey the policy of resolutions.
+#[test]
+fn a_full_spool_refuses_jumps_whose_questions_must_be_kept() {
+    let (jumps, resolutions) = (FullPolicy::Shed, FullPolicy::Refuse);
+    let site = cramped(OnFull { jumps, resolutions, ..OnFull::default() });
+    let jumped = visit_until_refused(&site);
+    assert_eq!(site.visit("GET", "/unknown", &[]).status, 404, "it asks nothing");
+    let kept = site.stop();
+    let questions = kept.of(Table::Resolutions).len();
+    assert!(questions >= 2 * jumped, "{questions} questions of {jumped} jumps are kept");
 }
 
 #[test]
