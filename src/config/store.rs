@@ -41,7 +41,9 @@ pub struct Store {
     pub doubt_resend_s: u64,
     /// How often a node says how far it is complete, in milliseconds.
     pub node_interval_ms: u64,
-    /// Acknowledged segments are kept this long, in seconds.
+    /// Acknowledged segments are kept this long, in seconds: what a store that crashed may not have
+    /// written to its disk by then is counted and sent again, and a node that starts again knows
+    /// its own words of the last half minute by them.
     pub grace_s: u64,
     /// The store's own files, in bytes; 0 for no limit. At the limit shipping stops.
     pub disk_bytes_max: u64,
@@ -124,7 +126,9 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("store.unlisted_attempts_max", 1, 1_000_000),
     limits("store.doubt_resend_s", 0, 600),
     limits("store.node_interval_ms", 100, 10_000),
-    limits("store.grace_s", 0, 30 * 86_400),
+    // Above what kernels take to write pages back (about 35 s), and the half minute in which a node
+    // that spoke counts as alive.
+    limits("store.grace_s", 60, 30 * 86_400),
     limits("store.disk_bytes_max", 0, 1 << 60),
     // The floor is `RETENTION_DAYS_MIN`, refused with its reason.
     limits("store.retention_days", 0, 36_500),
