@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// A server's uptime is in whole seconds, and its clock is not ours.
-const UPTIME_STEP: Duration = Duration::from_secs(2);
+pub(super) const UPTIME_STEP: Duration = Duration::from_secs(2);
 
 /// What all deliveries share.
 #[derive(Clone)]

@@ -25,6 +25,7 @@ mod question;
 mod ready;
 mod refused;
 mod report;
+mod restarted;
 pub mod retention;
 mod schema_check;
 mod ship;

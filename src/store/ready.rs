@@ -10,7 +10,10 @@ use super::{
     deliver::{Job, blocking},
     ship::Shipper,
 };
-use crate::{record::Table, spool::Frame};
+use crate::{
+    record::Table,
+    spool::{Frame, Shipment},
+};
 
 impl Shipper {
     /// Makes the store ready, however long it takes. False when cancelled.
@@ -69,15 +72,8 @@ impl Shipper {
         let d = &self.delivery;
         let rebooted = d.store.last_boot(&d.node).await?.is_none_or(|id| id != d.spool.boot_id());
         if rebooted {
-            let mut tables: BTreeMap<Table, Vec<Frame>> = BTreeMap::new();
-            for frame in d.spool.in_grace() {
-                tables.entry(frame.table).or_default().push(frame);
-            }
-            for mut frames in tables.into_values() {
-                while let Some(chosen) = choose(&mut frames, &self.limits()) {
-                    self.recount_frames(chosen.frames).await?;
-                }
-            }
+            // They are among the open ones below.
+            self.recount_grace(&mut Vec::new()).await?;
         }
         let remembered = Duration::from_secs(d.store.config().doubt_resend_s);
         let now = d.clock.now();
@@ -95,7 +91,22 @@ impl Shipper {
             .collect())
     }
 
-    async fn recount_frames(&self, frames: Vec<Frame>) -> Result<(), Error> {
+    /// Counts everything in grace in the store. What is missing is put into shipments of its own,
+    /// which `lost` has after an error too.
+    pub(super) async fn recount_grace(&self, lost: &mut Vec<Shipment>) -> Result<(), Error> {
+        let mut tables: BTreeMap<Table, Vec<Frame>> = BTreeMap::new();
+        for frame in self.delivery.spool.in_grace() {
+            tables.entry(frame.table).or_default().push(frame);
+        }
+        for mut frames in tables.into_values() {
+            while let Some(chosen) = choose(&mut frames, &self.limits()) {
+                lost.extend(self.recount_frames(chosen.frames).await?);
+            }
+        }
+        Ok(())
+    }
+
+    async fn recount_frames(&self, frames: Vec<Frame>) -> Result<Option<Shipment>, Error> {
         let d = &self.delivery;
         let presence = d.store.presence(&d.node, &frames).await?;
         let lost: Vec<Frame> = frames
@@ -104,7 +115,7 @@ impl Shipper {
             .filter_map(|(n, frame)| (!presence.has_whole(n)).then_some(frame))
             .collect();
         if lost.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         tracing::warn!(
             table = %lost[0].table, frames = lost.len(),
@@ -112,7 +123,6 @@ impl Shipper {
         );
         let spool = d.spool.clone();
         // Under a new token, as an open shipment from here on.
-        blocking(move || spool.ship_again(lost)).await?;
-        Ok(())
+        Ok(Some(blocking(move || spool.ship_again(lost)).await?))
     }
 }

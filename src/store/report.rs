@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
-use super::{Error, Store, deliver::blocking, ship::Shipper};
+use super::{Error, Store, deliver::blocking, restarted::ServerRuns, ship::Shipper};
 use crate::{
     clock::Timestamp,
     config::FullPolicy,
@@ -23,12 +23,12 @@ impl Shipper {
         let d = &self.delivery;
         let config = d.store.config();
         let grace = Duration::from_secs(config.grace_s);
-        let mut said = None;
+        let (mut said, mut runs) = (None, ServerRuns::default());
         loop {
             if let Err(e) = self.say(&mut said).await {
                 tracing::error!(error = %e, "the node cannot say how far it is complete");
             }
-            let before = d.clock.now().saturating_sub(grace);
+            let before = self.trusted(&mut runs).await.saturating_sub(grace);
             let spool = d.spool.clone();
             if let Err(e) = blocking(move || spool.purge(before)).await {
                 tracing::error!(error = %e, "acknowledged segments could not be removed");

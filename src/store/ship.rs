@@ -6,7 +6,8 @@
 //!
 //! Before the first shipment the store is made ready: settings looked up, migrations applied, a
 //! living node of our name ruled out, and after a reboot everything still in grace is counted,
-//! because a store that does not fsync may have lost what it acknowledged.
+//! because a store that does not fsync may have lost what it acknowledged. A server elsewhere is
+//! watched for that as long as we run (`restarted`).
 //!
 //! Memory: at most `shipments_max` shipments of `shipment_bytes_max`. When cancelled, what is
 //! closed is shipped without waiting for more; the first failure then ends it.
@@ -14,7 +15,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -33,7 +34,7 @@ use crate::{
     config::{Durability, FullPolicy},
     metrics::Metrics,
     record::{FrameRow, LaneId, NodeName, Table},
-    spool::{Frame, Spool},
+    spool::{Frame, Shipment, Spool},
 };
 
 /// Between two looks at what the spool holds, which copies a list of all of it.
@@ -49,6 +50,8 @@ pub struct Shipper {
     pub(super) held: AtomicBool,
     /// What our last runs said about themselves, per lane.
     pub(super) past: BTreeMap<LaneId, u64>,
+    /// What the store lost, until somebody delivers it.
+    pub(super) again: Mutex<Vec<Shipment>>,
 }
 
 /// What the deciding task knows between two looks.
@@ -84,7 +87,8 @@ impl Shipper {
         let cancel = CancellationToken::new();
         let health = Arc::new(Health::new(clock.now()));
         let delivery = Delivery { spool, store, node, clock, metrics, permits, cancel, health };
-        Self { delivery, durability, held: AtomicBool::new(false), past: BTreeMap::new() }
+        let (held, past, again) = (AtomicBool::new(false), BTreeMap::new(), Mutex::default());
+        Self { delivery, durability, held, past, again }
     }
 
     /// What it knows of the store, now and later.
@@ -105,9 +109,7 @@ impl Shipper {
         let mut desk = Desk::default();
         let Some(recounted) = self.recount().await else { return Ok(()) };
         for job in recounted {
-            let table = job.shipment.frames[0].table;
-            *desk.busy.entry(table).or_default() += 1;
-            tasks.spawn(self.deliver(table, job));
+            self.deliver(job, &mut desk, &mut tasks);
         }
         let reporter = async {
             tokio::select! {
@@ -119,12 +121,14 @@ impl Shipper {
         Ok(())
     }
 
-    fn deliver(&self, table: Table, job: Job) -> impl Future<Output = Table> + Send + 'static {
+    fn deliver(&self, job: Job, desk: &mut Desk, tasks: &mut JoinSet<Table>) {
+        let table = job.shipment.frames[0].table;
+        *desk.busy.entry(table).or_default() += 1;
         let delivery = self.delivery.clone();
-        async move {
+        tasks.spawn(async move {
             delivery.deliver(job).await;
             table
-        }
+        });
     }
 
     async fn dispatch(
@@ -135,6 +139,10 @@ impl Shipper {
     ) {
         loop {
             let draining = cancel.is_cancelled();
+            let again = std::mem::take(&mut *self.again());
+            for shipment in again {
+                self.deliver(Job::doubtful(shipment, None), desk, tasks);
+            }
             let wait = self.ship(desk, tasks, draining).await;
             if draining && tasks.is_empty() {
                 return;
@@ -207,8 +215,7 @@ impl Shipper {
                 }
                 desk.since.remove(&table);
                 let Some(job) = self.begin(desk, chosen.frames).await else { break };
-                *desk.busy.entry(table).or_default() += 1;
-                tasks.spawn(self.deliver(table, job));
+                self.deliver(job, desk, tasks);
             }
         }
         wait

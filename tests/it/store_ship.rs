@@ -391,12 +391,67 @@ async fn a_server_that_restarted_is_not_trusted_to_remember_a_token() {
     ] {
         lab.store.execute(sql).await.unwrap();
     }
+    restart(&lab, || {}).await;
+    lab.ship_until("settled", Lab::all_shipped).await;
+    assert_eq!(lab.count("count() FROM resolutions").await, 200);
+    lab.engine.supervisor.shutdown().await;
+}
+
+/// Kills the engine, calls `meanwhile` while it is away, and waits for the next one.
+async fn restart(lab: &Lab, meanwhile: impl FnOnce()) {
     let mut state = lab.engine.supervisor.state();
     let State::Ready(before) = state.borrow_and_update().clone() else { panic!("not ready") };
     kill(Pid::from_raw(before.pid.cast_signed()), Signal::SIGKILL).unwrap();
+    meanwhile();
     state.wait_for(|s| matches!(s, State::Ready(e) if e.run > before.run)).await.unwrap();
-    lab.ship_until("settled", Lab::all_shipped).await;
-    assert_eq!(lab.count("count() FROM resolutions").await, 200);
+}
+
+/// A power cut of the server's machine took rows that it had acknowledged. Ours lived on, and the
+/// server was away for longer than the grace.
+#[tokio::test]
+async fn what_a_server_lost_is_sent_again_after_its_restart() {
+    let elsewhere = |c: &mut tracegate::config::Store| c.url = "http://clickhouse.example".into();
+    let clock = Clock::fixed(tracegate::clock::Timestamp::from_secs(1_800_000_000));
+    let mut lab = Lab::with(clock.clone(), elsewhere).await;
+    lab.push(5, "www.example");
+    let (lab, back) = (&lab, std::cell::Cell::new(false));
+    let power_cut = async {
+        while !lab.all_shipped() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let lose = "ALTER TABLE resolutions DELETE WHERE seq >= 100 AND seq < 250 \
+                    SETTINGS mutations_sync = 1";
+        lab.store.execute(lose).await.unwrap();
+        assert_eq!(lab.count("count() FROM resolutions").await, 350);
+        restart(lab, || clock.advance(Duration::from_secs(3_600))).await;
+        while lab.count("count() FROM resolutions").await < 500 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        back.set(true);
+    };
+    tokio::join!(lab.ship_until("sent again", |_| back.get()), power_cut);
+    assert_eq!(lab.count("uniqExact(lane, seq) FROM resolutions").await, 500);
+    assert_eq!(lab.count("count() FROM resolutions").await, 500);
+    lab.engine.supervisor.shutdown().await;
+}
+
+/// The same while we were away too: nobody saw the server before.
+#[tokio::test]
+async fn what_a_server_lost_is_found_by_our_next_run() {
+    let elsewhere = |c: &mut tracegate::config::Store| c.url = "http://clickhouse.example".into();
+    let clock = Clock::fixed(tracegate::clock::Timestamp::from_secs(1_800_000_000));
+    let mut lab = Lab::with(clock.clone(), elsewhere).await;
+    lab.push(5, "www.example");
+    lab.ship_until("shipped", Lab::all_shipped).await;
+    lab.reopen();
+    let lose = "ALTER TABLE resolutions DELETE WHERE seq >= 100 SETTINGS mutations_sync = 1";
+    lab.store.execute(lose).await.unwrap();
+    restart(&lab, || clock.advance(Duration::from_secs(60))).await;
+    let rows = |lab: &Lab| lab.gauge("tracegate_store_rows_total").unwrap().parse::<u64>().unwrap();
+    let before = rows(&lab);
+    lab.ship_until("sent again", |lab| rows(lab) >= before + 400 && lab.all_shipped()).await;
+    assert_eq!(lab.count("count() FROM resolutions").await, 500);
+    assert_eq!(lab.count("uniqExact(lane, seq) FROM resolutions").await, 500);
     lab.engine.supervisor.shutdown().await;
 }
 
