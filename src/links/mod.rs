@@ -29,7 +29,7 @@ pub use cache::Link;
 pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};
 pub use convert::{By, Converted, Draft, Edit, Links, LinksOptions, NotConverted};
 pub use refusal::Refusal;
-pub use restore::{codes_in_spool, restore};
+pub use restore::{CodesInSpool, codes_in_spool, restore};
 pub use secret::Secrets;
 pub use sqlite::SqliteLinks;
 pub use store::{LinkStore, Operation, OutboxRow, Revision, State, TokenRow};

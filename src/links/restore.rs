@@ -3,7 +3,7 @@
 use super::{Error, LinkStore};
 use crate::{
     record::{LaneId, Table, rowbinary::Reader},
-    spool::{Recovery, Spool},
+    spool::{Frame, Recovery, Spool},
 };
 
 /// Puts every record of the outbox into the spool, unless it is or was there. To be called before
@@ -24,23 +24,51 @@ pub fn restore(
     Ok(kept)
 }
 
-/// The code of every conversion that is still in the spool, for
-/// [`Links::raise_above`](super::Links::raise_above). To be called after [`Recovery::finish`].
-///
-/// # Errors
-/// When a frame cannot be read.
-pub fn codes_in_spool(spool: &Spool) -> Result<Vec<String>, Error> {
-    let mut codes = Vec::new();
-    let frames = spool.frames().into_iter().chain(spool.in_grace());
-    for frame in frames.filter(|f| f.table == Table::Conversions) {
-        let bytes = spool.read(&frame)?;
-        let mut rows = Reader(&bytes);
-        while !rows.is_empty() {
-            // A frame's rows are whole: their CRC was checked. Another build's schema is passed
-            // over, as the row could not be told from others.
-            let Ok(row) = frame.schema.read_json(&mut rows) else { break };
-            codes.extend(row.get("code").and_then(|c| c.as_str()).map(str::to_owned));
+/// What the spool knows of codes given out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodesInSpool {
+    /// Codes of conversions, for [`Links::raise_above`](super::Links::raise_above).
+    pub codes: Vec<String>,
+    /// Frames that cannot be read to their end, and damaged segments: there may be more codes in
+    /// them.
+    pub unread: usize,
+}
+
+/// The code of every conversion that is still in the spool, wherever its frame stands: what an
+/// open shipment holds is not in the store yet, and what was set aside may never be. A frame that
+/// cannot be read keeps no other one's codes back; the log names it. To be called after
+/// [`Recovery::finish`], and before the store is asked: what leaves the spool meanwhile is there.
+pub fn codes_in_spool(spool: &Spool) -> CodesInSpool {
+    let (frames, damaged) = spool.holdings(Table::Conversions);
+    let mut found = CodesInSpool { codes: Vec::new(), unread: damaged };
+    for frame in frames {
+        match spool.read(&frame) {
+            Ok(bytes) => found.add(&frame, &bytes),
+            Err(_) if !spool.holdings(Table::Conversions).0.contains(&frame) => {}
+            Err(error) => found.cannot_read(&frame, &error),
         }
     }
-    Ok(codes)
+    found
+}
+
+impl CodesInSpool {
+    fn add(&mut self, frame: &Frame, bytes: &[u8]) {
+        let mut rows = Reader(bytes);
+        while !rows.is_empty() {
+            match frame.schema.read_json(&mut rows) {
+                Ok(row) => {
+                    self.codes.extend(row.get("code").and_then(|c| c.as_str()).map(str::to_owned));
+                }
+                // The bytes are whole, their CRC was checked: another build's columns. The row
+                // could not be told from the next.
+                Err(error) => return self.cannot_read(frame, &error),
+            }
+        }
+    }
+
+    fn cannot_read(&mut self, frame: &Frame, error: &dyn std::fmt::Display) {
+        let (lane, first_seq) = (frame.lane, frame.first_seq);
+        tracing::error!(%lane, first_seq, %error, "the codes in a frame cannot be read");
+        self.unread += 1;
+    }
 }

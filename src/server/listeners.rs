@@ -299,5 +299,11 @@ fn checks(core: &Core, storage: &Storage) -> Vec<Check> {
     }
     let health = Arc::clone(&storage.health);
     checks.push(Check { name: "store", needed: false, look: Box::new(move || health.why_not()) });
+    let unknown = Arc::clone(&storage.unknown_codes);
+    checks.push(Check {
+        name: "codes",
+        needed: false,
+        look: Box::new(move || unknown.get().cloned()),
+    });
     checks
 }

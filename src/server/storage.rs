@@ -1,6 +1,11 @@
 //! The store beside the listeners: engine, shipper, retention. Nobody who asks us waits for it.
 
-use std::{net::TcpListener, pin::pin, sync::Arc, time::Duration};
+use std::{
+    net::TcpListener,
+    pin::pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use tokio::{task::JoinHandle, time::timeout};
@@ -12,6 +17,7 @@ use crate::{
     config::{self, FullPolicy},
     links::{self, Links},
     record::{Access, LaneId, NodeName, Table},
+    spool::Spool,
     store::{
         Credentials, Health, NoHolds, Retention, Shipper, Store,
         engine::{self, Look, LookHandler, Secret, Secrets, Supervisor},
@@ -37,6 +43,8 @@ pub(super) struct Storage {
     shipper: Option<JoinHandle<Result<(), crate::store::Error>>>,
     retention: JoinHandle<()>,
     learning: Option<JoinHandle<Result<(), Error>>>,
+    /// Why codes given out before may not all be known, once that is so.
+    pub(super) unknown_codes: Arc<OnceLock<String>>,
     cancel: CancellationToken,
 }
 
@@ -88,6 +96,7 @@ impl Storage {
             shipper: Some(shipper),
             retention,
             learning: None,
+            unknown_codes: Arc::default(),
             cancel,
         })
     }
@@ -99,15 +108,14 @@ impl Storage {
         core.links.hold(true);
         let (store, links) = (self.store.clone(), Arc::clone(&core.links));
         let (spool, node, clock) = (core.spool.clone(), core.node.clone(), core.clock.clone());
+        let unknown = Arc::clone(&self.unknown_codes);
         self.learning = Some(core.tasks.spawn(async move {
             let since = links.unlearned().unwrap_or_else(|error| {
                 tracing::error!(%error, "the control database cannot say what it knows");
                 Timestamp::ZERO
             });
-            let in_spool = links::codes_in_spool(&spool).and_then(|codes| raise(&links, &codes));
-            if let Err(error) = in_spool {
-                tracing::error!(%error, "the spool's codes could not be learned");
-            }
+            // The spool first: what is shipped after this is in the store when that is asked.
+            let left = learn_from_spool(&spool, &links);
             let mut asking = pin!(ask_store(&store, &node, &links, since));
             let highest = match timeout(CODES_WAIT, &mut asking).await {
                 Ok(highest) => highest,
@@ -118,8 +126,13 @@ impl Storage {
                     asking.await
                 }
             };
-            if let Err(error) = links.learned() {
-                tracing::error!(%error, "the next start asks for the same codes again");
+            let learned = match left {
+                None => links.learned().map_err(|error| error.to_string()),
+                Some(why) => Err(why),
+            };
+            if let Err(why) = learned {
+                tracing::error!(why, "the next start asks for the same codes again");
+                unknown.get_or_init(|| why);
             }
             links.hold(false);
             // Ids of lanes that are still to come would be given a second time. Our own may lie
@@ -192,6 +205,21 @@ impl Storage {
             engine.shutdown().await;
         }
     }
+}
+
+/// Raises the sequence above the codes of the conversions in the spool; why that may not be all
+/// of them.
+fn learn_from_spool(spool: &Spool, links: &Links) -> Option<String> {
+    let found = links::codes_in_spool(spool);
+    if let Err(error) = raise(links, &found.codes) {
+        return Some(format!("the sequence of codes could not be raised: {error}"));
+    }
+    let unread = found.unread;
+    (unread > 0).then(|| {
+        format!(
+            "conversions in the spool cannot be read (frames and segments: {unread}): see the log"
+        )
+    })
 }
 
 /// Raises the sequence above the codes of conversions since `since`; returns the highest lane of

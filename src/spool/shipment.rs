@@ -15,7 +15,7 @@ use super::{
     lock,
     shipment_file::{FrameKey, ShipmentFile},
 };
-use crate::record::LaneId;
+use crate::record::{LaneId, Table};
 
 /// Whole frames of one table: one INSERT, one token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +160,19 @@ impl Spool {
         all.filter(|(_, s)| matches!(s, FrameState::Acknowledged(_)))
             .map(|(f, _)| f.clone())
             .collect()
+    }
+
+    /// Every closed frame of a table that is on disk, oldest first per lane, whatever became of it:
+    /// to be shipped, in a shipment, acknowledged, set aside. Beside them, how many segments of the
+    /// table are damaged: what those held beyond these frames cannot be read.
+    pub fn holdings(&self, table: Table) -> (Vec<Frame>, usize) {
+        let core = &self.core;
+        core.collect();
+        let index = core.index();
+        let frames = index.frames.values().map(|(f, _)| f).filter(|f| f.table == table);
+        let of_table = index.segments.iter().filter(|((lane, _), _)| lane.table() == Some(table));
+        let damaged = of_table.filter(|(_, s)| s.damaged).count();
+        (frames.cloned().collect(), damaged)
     }
 }
 

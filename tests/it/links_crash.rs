@@ -234,14 +234,55 @@ fn codes_seen_elsewhere_are_never_made_again() {
     clock.advance(std::time::Duration::from_secs(2));
     let (spool, links) = open();
     assert_eq!(links.unlearned().unwrap(), Timestamp::ZERO);
-    let seen = codes_in_spool(&spool).unwrap();
-    assert_eq!(seen, first);
-    links.raise_above(seen.iter().map(String::as_str).chain(["chosen-one", "partner!"])).unwrap();
+    let seen = codes_in_spool(&spool);
+    assert_eq!((&seen.codes, seen.unread), (&first, 0));
+    links
+        .raise_above(seen.codes.iter().map(String::as_str).chain(["chosen-one", "partner!"]))
+        .unwrap();
     for _ in 0..200 {
         let code = made(&links);
         assert!(!first.contains(&code), "{code} was made twice");
     }
     assert_eq!(links.unlearned().unwrap(), Timestamp::ZERO, "nobody has learned them yet");
+}
+
+/// One frame waits, one is under way, one is in the store, one will never be; then one is bad.
+#[test]
+fn codes_are_learned_wherever_their_frames_stand() {
+    let (dir, config) = (tempfile::tempdir().unwrap(), config());
+    let (clock, metrics) = (Clock::fixed(BEGIN), Metrics::new());
+    let open = || open_links(dir.path(), &config, &clock, &metrics, &[], |s| Arc::new(s));
+    let mut given = Vec::new();
+    for _ in 0..4 {
+        let (spool, links) = open();
+        let any = || Draft { code: None, ..draft("") };
+        given.extend((0..3).map(|_| links.create(any(), &by()).unwrap().revision.code));
+        drop(links);
+        spool.close().unwrap();
+        drop(spool);
+        clock.advance(std::time::Duration::from_secs(2));
+    }
+    let (spool, _links) = open();
+    let mut frames = spool.frames();
+    frames.retain(|f| f.table == Table::Conversions);
+    assert_eq!(frames.len(), 4);
+    let ship = |n: usize| spool.begin_shipment(vec![frames[n].clone()]).unwrap();
+    ship(1);
+    spool.acknowledge(ship(2)).unwrap();
+    spool.set_aside(ship(3), "refused").unwrap();
+    let seen = codes_in_spool(&spool);
+    assert_eq!((&seen.codes, seen.unread), (&given, 0));
+
+    let (offset, name) = (frames[1].offset, format!("{}-", frames[1].lane));
+    let segments = std::fs::read_dir(dir.path().join("spool")).unwrap().flatten();
+    let mut segments = segments.filter(|e| e.file_name().to_str().unwrap().starts_with(&name));
+    let path = segments.next().unwrap().path();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[usize::try_from(offset).unwrap() + 100] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let seen = codes_in_spool(&spool);
+    given.drain(3..6);
+    assert_eq!((seen.codes, seen.unread), (given, 1));
 }
 
 #[test]

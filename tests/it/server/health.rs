@@ -6,6 +6,7 @@ use std::{
 };
 
 use socket2::{Domain, Socket, Type};
+use tracegate::record::{LaneId, Table};
 
 use super::{call, complete, json, node, query_from};
 use crate::{
@@ -72,6 +73,48 @@ fn readiness_names_a_server_that_does_not_answer() {
     assert_eq!(super::addresses(server.dns(), "www.demo.test").len(), 1);
     // Retention does not look for tables that nobody made.
     assert!(!server.home().log().contains("retention waits"), "{}", server.home().log());
+}
+
+/// The disk lost a part of the conversions: nobody says that every code is known, now or later.
+#[test]
+fn readiness_names_codes_that_cannot_be_learned() {
+    let server = node().start();
+    let token = server.token();
+    let target = r#"{"target":"https://www.demo.test/"}"#;
+    assert_eq!(call(&server, &token, "POST", "/api/v1/links", target).status, 201);
+    let ready = |server: &Server| get(server, "/readyz").json();
+    eventually("every code is known", || (ready(&server)["status"] == "ready").then_some(()));
+    let spool = server.data().join("spool");
+    let home = server.kill9();
+    let segments = std::fs::read_dir(spool).unwrap().map(|e| e.unwrap().path());
+    let of_conversions = segments.filter(|p| {
+        let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let lane = name.split_once('-').and_then(|(lane, _)| lane.parse().ok());
+        lane.and_then(|lane| LaneId(lane).table()) == Some(Table::Conversions)
+    });
+    let mut spoiled = 0;
+    for path in of_conversions {
+        let mut bytes = std::fs::read(&path).unwrap();
+        // In the first batch, behind the header of the segment and its own.
+        bytes[128 + 80 + 10] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        spoiled += 1;
+    }
+    assert!(spoiled > 0, "no segment of conversions");
+    let mut home = home;
+    // Unread codes are asked for again by every start, as long as they are there.
+    for _ in 0..2 {
+        let server = home.start();
+        let why = eventually("a reason", || {
+            let state = ready(&server);
+            let why = state["checks"]["codes"].as_str().unwrap().to_owned();
+            (why != "ok").then(|| (state["status"].clone(), why))
+        });
+        assert_eq!(why.0, "degraded");
+        assert!(why.1.contains("cannot be read"), "{}", why.1);
+        assert_eq!(call(&server, &token, "POST", "/api/v1/links", target).status, 201);
+        home = server.kill9();
+    }
 }
 
 /// A visitor from 127.0.0.2, so that every trace of it would be seen.
