@@ -32,27 +32,33 @@ impl CheckConfig {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
         let mut global = global.clone();
         global.config = self.file.or(global.config);
-        let problems = match global.load() {
+        let loaded = global.load();
+        let warnings = loaded.as_ref().map_or_else(|_| Vec::new(), config::warnings);
+        let problems = match loaded {
             Err(config::Error(problems)) => problems,
             Ok(_) if self.file_only => Vec::new(),
             Ok(loaded) => config::probe(&loaded, &running(&loaded.config.data_dir)),
         };
         let mut out = io::stdout().lock();
         match global.format {
-            Format::Json => json(&mut out, &problems)?,
-            Format::Text => text(&mut out, &problems)?,
+            Format::Json => json(&mut out, &problems, &warnings)?,
+            Format::Text => text(&mut out, &problems, &warnings)?,
         }
         out.flush()?;
         Ok(if problems.is_empty() { Exit::Ok } else { Exit::Usage })
     }
 }
 
-fn json(out: &mut impl Write, problems: &[Problem]) -> io::Result<()> {
-    let report = serde_json::json!({ "ok": problems.is_empty(), "problems": problems });
+fn json(out: &mut impl Write, problems: &[Problem], warnings: &[Problem]) -> io::Result<()> {
+    let ok = problems.is_empty();
+    let report = serde_json::json!({ "ok": ok, "problems": problems, "warnings": warnings });
     writeln!(out, "{report:#}")
 }
 
-fn text(out: &mut impl Write, problems: &[Problem]) -> io::Result<()> {
+fn text(out: &mut impl Write, problems: &[Problem], warnings: &[Problem]) -> io::Result<()> {
+    for warning in warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
     for problem in problems {
         writeln!(out, "{problem}")?;
     }

@@ -1,7 +1,7 @@
 //! `tracegate serve`: the server.
 
 use super::{Exit, Global};
-use crate::{log, server};
+use crate::{config, log, server};
 
 /// Answers DNS, follows links, keeps every record, until SIGTERM.
 #[derive(Debug, clap::Args)]
@@ -10,9 +10,12 @@ pub(super) struct Serve {}
 impl Serve {
     /// Serves until it is told to end.
     pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
-        let config = global.load()?.config;
-        log::init(&config.log)?;
-        server::serve(config, |_| {})?;
+        let loaded = global.load()?;
+        log::init(&loaded.config.log)?;
+        for warning in config::warnings(&loaded) {
+            tracing::warn!("{warning}");
+        }
+        server::serve(loaded.config, |_| {})?;
         Ok(Exit::Ok)
     }
 }

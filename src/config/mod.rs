@@ -3,7 +3,7 @@
 //! [`load`] reads a file into a valid [`Config`] or says everything that is wrong with it, each
 //! with file, line, key and one sentence on what to do. What only the machine can tell (a port in
 //! use, a directory that cannot be written) is asked by [`probe()`], so that reading stays free of
-//! side effects.
+//! side effects. What is allowed and unwise is said by [`warnings()`].
 //!
 //! One file per section. A new key needs its default in the section's struct, its limits there if
 //! it is a number, and its line with the reason in `deploy/tracegate.toml`; tests hold the three
@@ -21,6 +21,7 @@ mod ranges;
 mod source;
 mod spool;
 mod store;
+mod warnings;
 
 use std::path::PathBuf;
 
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use source::Source;
 pub use spool::{Durability, FullPolicy, OnFull, Spool};
 pub use store::{Engine, RETENTION_DAYS_MIN, Store, Trace};
+pub use warnings::warnings;
 
 use crate::record::NodeName;
 

@@ -74,6 +74,7 @@ impl Case {
             ("gateway.listen", "\"127.0.0.1:0\"".to_owned()),
             ("api.listen", "\"127.0.0.1:0\"".to_owned()),
             ("store.engine.listen", "\"127.0.0.1:0\"".to_owned()),
+            ("store.disk_bytes_max", "1_000_000_000".to_owned()),
         ];
         let base = base.iter().filter(|(k, _)| !keys.contains(&format!("{k} =")));
         let base: String = base.map(|(k, v)| format!("{k} = {v}\n")).collect();
@@ -108,6 +109,24 @@ fn good() {
 }
 
 #[test]
+fn an_engine_without_a_limit_is_warned_of() {
+    let case = Case::new();
+    let output = case.check("store.disk_bytes_max = 0", &[]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stdout), @"
+    warning: tracegate.toml:2: store.disk_bytes_max: without a limit the embedded engine fills the disk, until the spool has no room either. Write the bytes its tables may take, such as three quarters of the disk.
+    The configuration is good.
+    ");
+    let output = case.check("store.disk_bytes_max = 0", &["--format", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["ok"], &report["problems"]), (&true.into(), &serde_json::json!([])));
+    assert_eq!(report["warnings"][0]["key"], "store.disk_bytes_max");
+    // Another server's disk is its own affair.
+    let output = case.check("store.disk_bytes_max = 0\nstore.url = \"http://127.0.0.1:8123\"", &[]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "The configuration is good.\n");
+}
+
+#[test]
 fn as_json() {
     let case = Case::new();
     let output = case.check("dns.missesmax = 1", &["--format", "json", "--file-only"]);
@@ -124,7 +143,8 @@ fn as_json() {
           "line": 2,
           "problem": "unknown key \"missesmax\""
         }
-      ]
+      ],
+      "warnings": []
     }
     "#);
 }

@@ -150,6 +150,7 @@ fn measures_and_logs_name_nobody() {
     assert!(status.success());
     let log = home.log();
     assert!(log.contains("serving") && log.contains("drained"), "{log}");
+    assert!(log.contains("store.disk_bytes_max: without a limit"), "{log}");
     let ports = [format!("127.0.0.1:{port}"), format!("127.0.0.2:{port}")];
     let persons = ["hidden", "127.0.0.2", &ports[0], &ports[1], "192.0.2.", &token];
     for text in [&measures, &log] {
