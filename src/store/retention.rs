@@ -5,8 +5,10 @@
 //! while a row of that time is still on its way: dropping a partition forgets the tokens of its
 //! INSERTs. Killed between the row and the drop, the next look writes a second row and drops.
 //!
-//! Only the tables that grow with traffic are dropped from. Conversions live as long as their
-//! links, and what says who looked, what was ordered and what is missing is small and stays.
+//! Only the tables that grow with traffic or time are dropped from. Conversions live as long as
+//! their links, and what says who looked, what was ordered and what is missing is small and stays.
+//! `nodes` has a row every ten seconds; what an old one says is complete is gone with its records,
+//! and the newest of a node that lives is never old.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,8 +24,14 @@ use crate::{
 };
 
 /// The tables that partitions are dropped from.
-const DROPPED: &[Table] =
-    &[Table::Resolutions, Table::Jumps, Table::Notices, Table::Verifications, Table::Frames];
+const DROPPED: &[Table] = &[
+    Table::Resolutions,
+    Table::Jumps,
+    Table::Notices,
+    Table::Verifications,
+    Table::Frames,
+    Table::Nodes,
+];
 
 /// A partition of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
