@@ -69,8 +69,10 @@ pub struct Engine {
     pub query_memory_bytes_max: u64,
     /// Threads of one query.
     pub query_threads_max: u32,
-    /// Queries at once.
+    /// Queries of ours at once.
     pub connections_max: u32,
+    /// Readers' queries at once, beside ours; as many may wait for their turn.
+    pub readers_max: u32,
     /// One query's time, in milliseconds.
     pub query_timeout_ms: u64,
     /// Mark and uncompressed caches together, in bytes.
@@ -79,10 +81,13 @@ pub struct Engine {
     pub start_timeout_ms: u64,
     /// HTTP connections at once; more wait to be accepted.
     pub http_connections_max: usize,
-    /// Queries that may wait for their turn; more are refused.
+    /// Queries of ours that may wait for their turn; more are refused.
     pub queue_max: usize,
     /// The wait for a turn, in milliseconds.
     pub queue_timeout_ms: u64,
+    /// The wait for a client that neither sends its request's body nor reads its reply, in
+    /// milliseconds; then its query ends.
+    pub stall_timeout_ms: u64,
     /// The longest statement, in bytes, data of an INSERT aside.
     pub statement_bytes_max: u64,
     /// The largest result that cannot be streamed (JSON, Parquet, …) or was to be held back, in
@@ -137,12 +142,14 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("store.engine.query_memory_bytes_max", 64 << 20, 1 << 50),
     limits("store.engine.query_threads_max", 1, 1_024),
     limits("store.engine.connections_max", 2, 1_024),
+    limits("store.engine.readers_max", 1, 1_024),
     limits("store.engine.query_timeout_ms", 100, 3_600_000),
     limits("store.engine.cache_bytes_max", 0, 1 << 50),
     limits("store.engine.start_timeout_ms", 100, 600_000),
     limits("store.engine.http_connections_max", 2, 65_536),
     limits("store.engine.queue_max", 0, 65_536),
     limits("store.engine.queue_timeout_ms", 100, 3_600_000),
+    limits("store.engine.stall_timeout_ms", 100, 3_600_000),
     limits("store.engine.statement_bytes_max", 1_024, 64 << 20),
     limits("store.engine.result_bytes_max", 64 << 10, 16 << 30),
     limits("store.engine.look_timeout_ms", 10, 60_000),
@@ -190,12 +197,14 @@ impl Default for Engine {
             query_memory_bytes_max: 1 << 30,
             query_threads_max: 2,
             connections_max: 8,
+            readers_max: 4,
             query_timeout_ms: 60_000,
             cache_bytes_max: 256 << 20,
             start_timeout_ms: 30_000,
             http_connections_max: 64,
             queue_max: 64,
             queue_timeout_ms: 30_000,
+            stall_timeout_ms: 60_000,
             statement_bytes_max: 256 << 10,
             result_bytes_max: 64 << 20,
             look_timeout_ms: 5_000,

@@ -14,15 +14,15 @@ use super::{
 
 /// A reply as curl saw it.
 #[derive(Debug)]
-struct Reply {
-    status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     head: String,
     body: Vec<u8>,
     exit: i32,
 }
 
 impl Reply {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
@@ -34,7 +34,7 @@ impl Reply {
     }
 
     #[track_caller]
-    fn fails(&self, code: u32, status: u16) {
+    pub(crate) fn fails(&self, code: u32, status: u16) {
         let text = self.text();
         assert!(text.starts_with(&format!("Code: {code}. DB::Exception: ")), "{self:?}");
         assert_eq!(self.header("x-clickhouse-exception-code"), Some(code.to_string().as_str()));
@@ -68,12 +68,12 @@ fn bare(engine: &Engine, path: &str, args: &[&str], body: Option<&[u8]>) -> Repl
     }
 }
 
-fn post(engine: &Engine, path: &str, body: &[u8]) -> Reply {
+pub(crate) fn post(engine: &Engine, path: &str, body: &[u8]) -> Reply {
     let key = format!("X-ClickHouse-Key: {}", engine.internal());
     bare(engine, path, &["-H", &key], Some(body))
 }
 
-fn read(engine: &Engine, path: &str, body: &str) -> Reply {
+pub(crate) fn read(engine: &Engine, path: &str, body: &str) -> Reply {
     let secret = engine.supervisor.secrets().reader.reveal();
     bare(engine, path, &["-u", &format!("anyone:{secret}")], Some(body.as_bytes()))
 }

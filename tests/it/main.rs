@@ -16,6 +16,7 @@ mod dns_front;
 mod dns_tcp;
 mod engine;
 mod engine_http;
+mod engine_readers;
 mod faults;
 mod forward;
 mod gateway;

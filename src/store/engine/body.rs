@@ -13,30 +13,46 @@ use tokio_util::sync::DropGuard;
 
 use super::reply::Part;
 
-/// A request's body, read on a thread that may wait. `None` in the channel is a body that broke
-/// off.
+/// What comes of a request's body.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Data(Bytes),
+    /// The body broke off.
+    Broken,
+    /// Nothing more came for too long.
+    Stalled,
+}
+
+/// A request's body, read on a thread that may wait.
 pub(super) struct BodyReader {
-    pieces: mpsc::Receiver<Option<Bytes>>,
+    pieces: mpsc::Receiver<Piece>,
     current: Bytes,
-    broken: bool,
+    /// Why there is no more to come.
+    broken: Option<(io::ErrorKind, &'static str)>,
 }
 
 impl BodyReader {
-    pub(super) fn new(pieces: mpsc::Receiver<Option<Bytes>>) -> Self {
-        Self { pieces, current: Bytes::new(), broken: false }
+    pub(super) fn new(pieces: mpsc::Receiver<Piece>) -> Self {
+        Self { pieces, current: Bytes::new(), broken: None }
     }
 }
 
 impl Read for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.current.is_empty() {
-            if self.broken {
-                let reason = "the request's body broke off";
-                return Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason));
+            if let Some((kind, reason)) = self.broken {
+                return Err(io::Error::new(kind, reason));
             }
             match self.pieces.blocking_recv() {
-                Some(Some(piece)) => self.current = piece,
-                Some(None) => self.broken = true,
+                Some(Piece::Data(piece)) => self.current = piece,
+                Some(Piece::Broken) => {
+                    let reason = "the request's body broke off";
+                    self.broken = Some((io::ErrorKind::ConnectionAborted, reason));
+                }
+                Some(Piece::Stalled) => {
+                    let reason = "the rest of the request's body did not come in time";
+                    self.broken = Some((io::ErrorKind::TimedOut, reason));
+                }
                 None => return Ok(0),
             }
         }

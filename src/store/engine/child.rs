@@ -28,8 +28,9 @@ use super::{
     protocol::{Ready, Said, Start, Verdict},
     request::Keys,
     sandbox,
+    turns::Turns,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, config};
 
 /// Lines for the supervisor that may wait to be written.
 const LINES_MAX: usize = 64;
@@ -100,13 +101,18 @@ pub fn run(data_dir: &Path, listen: SocketAddr, master: Master) -> Result<(), Ch
         .map_err(|e| ChildError::Engine(Box::new(e)))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(start.engine.connections_max as usize * 2 + 8)
+        .max_blocking_threads(blocking_threads(&start.engine))
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(serve(database, listener, ready, &start, supervised));
     // Threads that still wait for the engine are left to the end of the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     outcome
+}
+
+/// A thread for every statement and one to cancel it, and a few for the rest.
+fn blocking_threads(limits: &config::Engine) -> usize {
+    (limits.connections_max + limits.readers_max) as usize * 2 + 8
 }
 
 fn read_start() -> Result<Start, ChildError> {
@@ -167,6 +173,8 @@ async fn serve(
     supervised: bool,
 ) -> Result<(), ChildError> {
     let limits = &start.engine;
+    let readers = limits.readers_max as usize;
+    let queue_wait = Duration::from_millis(limits.queue_timeout_ms);
     let (say, mut lines) = mpsc::channel(LINES_MAX);
     let report = (supervised && start.report).then(|| say.clone());
     let looks = Arc::new(Looks::new(report, Duration::from_millis(limits.look_timeout_ms)));
@@ -174,8 +182,9 @@ async fn serve(
         database: Arc::new(database),
         looks: Arc::clone(&looks),
         keys: Keys::new(&start.secrets),
-        statements: Arc::new(Semaphore::new(limits.connections_max as usize)),
-        queue: Arc::new(Semaphore::new(limits.queue_max)),
+        ours: Turns::new(limits.connections_max as usize, limits.queue_max, queue_wait),
+        // Few wait, so that readers cannot hold every connection either.
+        readers: Turns::new(readers, readers.min(limits.queue_max), queue_wait),
         connections: Arc::new(Semaphore::new(limits.http_connections_max)),
         tracker: TaskTracker::new(),
         cancel: CancellationToken::new(),

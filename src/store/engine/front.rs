@@ -3,19 +3,20 @@
 //! A statement's blocking work runs on a thread of [`statement::run`]; between it and the socket
 //! lie two short channels, so that neither side can run ahead of the other by more than a few
 //! pieces. A request or reply that is dropped (hyper drops both when the client goes away) cancels
-//! the statement in the engine until it has ended.
+//! the statement in the engine until it has ended. A client that neither sends what it announced
+//! nor reads what it asked for is treated as gone after `stall_timeout_ms`.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, BodyStream, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, BodyStream, Full, Limited, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 use tokio_util::{
@@ -24,13 +25,16 @@ use tokio_util::{
 };
 
 use super::{
-    body::{BodyReader, ReplyBody},
+    body::{BodyReader, Piece, ReplyBody},
     database::Database,
     exception::{Code, Exception},
+    guard::Who,
     looks::Looks,
     reply::Part,
     request::{BodyCoding, Call, Keys, form_boundary},
+    stall::Stalling,
     statement,
+    turns::Turns,
 };
 
 /// Pieces that may lie between the socket and the statement, each way.
@@ -47,8 +51,8 @@ pub(super) struct Front {
     pub(super) database: Arc<Database>,
     pub(super) looks: Arc<Looks>,
     pub(super) keys: Keys,
-    pub(super) statements: Arc<Semaphore>,
-    pub(super) queue: Arc<Semaphore>,
+    pub(super) ours: Turns,
+    pub(super) readers: Turns,
     pub(super) connections: Arc<Semaphore>,
     pub(super) tracker: TaskTracker,
     pub(super) cancel: CancellationToken,
@@ -74,7 +78,7 @@ impl Front {
     async fn accept(
         &self,
         listener: &TcpListener,
-    ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
@@ -99,7 +103,7 @@ impl Front {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(60))
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Stalling::new(stream, self.stall())), service);
         let mut connection = std::pin::pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
@@ -145,16 +149,19 @@ impl Front {
     ) -> Result<Response<Body>, Exception> {
         let (head, body) = request.into_parts();
         let mut call = Call::read(&head.method, &head.uri, &head.headers, peer, &self.keys)?;
-        let permit = self.turn().await?;
+        let permit = match call.who {
+            Who::Internal => self.ours.next().await?,
+            Who::Reader => self.readers.next().await?,
+        };
         let (data, incoming) = mpsc::channel(PIECES_MAX);
         if let Some(boundary) = form_boundary(&head.headers) {
             let max = self.database.limits().statement_bytes_max;
-            let body = collect(body, max).await?;
+            let body = collect(body, max, self.stall()).await?;
             call.take_form(&boundary, &body)?;
             call.coding = BodyCoding::Plain;
             drop(data);
         } else {
-            self.tracker.spawn(pump(body, data));
+            self.tracker.spawn(pump(body, data, self.stall()));
         }
         let gone = CancellationToken::new();
         let ended = CancellationToken::new();
@@ -171,19 +178,9 @@ impl Front {
         reply(parts, guard).await
     }
 
-    /// Waits for a turn to run a statement, in a queue of bounded length and for a bounded time.
-    async fn turn(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Exception> {
-        if let Ok(permit) = Arc::clone(&self.statements).try_acquire_owned() {
-            return Ok(permit);
-        }
-        let full = |why| {
-            Exception::new(Code::TooManyQueries, format!("Too many simultaneous queries: {why}"))
-        };
-        let place = self.queue.try_acquire().map_err(|_| full("the queue is full"))?;
-        let limit = Duration::from_millis(self.database.limits().queue_timeout_ms);
-        let permit = timeout(limit, Arc::clone(&self.statements).acquire_owned()).await;
-        drop(place);
-        permit.map_err(|_| full("none ended in time"))?.map_err(|_| full("the engine is ending"))
+    /// How long a client may do nothing where it is waited for.
+    fn stall(&self) -> Duration {
+        Duration::from_millis(self.database.limits().stall_timeout_ms)
     }
 
     /// Cancels the statement in the engine once nobody waits for it, until it has ended.
@@ -229,16 +226,19 @@ async fn reply(
 /// A statement that failed early reads no more. What the client still sends is then read and thrown
 /// away for a while, because most clients look for an answer only when they have sent everything,
 /// and a connection closed under them would hide the reason.
-async fn pump(body: Incoming, data: mpsc::Sender<Option<Bytes>>) {
+async fn pump(body: Incoming, data: mpsc::Sender<Piece>, stall: Duration) {
     let mut frames = BodyStream::new(body);
-    while let Some(frame) = frames.next().await {
-        let piece = match frame {
-            Ok(frame) => match frame.into_data() {
-                Ok(bytes) => Some(bytes),
+    loop {
+        let piece = match timeout(stall, frames.next()).await {
+            Ok(None) => return,
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(bytes) => Piece::Data(bytes),
                 Err(_) => continue,
             },
-            Err(_) => None,
+            Ok(Some(Err(_))) => Piece::Broken,
+            Err(_) => Piece::Stalled,
         };
+        let last = !matches!(piece, Piece::Data(_));
         if data.send(piece).await.is_err() {
             let rest = async { while frames.next().await.is_some_and(|f| f.is_ok()) {} };
             if timeout(DISCARD, rest).await.is_err() {
@@ -246,15 +246,26 @@ async fn pump(body: Incoming, data: mpsc::Sender<Option<Bytes>>) {
             }
             return;
         }
+        if last {
+            return;
+        }
     }
 }
 
-async fn collect(body: Incoming, max: u64) -> Result<Bytes, Exception> {
-    let max = usize::try_from(max).unwrap_or(usize::MAX);
-    match http_body_util::Limited::new(body, max).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(e) => Err(Exception::new(Code::BadArguments, format!("the form cannot be read: {e}"))),
+async fn collect(body: Incoming, max: u64, stall: Duration) -> Result<Bytes, Exception> {
+    let mut frames =
+        BodyStream::new(Limited::new(body, usize::try_from(max).unwrap_or(usize::MAX)));
+    let mut all = BytesMut::new();
+    let late = |_| Exception::new(Code::SocketTimeout, "the rest of the form did not come in time");
+    while let Some(frame) = timeout(stall, frames.next()).await.map_err(late)? {
+        let frame = frame.map_err(|e| {
+            Exception::new(Code::BadArguments, format!("the form cannot be read: {e}"))
+        })?;
+        if let Ok(bytes) = frame.into_data() {
+            all.extend_from_slice(&bytes);
+        }
     }
+    Ok(all.freeze())
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {

@@ -8,7 +8,9 @@
 //!
 //! Each statement has a connection of its own, so no setting, database or temporary table of one
 //! reaches another. Bodies stream both ways through short channels (`front`, `statement`); a
-//! client that goes away ends its statement; a request body that breaks off commits nothing.
+//! client that goes away, or neither sends nor reads for a while, ends its statement; a request
+//! body that breaks off commits nothing. Readers have turns of their own (`turns`): they may hold
+//! all of those, and shipping and tracing go on.
 //!
 //! Failure: the process may die at any time without harm to ours. [`Supervisor`] starts it again
 //! under the same address; what was in flight is in doubt, and whoever sent it must find out.
@@ -31,8 +33,10 @@ mod protocol;
 mod reply;
 mod request;
 mod sandbox;
+mod stall;
 mod statement;
 mod supervisor;
+mod turns;
 
 pub use child::{ChildError, Master, run};
 pub use protocol::{Enforced, Look, Sandbox, Secret, Secrets, Start};

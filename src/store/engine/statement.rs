@@ -196,6 +196,7 @@ fn body_error(e: &std::io::Error) -> Exception {
         std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::UnexpectedEof => {
             Code::NetworkError
         }
+        std::io::ErrorKind::TimedOut => Code::SocketTimeout,
         _ if text.starts_with("Checksum") => Code::ChecksumMismatch,
         _ if text.starts_with("Unknown compression") => Code::UnknownCompression,
         _ => Code::CannotDecompress,
