@@ -294,7 +294,7 @@ fn embedded(core: &Core, config: &config::Store) -> Result<Supervisor, Error> {
     }))
 }
 
-/// A statement of the reader's runs only after the look is a record.
+/// A statement of the reader's runs, or is refused, only after the look is a record.
 fn recorded_looks(core: &Core) -> Result<LookHandler, Error> {
     let lane = core.spool.shared(Table::Access)?;
     Ok(Arc::new(move |look: Look| {
@@ -306,8 +306,8 @@ fn recorded_looks(core: &Core) -> Result<LookHandler, Error> {
                 role: "reader",
                 case_number: "",
                 purpose: "",
-                question: &look.statement,
-                outcome: "answered",
+                question: &look.question(),
+                outcome: if look.refused { "refused" } else { "answered" },
                 rows: 0,
                 digest: [0; 32],
             };

@@ -3,12 +3,16 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    sync::{Arc, Mutex},
 };
 
-use tracegate::config;
+use tracegate::{
+    config,
+    store::engine::{LookHandler, Options},
+};
 
 use super::{
-    engine::{Engine, LIMIT, limits, until},
+    engine::{Engine, LIMIT, limits, options, until},
     engine_http::{post, read},
 };
 
@@ -84,5 +88,47 @@ async fn a_client_that_stalls_loses_its_statement() {
     late.read_to_string(&mut said).ok();
     assert!(said.contains("Code: 209. DB::Exception: ") && said.contains(" 503 "), "{said}");
     assert_eq!(post(e, "/", b"SELECT 1").text(), "1\n");
+    engine.supervisor.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_say_all_that_was_asked_and_what_was_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let looks: LookHandler = {
+        let seen = Arc::clone(&seen);
+        Arc::new(move |look| {
+            seen.lock().unwrap().push((look.question(), look.refused));
+            Box::pin(async { true })
+        })
+    };
+    let engine =
+        Engine::from(Options { looks: Some(looks), ..options(dir.path(), limits()) }).await;
+    let e = &engine;
+    let asked = "SELECT {c:IPv6}";
+    let path = "/?param_c=2001:db8::1&database=default&max_threads=1";
+    assert_eq!(read(e, path, asked).text(), "2001:db8::1\n");
+    read(e, "/", "DROP TABLE t").fails(164, 500);
+    read(e, "/?query=SELECT%20*%20FROM%20system.processes", "").fails(497, 403);
+    read(e, "/?database=system", "SELECT query FROM processes").fails(497, 403);
+    read(e, "/?max_insert_block_size=5", "SELECT 1").fails(164, 500);
+    read(e, "/", "SELECT 'open").fails(62, 400);
+    assert_eq!(post(e, "/", b"SELECT count() FROM system.processes").text(), "1\n");
+    assert_eq!(read(e, "/", "SELECT count() FROM system.one").text(), "1\n");
+    let expected = [
+        (
+            r#"{"statement":"SELECT {c:IPv6}","database":"default","parameters":{"c":"2001:db8::1"},"settings":{"max_threads":"1"}}"#,
+            false,
+        ),
+        (r#"{"statement":"DROP TABLE t"}"#, true),
+        (r#"{"statement":"SELECT * FROM system.processes"}"#, true),
+        (r#"{"statement":"SELECT query FROM processes","database":"system"}"#, true),
+        (r#"{"statement":"SELECT 1","settings":{"max_insert_block_size":"5"}}"#, true),
+        (r#"{"statement":"SELECT 'open"}"#, true),
+        (r#"{"statement":"SELECT count() FROM system.one"}"#, false),
+    ];
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    let seen: Vec<_> = seen.iter().map(|(q, refused)| (q.as_str(), *refused)).collect();
+    assert_eq!(seen, expected);
     engine.supervisor.shutdown().await;
 }

@@ -1,15 +1,16 @@
-//! Readers' statements, told to the supervisor before they run.
+//! Readers' statements, told to the supervisor before they run or are refused.
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{Mutex, PoisonError, mpsc as std_mpsc},
     time::Duration,
 };
 
 use super::{
     exception::{Code, Exception},
+    guard::Who,
     protocol::{Look, Said, Verdict},
+    request::Call,
 };
 
 /// Statements that wait for their verdict.
@@ -31,16 +32,27 @@ impl Looks {
         Self { out, timeout, waiting: Mutex::default() }
     }
 
-    /// Waits until the statement is recorded.
+    /// Waits until a reader's statement that is about to run is recorded.
     ///
     /// # Errors
     /// 497 when it was not recorded, or not in time: then it does not run.
-    pub(super) fn report(
-        &self,
-        query_id: &str,
-        peer: SocketAddr,
-        statement: &str,
-    ) -> Result<(), Exception> {
+    pub(super) fn allow(&self, call: &Call, statement: &str) -> Result<(), Exception> {
+        self.report(call, statement, false)
+    }
+
+    /// Waits until a reader's statement that was refused for `reason` is recorded; what the reader
+    /// is told. What came without a text was no look.
+    pub(super) fn refused(&self, call: &Call, statement: &str, reason: Exception) -> Exception {
+        if statement.is_empty() {
+            return reason;
+        }
+        self.report(call, statement, true).err().unwrap_or(reason)
+    }
+
+    fn report(&self, call: &Call, statement: &str, refused: bool) -> Result<(), Exception> {
+        if call.who != Who::Reader {
+            return Ok(());
+        }
         let Some(out) = &self.out else { return Ok(()) };
         let (verdict, heard) = std_mpsc::channel();
         let look = {
@@ -50,8 +62,16 @@ impl Looks {
             waiting.verdicts.insert(look, verdict);
             look
         };
-        let said =
-            Look { look, query_id: query_id.to_owned(), peer, statement: statement.to_owned() };
+        let said = Look {
+            look,
+            query_id: call.query_id.clone(),
+            peer: call.peer,
+            statement: statement.to_owned(),
+            database: call.database.clone().unwrap_or_default(),
+            parameters: call.params.clone(),
+            settings: call.settings.clone(),
+            refused,
+        };
         let allowed = out.try_send(Said::Look(said)).is_ok()
             && heard.recv_timeout(self.timeout).unwrap_or(false);
         self.lock().verdicts.remove(&look);

@@ -81,7 +81,7 @@ pub(super) struct Verdict {
     pub(super) allow: bool,
 }
 
-/// A reader's statement that is about to run.
+/// A reader's statement that is about to run, or was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Look {
     /// Counts from 1 in each process.
@@ -92,6 +92,54 @@ pub struct Look {
     pub peer: SocketAddr,
     /// Its text.
     pub statement: String,
+    /// The database asked for; empty for none.
+    pub database: String,
+    /// What stands for `{name:Type}` in the text, as sent.
+    pub parameters: Vec<(String, String)>,
+    /// Settings asked for, as sent.
+    pub settings: Vec<(String, String)>,
+    /// It was refused before the engine saw it, and does not run.
+    pub refused: bool,
+}
+
+impl Look {
+    /// All that was asked, as JSON: the text alone would not say whose rows it was about.
+    pub fn question(&self) -> String {
+        let asked = Asked {
+            statement: &self.statement,
+            database: &self.database,
+            parameters: Pairs(&self.parameters),
+            settings: Pairs(&self.settings),
+        };
+        // Strings alone always serialise.
+        serde_json::to_string(&asked).unwrap_or_default()
+    }
+}
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    statement: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    database: &'a str,
+    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    parameters: Pairs<'a>,
+    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    settings: Pairs<'a>,
+}
+
+/// An object in the order given; a name given twice is kept twice.
+struct Pairs<'a>(&'a [(String, String)]);
+
+impl Pairs<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 /// Lines up.
@@ -139,4 +187,38 @@ pub enum Enforced {
     Partial,
     /// This kernel cannot.
     None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_keeps_all_that_was_asked() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let look = Look {
+            look: 1,
+            query_id: "q".into(),
+            peer: ([127, 0, 0, 1], 9).into(),
+            statement: "SELECT {c:IPv6}".into(),
+            database: String::new(),
+            parameters: vec![pair("c", "2001:db8::1"), pair("c", "\"")],
+            settings: vec![],
+            refused: false,
+        };
+        assert_eq!(
+            look.question(),
+            r#"{"statement":"SELECT {c:IPv6}","parameters":{"c":"2001:db8::1","c":"\""}}"#
+        );
+        let look = Look {
+            database: "d".into(),
+            parameters: vec![],
+            settings: vec![pair("max_threads", "1")],
+            ..look
+        };
+        assert_eq!(
+            look.question(),
+            r#"{"statement":"SELECT {c:IPv6}","database":"d","settings":{"max_threads":"1"}}"#
+        );
+    }
 }

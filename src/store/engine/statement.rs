@@ -59,21 +59,27 @@ fn answer(
     mut body: impl Read,
     reply: &mut Reply,
 ) -> Result<Totals, Exception> {
-    let (text, rest) = read_text(database, call, &mut body)?;
-    let statement = database.guard().inspect(&text, call.who)?;
+    let mut text = String::new();
+    let read = read_text(database, call, &mut body, &mut text)
+        .and_then(|rest| Ok((database.guard().inspect(&text, call.who)?, rest)));
+    let (statement, rest) = match read {
+        Ok(read) => read,
+        Err(e) => return Err(looks.refused(call, &text, e)),
+    };
     if statement.kind == Kind::InsertData {
         let inline = Bytes::copy_from_slice(&text.as_bytes()[statement.data..]);
         let data = data_start(&inline).chain(rest.as_slice()).chain(body);
         return insert(database, call, &text[..statement.end], &statement, data);
     }
     if !rest.is_empty() {
-        return Err(Exception::new(Code::SyntaxError, "the statement is not UTF-8"));
+        let reason = Exception::new(Code::SyntaxError, "the statement is not UTF-8");
+        return Err(looks.refused(call, &text, reason));
     }
     let sql = &text[..statement.end];
     select(database, looks, call, sql, &statement, reply)
 }
 
-/// The statement's text, as far as it is text, and what was read of the body behind it.
+/// Reads the statement's text, as far as it is text; what was read of the body behind it.
 ///
 /// An INSERT's data may follow its statement in the same body; so at most
 /// `statement_bytes_max` are read here, and only what is valid UTF-8 at their beginning is text.
@@ -81,18 +87,20 @@ fn read_text(
     database: &Database,
     call: &Call,
     body: &mut impl Read,
-) -> Result<(String, Vec<u8>), Exception> {
+    text: &mut String,
+) -> Result<Vec<u8>, Exception> {
     let max = database.limits().statement_bytes_max;
     if let Some(query) = &call.query {
         // The body is data, or the rest of the statement.
+        text.clone_from(query);
         match database.guard().inspect(query, call.who) {
-            Ok(s) if s.kind == Kind::InsertData => return Ok((query.clone(), Vec::new())),
+            Ok(s) if s.kind == Kind::InsertData => return Ok(Vec::new()),
             // What is refused stays so, whatever follows.
             Err(e) if e.code == Code::AccessDenied as u32 => return Err(e),
             _ => {}
         }
     }
-    let mut bytes = call.query.clone().unwrap_or_default().into_bytes();
+    let mut bytes = text.clone().into_bytes();
     if !bytes.is_empty() {
         bytes.push(b'\n');
     }
@@ -104,15 +112,15 @@ fn read_text(
         Err(e) => e.valid_up_to(),
     };
     let rest = bytes.split_off(valid);
-    let text = String::from_utf8(bytes).map_err(Exception::unknown)?;
+    *text = String::from_utf8(bytes).map_err(Exception::unknown)?;
     if full {
-        let data = database.guard().inspect(&text, call.who);
+        let data = database.guard().inspect(text, call.who);
         if !data.is_ok_and(|s| s.kind == Kind::InsertData) {
             let reason = format!("Max query size exceeded: {max} bytes");
             return Err(Exception::new(Code::SyntaxError, reason));
         }
     }
-    Ok((text, rest))
+    Ok(rest)
 }
 
 /// An INSERT's inline data begin behind blanks and at most one line break.
@@ -219,11 +227,14 @@ fn select(
     let joining =
         if statement.totals || call.sets("extremes") { Joining::Never } else { joining(format) };
     let whole = statement.kind != Kind::Select || joining == Joining::Never;
-    let mut connection = database.connect(&wishes(call, whole))?;
-    second_opinion(&connection, call, sql)?;
-    if call.who == Who::Reader {
-        looks.report(&call.query_id, call.peer, sql)?;
-    }
+    let opened = database
+        .connect(&wishes(call, whole))
+        .and_then(|connection| second_opinion(&connection, call, sql).map(|()| connection));
+    let mut connection = match opened {
+        Ok(connection) => connection,
+        Err(e) => return Err(looks.refused(call, sql, e)),
+    };
+    looks.allow(call, sql)?;
     if whole {
         let chunk = connection.query(sql, format, &call.params)?;
         reply.set_totals(chunk.totals());

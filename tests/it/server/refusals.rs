@@ -92,13 +92,18 @@ fn the_engine_refuses_readers_more_than_reading() {
         assert!(!reply.body.contains("Code: 60."), "{sql}: {}", reply.body);
     }
     assert!(!out.exists());
-    // What a reader asked is a record, in the reader's own words.
+    // What a reader asked is a record, in the reader's own words, and what was refused is one too.
     let marked = "SELECT 'marked-look'";
     assert_eq!(read(&server, marked).status, 200);
     eventually("the reader's look is in the store", || {
-        let sql = "SELECT actor, role, question FROM tracegate.access WHERE question LIKE '%marked-look%' \
-                   AND question NOT LIKE '%LIKE%' FORMAT TSV";
+        let sql = "SELECT actor, role, outcome, question FROM tracegate.access \
+                   WHERE (question LIKE '%marked-look%' OR question LIKE '%SHUTDOWN%') \
+                   AND question NOT LIKE '%LIKE%' FORMAT TSVRaw";
         let body = read(&server, sql).body;
-        body.contains("engine-reader\treader\tSELECT \\'marked-look\\'").then_some(())
+        let looks = [
+            r#"engine-reader	reader	answered	{"statement":"SELECT 'marked-look'"}"#,
+            r#"engine-reader	reader	refused	{"statement":"SYSTEM SHUTDOWN"}"#,
+        ];
+        looks.iter().all(|look| body.contains(&look.replace("\\t", "\t"))).then_some(())
     });
 }
