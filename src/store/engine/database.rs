@@ -15,7 +15,7 @@ use std::{
 use super::{
     binding::{Connection, Library},
     exception::{Code, Exception},
-    guard::{Guard, Who},
+    guard::{Guard, Who, inspect_database},
 };
 use crate::config;
 
@@ -147,6 +147,7 @@ impl Database {
 
     /// A connection for one statement.
     pub(super) fn connect(&self, wishes: &Wishes<'_>) -> Result<Connection, Exception> {
+        inspect_database(wishes.database.unwrap_or_default(), wishes.who)?;
         let asked = self.settings_for(wishes)?;
         let mut args = self.statement_args(wishes);
         args.extend(asked.iter().map(|(name, value)| format!("--{name}={value}")));

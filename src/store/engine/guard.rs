@@ -5,6 +5,11 @@
 //! speak to the network), engines other than the local ones, INTO OUTFILE, FROM INFILE and file
 //! names in place of tables are refused for everyone. The sandbox is the second fence behind this
 //! one, the engine's own `readonly` the second one for readers.
+//!
+//! Readers see of the engine's own databases only what describes tables, types and functions: its
+//! other tables hold the statements of others. What could name a table in another way than by its
+//! name in the text is refused for them. A refusal too many is possible (a column called like one
+//! of those databases), a refusal too few is a defect.
 
 use std::collections::HashSet;
 
@@ -99,6 +104,60 @@ const OPERATORS_SETTINGS: &[&str] = &[
     "timeout_overflow_mode",
 ];
 
+/// The engine's own databases, and what readers may read there: what clients ask to find their way.
+const OWN_DATABASES: &[(&str, &[&str])] = &[
+    (
+        "system",
+        &[
+            "aggregate_function_combinators",
+            "build_options",
+            "collations",
+            "columns",
+            "data_skipping_indices",
+            "data_type_families",
+            "databases",
+            "formats",
+            "functions",
+            "keywords",
+            "numbers",
+            "numbers_mt",
+            "one",
+            "parts",
+            "parts_columns",
+            "settings",
+            "table_engines",
+            "table_functions",
+            "tables",
+            "time_zones",
+            "zeros",
+            "zeros_mt",
+        ],
+    ),
+    (
+        "information_schema",
+        &[
+            "columns",
+            "key_column_usage",
+            "referential_constraints",
+            "schemata",
+            "statistics",
+            "tables",
+            "views",
+        ],
+    ),
+    ("_temporary_and_external_tables", &[]),
+];
+
+/// Functions that stay inside, but name tables in strings or run what a string says.
+const NOT_FOR_READERS: &[&str] = &[
+    "fuzzquery",
+    "merge",
+    "mergetreeindex",
+    "mergetreeprojection",
+    "mergetreetextindex",
+    "viewexplain",
+];
+
 /// The refusals, with the engine's own list of table functions.
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -122,7 +181,8 @@ impl Guard {
     /// # Errors
     /// 62 for what cannot be read safely, 497 for what is refused.
     pub(super) fn inspect(&self, text: &str, who: Who) -> Result<Statement, Exception> {
-        let mut scan = Scan { guard: self, lexer: Lexer::new(text), depth: 0, tokens: Vec::new() };
+        let mut scan =
+            Scan { guard: self, who, lexer: Lexer::new(text), depth: 0, tokens: Vec::new() };
         let statement = scan.statement()?;
         if who == Who::Reader && !matches!(statement.kind, Kind::Select | Kind::Show) {
             return Err(Exception::new(Code::Readonly, "this secret only reads"));
@@ -131,12 +191,34 @@ impl Guard {
     }
 }
 
+/// Whether statements without a database's name may be meant for `database`.
+///
+/// # Errors
+/// 497 for a reader and one of the engine's own.
+pub(super) fn inspect_database(database: &str, who: Who) -> Result<(), Exception> {
+    match readable(database) {
+        Some(_) if who == Who::Reader => Err(refused(format_args!("the database {database}"))),
+        _ => Ok(()),
+    }
+}
+
+/// What readers may read of a database of the engine's own; none for any other.
+fn readable(database: &str) -> Option<&'static [&'static str]> {
+    let own = OWN_DATABASES.iter().find(|(name, _)| name.eq_ignore_ascii_case(database))?;
+    Some(own.1)
+}
+
+fn named(token: &Token<'_>) -> bool {
+    matches!(token.kind, TokenKind::Word | TokenKind::Quoted)
+}
+
 fn refused(what: impl std::fmt::Display) -> Exception {
     Exception::new(Code::AccessDenied, format_args!("{what} is refused here"))
 }
 
 struct Scan<'g, 't> {
     guard: &'g Guard,
+    who: Who,
     lexer: Lexer<'t>,
     depth: usize,
     tokens: Vec<Token<'t>>,
@@ -163,14 +245,18 @@ impl<'t> Scan<'_, 't> {
         if token.kind == TokenKind::Quoted && token.text.contains(['/', '\\']) {
             return Err(refused("a name with a slash"));
         }
+        if self.who == Who::Reader {
+            self.check_for_reader(token)?;
+        }
         let Some(last) = last else { return Ok(()) };
         if token.sign(b'(') {
             if last.sign(b'}') {
                 return Err(refused("a function named by a parameter"));
             }
-            let named = matches!(last.kind, TokenKind::Word | TokenKind::Quoted);
             let name = last.text.to_ascii_lowercase();
-            if named && (self.guard.refused_functions.contains(&name) || name.starts_with("ai")) {
+            if named(last)
+                && (self.guard.refused_functions.contains(&name) || name.starts_with("ai"))
+            {
                 return Err(refused(format_args!("the function {name}")));
             }
         }
@@ -188,6 +274,33 @@ impl<'t> Scan<'_, 't> {
             if last.is(first) && token.is(second) {
                 return Err(refused(format_args!("{first} {second}").to_string().to_uppercase()));
             }
+        }
+        Ok(())
+    }
+
+    fn check_for_reader(&self, token: Token<'_>) -> Result<(), Exception> {
+        let quoted_whole = token.text.split_once('.').and_then(|(d, _)| readable(d));
+        if token.kind == TokenKind::Quoted && quoted_whole.is_some() {
+            return Err(refused(format_args!("the table {}", token.text)));
+        }
+        if token.is("processlist") {
+            return Err(refused("PROCESSLIST"));
+        }
+        let mut before = self.tokens.iter().rev();
+        let (Some(last), owner) = (before.next(), before.next()) else { return Ok(()) };
+        if last.sign(b'.')
+            && let Some(owner) = owner.filter(|o| named(o))
+            && let Some(tables) = readable(owner.text)
+            && !tables.iter().any(|t| token.text.eq_ignore_ascii_case(t))
+        {
+            return Err(refused(format_args!("the table {}.{}", owner.text, token.text)));
+        }
+        if last.sign(b':') && token.text.eq_ignore_ascii_case("identifier") {
+            return Err(refused("a name given by a parameter"));
+        }
+        let name = last.text.to_ascii_lowercase();
+        if token.sign(b'(') && named(last) && NOT_FOR_READERS.contains(&name.as_str()) {
+            return Err(refused(format_args!("the function {name}")));
         }
         Ok(())
     }
@@ -488,6 +601,53 @@ mod tests {
         }
         assert_eq!(told("select 1", Who::Reader), "Select 8 None 8");
         assert_eq!(told("show create table t", Who::Reader), "Show 19 None 19");
+    }
+
+    #[test]
+    fn readers_see_no_statements_of_others() {
+        for text in [
+            "select * from system.processes",
+            "select * from `system` . `processes`",
+            "select * from system/**/.\"query_log\"",
+            "select * from SYSTEM.Processes",
+            "select * from `system.processes`",
+            "select 1 from t where a in system.text_log",
+            "select system.* from system.tables",
+            "with x as (select query from system.processes) select * from x",
+            "describe system.processes",
+            "show processlist",
+            "select * from {d:Identifier}.processes",
+            "select * from system.{t:Identifier}",
+            "select * from {t : Identifier}",
+            "select * from merge('system', '^processes$')",
+            "select * from viewExplain('EXPLAIN', '', (select 1))",
+            "select * from information_schema.processlist",
+            "select * from INFORMATION_SCHEMA.engines",
+            "select * from _temporary_and_external_tables.x",
+        ] {
+            assert_eq!(told(text, Who::Reader), "497", "{text}");
+        }
+        for text in [
+            "select name from system.tables",
+            "select name, value from system.settings limit 9",
+            "select * from `system`.`columns`",
+            "select table_name from INFORMATION_SCHEMA.TABLES",
+            "select {x:String} from tracegate.resolutions",
+            "show tables from system",
+        ] {
+            assert!(told(text, Who::Reader).len() > 3, "{text}");
+        }
+        for text in ["select * from system.processes", "select * from {t:Identifier}"] {
+            assert!(told(text, Who::Internal).len() > 3, "{text}");
+        }
+        for (database, who, passes) in [
+            ("tracegate", Who::Reader, true),
+            ("system", Who::Internal, true),
+            ("system", Who::Reader, false),
+            ("INFORMATION_SCHEMA", Who::Reader, false),
+        ] {
+            assert_eq!(inspect_database(database, who).is_ok(), passes, "{database} {who:?}");
+        }
     }
 
     #[test]
