@@ -315,7 +315,8 @@ const ZONE_ANSWERS_SHARE: u64 = 8;
 /// What is never answered, whoever's name it is.
 fn refusal(q: &Query) -> Option<Answer> {
     if q.edns.is_some_and(|e| e.version > 0) {
-        return Some(Answer::bare(Rcode::BADVERS));
+        let text = "only EDNS version 0";
+        return Some(Answer::error(Rcode::BADVERS, Ede::NOT_SUPPORTED, text));
     }
     let (rcode, text) = match (q.qclass, q.qtype) {
         // Not even our version: it helps nobody but attackers.

@@ -227,8 +227,12 @@ fn answers_as_the_zone_says() {
         ["ns.lab.main.test. 3600 a 192.0.2.53", "ns.lab.main.test. 3600 aaaa 2001:db8::53"]
     );
     let long = format!("{}.{}.toolong.main.test", "x".repeat(63), "y".repeat(63));
-    let long = f.get(&ask(&long, A)).message;
-    assert_eq!((long.response_code, long.answers.len()), (ResponseCode::YXDomain, 1));
+    let long = f.get(&ask(&long, A));
+    assert_eq!(long.ede(), [0]);
+    assert_eq!(
+        (long.message.response_code, long.message.answers.len()),
+        (ResponseCode::YXDomain, 1)
+    );
     for name in ["loop1.main.test", "self.main.test"] {
         let m = f.get(&ask(name, A)).message;
         assert_eq!(m.response_code, NoError, "{name}");
@@ -313,7 +317,36 @@ fn edns_decides_what_fits_and_what_is_told() {
     let mut out = Vec::new();
     f.resolver.answer(&q, &f.context(Transport::Udp, Duration::ZERO), &mut out);
     let m = Message::from_vec(&out).unwrap();
-    assert_eq!((u16::from(m.response_code), m.edns.unwrap().version()), (16, 0));
+    assert_eq!((u16::from(m.response_code), m.edns.as_ref().unwrap().version()), (16, 0));
+    let ede: Vec<_> = options(&m, 15).collect();
+    assert_eq!(ede, [b"\0\x15only EDNS version 0".to_vec()]);
+}
+
+#[test]
+fn a_chain_has_a_longest() {
+    let head = "$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nc0 A 192.0.2.1\n";
+    let chain: String = (1..9).map(|i| format!("c{i} CNAME c{}\n", i - 1)).collect();
+    let text = format!("{head}{chain}out0 CNAME away.elsewhere.test.\nout1 CNAME out0\n");
+    let f = fixture(&[("a.test", &text)], &[], |d| d.cname_chain_max = 4);
+    let at_limit = f.get(&ask("c4.a.test", A));
+    assert_eq!(
+        (at_limit.message.response_code, at_limit.message.answers.len(), at_limit.ede()),
+        (ResponseCode::NoError, 5, vec![])
+    );
+    for name in ["c5.a.test", "c8.a.test"] {
+        // Kept answers say the same.
+        for _ in 0..2 {
+            let above = f.get(&ask(name, A));
+            assert_eq!(
+                (above.message.response_code, above.message.answers.len(), above.ede()),
+                (ResponseCode::ServFail, 0, vec![0]),
+                "{name}"
+            );
+            assert!(!above.message.authoritative, "{name}");
+        }
+    }
+    let out = f.get(&ask("out1.a.test", A));
+    assert_eq!((out.message.response_code, out.message.answers.len()), (ResponseCode::NoError, 2));
 }
 
 #[test]

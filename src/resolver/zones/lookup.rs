@@ -82,6 +82,10 @@ impl ZoneSet {
             match step(&mut answer, zone, &name, found) {
                 // A synthesised CNAME is itself what was asked for.
                 Some(_) if q.qtype == rtype::CNAME => break,
+                Some(next) if !seen(&answer, &next) && hop == self.chain_max => {
+                    let text = "the chain of aliases is longer than dns.cname_chain_max";
+                    answer = Answer::error(Rcode::SERVFAIL, Ede::OTHER, text);
+                }
                 Some(next) if !seen(&answer, &next) => name = next,
                 _ => break,
             }
@@ -116,6 +120,7 @@ fn step(answer: &mut Answer, zone: &Zone, name: &Name, found: Found<'_>) -> Opti
             push(&mut sections.answer, &name.wire()[cut..], set);
             let Some(next) = set.data.first().and_then(|t| name.replace_suffix(cut, t)) else {
                 answer.rcode = Rcode::YXDOMAIN;
+                answer.ede.push((Ede::OTHER, "the name is too long behind this DNAME"));
                 return None;
             };
             // Old resolvers follow this one (RFC 6672 §3.1).
