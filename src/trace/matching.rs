@@ -20,6 +20,34 @@ const FLOWS_MAX: usize = 2_000;
 /// The rows of a page are chosen by few columns; the others are read for those rows alone.
 const AFTERWARDS: &str = " SETTINGS query_plan_optimize_lazy_materialization = 1";
 
+/// The rows at or below a name: by the registrable domains at and above it, and by the name alone.
+const DOMAIN: [(Table, &str, &str); 4] = [
+    (
+        Table::Resolutions,
+        "registrable_domain IN {above:Array(String)} \
+         AND (qname = {name:String} OR endsWith(qname, {below:String}))",
+        "qname = {name:String} OR endsWith(qname, {below:String})",
+    ),
+    (
+        Table::Jumps,
+        "target_registrable_domain IN {above:Array(String)} \
+         AND (target_host = {name:String} OR endsWith(target_host, {below:String}))",
+        "target_host = {name:String} OR endsWith(target_host, {below:String})",
+    ),
+    (
+        Table::Conversions,
+        "target_registrable_domain IN {above:Array(String)} \
+         AND (target_host = {name:String} OR endsWith(target_host, {below:String}))",
+        "target_host = {name:String} OR endsWith(target_host, {below:String})",
+    ),
+    (
+        Table::Verifications,
+        "registrable_domain IN {above:Array(String)} \
+         AND (subject = {name:String} OR endsWith(subject, {below:String}))",
+        "subject = {name:String} OR endsWith(subject, {below:String})",
+    ),
+];
+
 /// What a subject means in each table.
 #[derive(Clone, Debug)]
 pub(super) struct Matching {
@@ -32,10 +60,12 @@ pub(super) struct Matching {
 impl Matching {
     /// The rows that answer `subject`. `registered` tells whether a name has a registrable domain
     /// at or above it; where it has none, the rows below are found by the name alone, slowly.
-    /// `around` is when a record asked for by id was written.
+    /// So are they in `others`, which hold rows of another list (see [`super::lists`]). `around` is
+    /// when a record asked for by id was written.
     pub(super) fn new(
         subject: &Subject,
         registered: impl Fn(&str) -> bool,
+        others: &[Table],
         around: Window,
     ) -> Self {
         match subject {
@@ -56,7 +86,12 @@ impl Matching {
                 ],
                 params: vec![address(*a)],
             },
-            Subject::Domain(name) => Self::domain(name, registered(name)),
+            Subject::Domain(name) => {
+                let registered = registered(name);
+                // Verifications name no list: they may follow any.
+                let by_domain = |t: Table| t != Table::Verifications && !others.contains(&t);
+                Self::domain(name, |t| registered && by_domain(t))
+            }
             Subject::Client { address: a, port } => {
                 let condition = match port {
                     Some(_) => "client = {address:IPv6} AND client_port = {port:UInt16}",
@@ -125,59 +160,23 @@ impl Matching {
         }
     }
 
-    fn domain(name: &str, registered: bool) -> Self {
+    /// `by_domain` tells in which tables every row lies under a domain at or above `name`.
+    fn domain(name: &str, by_domain: impl Fn(Table) -> bool) -> Self {
         let conditions = if name == "." {
             CHAIN.iter().filter(|t| **t != Table::Notices).map(|t| (*t, "true")).collect()
-        } else if registered {
-            vec![
-                (
-                    Table::Resolutions,
-                    "registrable_domain IN {above:Array(String)} \
-                     AND (qname = {name:String} OR endsWith(qname, {below:String}))",
-                ),
-                (
-                    Table::Jumps,
-                    "target_registrable_domain IN {above:Array(String)} \
-                     AND (target_host = {name:String} OR endsWith(target_host, {below:String}))",
-                ),
-                (
-                    Table::Conversions,
-                    "target_registrable_domain IN {above:Array(String)} \
-                     AND (target_host = {name:String} OR endsWith(target_host, {below:String}))",
-                ),
-                (
-                    Table::Verifications,
-                    "registrable_domain IN {above:Array(String)} \
-                     AND (subject = {name:String} OR endsWith(subject, {below:String}))",
-                ),
-            ]
         } else {
-            vec![
-                (Table::Resolutions, "qname = {name:String} OR endsWith(qname, {below:String})"),
-                (
-                    Table::Jumps,
-                    "target_host = {name:String} OR endsWith(target_host, {below:String})",
-                ),
-                (
-                    Table::Conversions,
-                    "target_host = {name:String} OR endsWith(target_host, {below:String})",
-                ),
-                (
-                    Table::Verifications,
-                    "subject = {name:String} OR endsWith(subject, {below:String})",
-                ),
-            ]
+            let condition = |&(table, quick, slow): &(Table, &'static str, &'static str)| {
+                (table, if by_domain(table) { quick } else { slow })
+            };
+            DOMAIN.iter().map(condition).collect()
         };
         let above = at_and_above(name).into_iter().map(str::to_owned).collect();
-        Self {
-            together: Some(Table::Resolutions),
-            conditions,
-            params: vec![
-                text("name", name),
-                text("below", &format!(".{name}")),
-                ("above", Param::Texts(above)),
-            ],
-        }
+        let params = vec![
+            text("name", name),
+            text("below", &format!(".{name}")),
+            ("above", Param::Texts(above)),
+        ];
+        Self { together: Some(Table::Resolutions), conditions, params }
     }
 
     /// The tables that hold answers.
@@ -310,14 +309,14 @@ mod tests {
             Subject::Address(a),
             Subject::Client { address: a, port: Some(53) },
         ] {
-            let m = Matching::new(&subject, |_| true, Window::ALL);
+            let m = Matching::new(&subject, |_| true, &[], Window::ALL);
             let known = Flows::near(vec![7, u128::MAX]).unwrap();
             for (table, flows) in CHAIN.into_iter().flat_map(|t| [(t, &known), (t, &Flows::Many)]) {
                 let answers = m.answers(table, &place_()).into_iter();
                 let mates = m.mates(table, &place_(), flows);
                 for s in answers.chain(mates).chain(m.flows(&place_())) {
                     assert!(!s.sql.contains("1=1") && !s.sql.contains("192.0"), "{}", s.sql);
-                    for (name, _) in &s.params {
+                    for (name, _) in s.params.iter().filter(|(n, _)| *n != "above") {
                         assert!(s.sql.contains(&format!("{{{name}:")), "{name} in {}", s.sql);
                     }
                 }
@@ -334,7 +333,7 @@ mod tests {
             seq: 2,
         };
         let place = Place { after: Some(key(10_000)), last: Some(key(20_000)), ..place_() };
-        let m = Matching::new(&Subject::Link { code: "c".into() }, |_| true, Window::ALL);
+        let m = Matching::new(&Subject::Link { code: "c".into() }, |_| true, &[], Window::ALL);
         let s = m.mates(Table::Resolutions, &place, &Flows::Many).unwrap();
         let number = |name| {
             let (_, p) = s.params.iter().find(|(n, _)| *n == name).unwrap();
@@ -353,7 +352,7 @@ mod tests {
         assert_eq!(Flows::of(std::iter::empty()), None);
         assert_eq!(Flows::near(vec![]), None);
         let flows = Flows::of([at(20_000, 9), at(10_000, 3), at(15_000, 9)].into_iter()).unwrap();
-        let m = Matching::new(&Subject::Link { code: "c".into() }, |_| true, Window::ALL);
+        let m = Matching::new(&Subject::Link { code: "c".into() }, |_| true, &[], Window::ALL);
         let place =
             Place { asked: Window { to: Timestamp::from_secs(22_000), ..Window::ALL }, ..place_() };
         let s = m.mates(Table::Jumps, &place, &flows).unwrap();

@@ -36,6 +36,7 @@ mod access;
 mod chain;
 mod coverage;
 mod cursor;
+mod lists;
 mod matching;
 mod persons;
 mod query;

@@ -18,6 +18,9 @@ use crate::{
 pub(super) const CHAIN: [Table; 5] =
     [Table::Resolutions, Table::Jumps, Table::Conversions, Table::Notices, Table::Verifications];
 
+/// The tables whose rows name the list that their registrable domain comes from.
+pub(super) const LISTED: [Table; 3] = [Table::Resolutions, Table::Jumps, Table::Conversions];
+
 /// A statement with its parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Statement {
@@ -112,6 +115,28 @@ pub(super) fn frame_of(id: &RecordId) -> Statement {
 pub(super) fn nodes() -> Statement {
     let sql = "SELECT node, argMax(complete_through, (ts, lane, seq)) FROM nodes GROUP BY node";
     Statement { sql: sql.to_owned(), params: vec![] }
+}
+
+/// Which of [`LISTED`], by place, have a row in `window` of another list than `version`. Rows that
+/// name no list have no domain.
+pub(super) fn other_lists(window: Window, version: &str) -> Statement {
+    let one = |(i, table): (usize, Table)| {
+        format!(
+            "(SELECT toUInt8({i}) AS listed FROM {table} WHERE {} AND {} \
+             AND psl_version != {{version:String}} AND psl_version != '' LIMIT 1)",
+            since("ts", "from"),
+            before("ts", "to"),
+        )
+    };
+    let parts: Vec<_> = LISTED.into_iter().enumerate().map(one).collect();
+    Statement {
+        sql: format!("SELECT listed FROM ({})", parts.join(" UNION ALL ")),
+        params: vec![
+            micros("from", window.from),
+            micros("to", window.to),
+            text("version", version),
+        ],
+    }
 }
 
 /// The gaps of `streams` that touch `window`, oldest first.

@@ -13,6 +13,7 @@ use super::{
     chain::{self, Room},
     coverage::{self, Coverage},
     cursor::Cursor,
+    lists,
     matching::Matching,
     question,
     reader::Reader,
@@ -209,7 +210,14 @@ impl Inner {
         // Completeness is read first: what arrives in between is then more than is claimed.
         let (through, around) =
             try_join!(coverage::through(reader, self.local()), chain::around(reader, subject))?;
-        let matching = Matching::new(subject, |name| self.registered(name), around);
+        // Only now: rows that came after the word on completeness need not be found.
+        let others = match subject {
+            Subject::Domain(name) if self.registered(name) => {
+                lists::others(reader, window, self.parts.suffixes.version()).await?
+            }
+            _ => Vec::new(),
+        };
+        let matching = Matching::new(subject, |name| self.registered(name), &others, around);
         let windows = (window, around);
         let (coverage, page) = try_join!(
             coverage::of(reader, subject, window, through),

@@ -627,6 +627,60 @@ async fn no_record_is_a_statement() {
 }
 
 #[tokio::test]
+async fn rows_of_another_suffix_list_are_found() {
+    let bed = Bed::new().await;
+    let mut rows = Rows::default();
+    // By an older list shop.test was a suffix, so that a.shop.test was registered.
+    let old = "1999-01-01";
+    let by_old_list = ResolutionTail {
+        registrable_domain: "a.shop.test".into(),
+        qname: "www.a.shop.test".into(),
+        psl_version: old.into(),
+        qtype: 1,
+        qclass: 1,
+        dnssec: "not_evaluated",
+        ..ResolutionTail::default()
+    }
+    .encode();
+    let target = "https://www.a.shop.test/";
+    let jumped = Jump {
+        target_host: "www.a.shop.test",
+        target_registrable_domain: "a.shop.test",
+        psl_version: old,
+        ..jump("zzz9999", target, Flow::NONE)
+    };
+    let converted = Conversion {
+        target_host: "www.a.shop.test",
+        target_registrable_domain: "a.shop.test",
+        psl_version: old,
+        ..conversion("zzz9999", target)
+    };
+    let now = tail("www.b.shop.test", "shop.test", &[]);
+    let elsewhere = tail("www.noshop.test", "noshop.test", &[]);
+    let ours = [
+        rows.add("n1", 0, &converted),
+        rows.add("n1", 1_000, &resolution("192.0.2.7:4242", Flow::NONE, &by_old_list)),
+        rows.add("n1", 2_000, &jumped),
+        rows.add("n1", 3_000, &resolution("192.0.2.7:4242", Flow::NONE, &now)),
+    ]
+    .map(|id| id.to_string());
+    rows.add("n1", 4_000, &resolution("192.0.2.7:4242", Flow::NONE, &elsewhere));
+    bed.insert(&rows).await;
+    let tracer = bed.tracer(|_| {});
+    let asked = |from, to| Ask {
+        from: Some(at(from).to_string()),
+        to: Some(at(to).to_string()),
+        ..ask("shop.test")
+    };
+    let found = ids(&page(&tracer, &look("auditor"), &asked(0, 10_000)).await);
+    assert_eq!(found, ours);
+    // In a window without such rows, too.
+    let found = ids(&page(&tracer, &look("auditor"), &asked(2_500, 10_000)).await);
+    assert_eq!(found, ours[3..]);
+    bed.engine.supervisor.shutdown().await;
+}
+
+#[tokio::test]
 async fn questions_are_bounded() {
     let bed = Bed::new().await;
     let mut rows = Rows::default();
