@@ -101,7 +101,7 @@ pub struct GatewayMetrics {
 pub struct SpoolMetrics {
     /// Rows served but only counted in a gap row.
     pub shed: Counter,
-    /// Bytes of all segments.
+    /// Bytes of all segments, copies of frames set aside and damaged segments kept for people.
     pub disk_bytes: Gauge,
     /// Rows not yet acknowledged.
     pub pending_rows: Gauge,
@@ -354,7 +354,10 @@ impl SpoolMetrics {
         Self {
             shed: m
                 .counter("tracegate_spool_shed_total", "Rows served but only counted in a gap row"),
-            disk_bytes: m.gauge("tracegate_spool_disk_bytes", "Bytes of all segments"),
+            disk_bytes: m.gauge(
+                "tracegate_spool_disk_bytes",
+                "Bytes of all segments, of copies of frames set aside and of damaged ones kept",
+            ),
             pending_rows: m.gauge("tracegate_spool_pending_rows", "Rows not yet acknowledged"),
             oldest_seconds: m.gauge(
                 "tracegate_spool_oldest_seconds",

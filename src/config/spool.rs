@@ -25,10 +25,11 @@ pub struct Spool {
     pub frame_age_ms_max: u64,
     /// Bytes of one batch.
     pub batch_bytes_max: u32,
-    /// All segments together, in bytes; beyond it `on_full` decides.
+    /// All segments together, in bytes, but for damaged ones that are kept for people alone; beyond
+    /// it `on_full` decides.
     pub disk_bytes_max: u64,
-    /// Frames set aside, in files of their own, in bytes, beside `disk_bytes_max`; beyond it a
-    /// frame set aside keeps its whole segment and those behind it.
+    /// Frames set aside, in files of their own, in bytes, beside `disk_bytes_max` and above
+    /// `disk_free_bytes_min`; beyond it a frame set aside keeps its whole segment and those behind it.
     pub quarantine_bytes_max: u64,
     /// The file system keeps at least this much free, in bytes.
     pub disk_free_bytes_min: u64,

@@ -25,6 +25,8 @@ pub(super) struct Found {
     pub(super) seen: u64,
     /// Bytes of files that are only counted.
     reserves: u64,
+    /// The same of damaged segments with nothing left to ship.
+    remains: u64,
     copies: Vec<Copied>,
 }
 
@@ -40,7 +42,7 @@ impl Found {
     /// Reads every segment.
     pub(super) fn read(disk: &Disk, dir: &Path, boot_id: [u8; 16]) -> Result<Self, Error> {
         let (lanes, copies) = (BTreeMap::new(), Self::read_copies(dir, disk)?);
-        let mut found = Self { lanes, high: 0, seen: 0, reserves: 0, copies };
+        let mut found = Self { lanes, high: 0, seen: 0, reserves: 0, remains: 0, copies };
         for path in disk.list(dir).map_err(|e| Error::io("list", dir, e))? {
             let fail = |e| Error::io("read", &path, e);
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
@@ -50,7 +52,7 @@ impl Found {
                 found.lane(lane, |l| l.has_state = true);
             } else if let Some((lane, number, stage)) = segment::parse_path(&path) {
                 if stage == Stage::Remains {
-                    found.reserves += std::fs::metadata(&path).map_err(fail)?.len();
+                    found.remains += std::fs::metadata(&path).map_err(fail)?.len();
                     found.seen = found.seen.max(lane.start());
                     continue;
                 }
@@ -111,6 +113,7 @@ impl Core {
     /// Remembers what was found; returns the newest ts.
     pub(super) fn take_in(&self, found: &Found) -> Result<Option<Timestamp>, Error> {
         self.room.found(found.reserves);
+        self.room.found_beside(found.remains);
         let mut newest = None;
         for lane in found.lanes.values() {
             for s in &lane.segments {
@@ -149,7 +152,7 @@ impl Core {
         let Copied { path, size, frame } = copied;
         let Some((frame, whole)) = frame else {
             tracing::error!(file = %path.display(), "the copy of a frame set aside is damaged");
-            self.room.found(*size);
+            self.room.found_beside(*size);
             return Ok(None);
         };
         if !whole && self.index().is_in(frame, FrameState::Ready) {
@@ -157,7 +160,7 @@ impl Core {
             self.disk.remove(path).map_err(|e| Error::io("remove", path, e))?;
             return Ok(None);
         }
-        self.room.found(*size);
+        self.room.found_beside(*size);
         let mut index = self.index();
         index.copies.insert((frame.lane, frame.first_seq), *size);
         // Over what a segment has left of it, which may be less by now.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -54,6 +55,8 @@ pub(super) struct Index {
     pub(super) copies: BTreeMap<(LaneId, u64), u64>,
     /// Frames set aside that have none yet.
     pub(super) uncopied: BTreeSet<(LaneId, u64)>,
+    /// The one of these that was tried last.
+    pub(super) copy_tried: Option<(LaneId, u64)>,
     /// Frames whose rows the store may have, although no shipment says so.
     pub(super) attempted: BTreeSet<(LaneId, u64)>,
 }
@@ -100,6 +103,20 @@ impl Index {
         self.frames.retain(|key, (f, _)| {
             f.lane != lane || f.segment != number || copies.contains_key(key)
         });
+    }
+
+    /// The next frame to be copied of which `fits` says so. They take turns: one that cannot be
+    /// copied holds up nobody else.
+    pub(super) fn next_uncopied(&mut self, fits: impl Fn(&Frame) -> bool) -> Option<Frame> {
+        let behind = self.copy_tried.map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = self.uncopied.range((behind, Bound::Unbounded));
+        let next = behind.chain(&self.uncopied).find_map(|key| match self.frames.get(key) {
+            Some((f, FrameState::Aside)) if fits(f) => Some((*key, f.clone())),
+            _ => None,
+        });
+        let (key, frame) = next?;
+        self.copy_tried = Some(key);
+        Some(frame)
     }
 
     /// Copies of frames that were acknowledged before then, with their bytes.
@@ -225,7 +242,11 @@ struct Span {
 /// The disk's room, by our own account and the file system's.
 #[derive(Debug)]
 pub(super) struct Room {
+    /// Bytes that `disk_bytes_max` limits.
     pub(super) used: AtomicU64,
+    /// Bytes that lie beside it: copies of frames set aside, damaged segments with nothing left to
+    /// ship. They must not take what rows yet to come need.
+    pub(super) beside: AtomicU64,
     /// Held while a reserve is given up.
     pub(super) reserve: Mutex<()>,
     bytes_max: u64,
@@ -234,20 +255,27 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new(bytes_max: u64, free_bytes_min: u64) -> Self {
-        Self { used: AtomicU64::new(0), reserve: Mutex::default(), bytes_max, free_bytes_min }
+        let (used, beside) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { used, beside, reserve: Mutex::default(), bytes_max, free_bytes_min }
     }
 
     /// Takes `bytes`, unless that would pass a limit.
     pub(super) fn take(&self, disk: &Disk, dir: &std::path::Path, bytes: u64) -> Result<(), Error> {
-        let free = disk.free_bytes(dir).map_err(|e| Error::io("statvfs", dir, e))?;
-        if free < self.free_bytes_min.saturating_add(bytes) {
-            return Err(Error::Full);
-        }
+        self.look(disk, dir, bytes)?;
         let fits = |used: u64| used.checked_add(bytes).filter(|&u| u <= self.bytes_max);
         match self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
             Ok(_) => Ok(()),
             Err(_) => Err(Error::Full),
         }
+    }
+
+    /// Whether the file system has so many bytes above what it is to keep free.
+    pub(super) fn look(&self, disk: &Disk, dir: &std::path::Path, bytes: u64) -> Result<(), Error> {
+        let free = disk.free_bytes(dir).map_err(|e| Error::io("statvfs", dir, e))?;
+        if free < self.free_bytes_min.saturating_add(bytes) {
+            return Err(Error::Full);
+        }
+        Ok(())
     }
 
     /// Counts what is there already.
@@ -256,8 +284,27 @@ impl Room {
     }
 
     pub(super) fn give_back(&self, bytes: u64) {
-        let less = |used: u64| Some(used.saturating_sub(bytes));
-        // Never fails: the closure always gives a value.
-        if self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_err() {}
+        subtract(&self.used, bytes);
     }
+
+    /// Counts what lies beside the limit.
+    pub(super) fn found_beside(&self, bytes: u64) {
+        self.beside.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    pub(super) fn gone_beside(&self, bytes: u64) {
+        subtract(&self.beside, bytes);
+    }
+
+    /// All of it.
+    pub(super) fn bytes(&self) -> u64 {
+        let (used, beside) = (&self.used, &self.beside);
+        used.load(Ordering::Acquire).saturating_add(beside.load(Ordering::Acquire))
+    }
+}
+
+fn subtract(from: &AtomicU64, bytes: u64) {
+    let less = |n: u64| Some(n.saturating_sub(bytes));
+    // Never fails: the closure always gives a value.
+    if from.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_err() {}
 }

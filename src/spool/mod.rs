@@ -45,8 +45,9 @@
 //! A frame set aside is copied to a file of its own (fsynced, then named, then its directory
 //! fsynced) and told in a gap row; from then on its segment goes as if it had been acknowledged.
 //! Released, it is shipped from its copy, which goes when the store has had it for the grace. Copies
-//! take `quarantine_bytes_max` at most, beside `disk_bytes_max`; a frame beyond that, or for which
-//! the disk has no room, keeps its segment and those behind it until there is room.
+//! take `quarantine_bytes_max` at most, beside `disk_bytes_max`, as `.remains` lie beside it; a frame
+//! beyond that, or for which the disk has less than `disk_free_bytes_min` to spare, keeps its segment
+//! and those behind it until there is room.
 //!
 //! A file's state is in its name, so that nothing else can disagree. A frame is acknowledged when
 //! an `.acked` shipment names it. A shipment that was split from another means nothing while that

@@ -31,6 +31,8 @@ impl Spool {
                 // Kept for whoever wants to look, and in nobody's way.
                 let (from, to) = (path(Stage::Damaged), path(Stage::Remains));
                 core.disk.rename(&from, &to).map_err(|e| Error::io("rename", &from, e))?;
+                core.room.give_back(bytes);
+                core.room.found_beside(bytes);
             } else {
                 let path = path(Stage::Sealed);
                 core.disk.remove(&path).map_err(|e| Error::io("remove", &path, e))?;
@@ -42,7 +44,7 @@ impl Spool {
         for ((lane, first_seq), bytes) in copies {
             let path = copy::path(&core.dir, lane, first_seq);
             core.disk.remove(&path).map_err(|e| Error::io("remove", &path, e))?;
-            core.room.give_back(bytes);
+            core.room.gone_beside(bytes);
             core.index().copy_removed((lane, first_seq));
         }
         core.forget_shipments()

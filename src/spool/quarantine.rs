@@ -196,36 +196,32 @@ impl Spool {
 }
 
 impl Core {
-    /// Gives frames set aside files of their own, as far as `quarantine_bytes_max` goes. What has
+    /// Gives a frame set aside a file of its own, as far as `quarantine_bytes_max` and the disk go:
+    /// one in a round, for each is written and fsynced while the rest of the upkeep waits. What has
     /// none keeps its segment, and those behind it. For maintenance alone.
     pub(super) fn copy_aside(&self) {
-        let waiting: Vec<Frame> = {
-            let index = self.index();
-            let all = index.uncopied.iter().filter_map(|key| index.frames.get(key));
-            all.filter(|(_, state)| *state == FrameState::Aside).map(|(f, _)| f.clone()).collect()
+        let frame = {
+            let mut index = self.index();
+            let used: u64 = index.copies.values().sum();
+            let left = self.config.quarantine_bytes_max.saturating_sub(used);
+            index.next_uncopied(|f| copy_size(f) <= left)
         };
-        for frame in waiting {
-            let used: u64 = self.index().copies.values().sum();
-            let need = COPY_HEADER as u64 + frame.end.saturating_sub(frame.offset);
-            if used.saturating_add(need) > self.config.quarantine_bytes_max {
-                continue;
+        let Some(frame) = frame else { return };
+        match self.copy(&frame) {
+            Ok(bytes) => {
+                self.room.found_beside(bytes);
+                let mut index = self.index();
+                index.copies.insert((frame.lane, frame.first_seq), bytes);
+                index.uncopied.remove(&(frame.lane, frame.first_seq));
             }
-            match self.copy(&frame) {
-                // Counted, but never refused by our own limits: it makes room rather than takes it.
-                Ok(bytes) => {
-                    self.room.found(bytes);
-                    let mut index = self.index();
-                    index.copies.insert((frame.lane, frame.first_seq), bytes);
-                    index.uncopied.remove(&(frame.lane, frame.first_seq));
-                }
-                Err(Error::Full) => {}
-                Err(e) => self.report(frame.lane, "copy of a frame set aside", &e),
-            }
+            Err(Error::Full) => {}
+            Err(e) => self.report(frame.lane, "copy of a frame set aside", &e),
         }
     }
 
     fn copy(&self, frame: &Frame) -> Result<u64, Error> {
         let path = copy::path(&self.dir, frame.lane, frame.first_seq);
+        self.room.look(&self.disk, &self.dir, copy_size(frame))?;
         let mut b = self.frame_bytes(frame, COPY_HEADER)?;
         copy::complete(&mut b, frame, self.clock.now());
         self.disk.publish_large(&path, &b).map_err(|e| {
@@ -243,4 +239,9 @@ impl Core {
         let files = self.disk.list(&dir).map_err(|e| Error::io("list", &dir, e))?;
         Ok(files.into_iter().filter_map(|p| Some((p.clone(), parse_aside(&p)?.1))).collect())
     }
+}
+
+/// Bytes of a frame's copy.
+fn copy_size(frame: &Frame) -> u64 {
+    COPY_HEADER as u64 + frame.end.saturating_sub(frame.offset)
 }

@@ -26,7 +26,7 @@ pub struct Failure {
 /// Figures, from memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Stats {
-    /// Bytes of all segments and of copies of frames set aside.
+    /// Bytes of all segments, of copies of frames set aside and of damaged segments kept for people.
     pub disk_bytes: u64,
     /// Of these, copies of frames set aside.
     pub quarantine_bytes: u64,
@@ -64,7 +64,7 @@ impl Spool {
         let lanes = lock(&self.core.lanes).live.len();
         let index = self.core.index();
         let mut stats = Stats {
-            disk_bytes: self.core.room.used.load(Ordering::Acquire),
+            disk_bytes: self.core.room.bytes(),
             quarantine_bytes: index.copies.values().sum(),
             segments: index.segments.len(),
             shed_rows: self.core.shed.load(Ordering::Relaxed),

@@ -165,6 +165,83 @@ fn finish(bench: &Bench, spool: &Spool, token: &str, lane: LaneId, store: &mut S
     assert_eq!(store.0.len() as u64, ROWS);
 }
 
+/// Sets the lane's first frames aside; returns how many that were.
+fn set_aside_some(spool: &Spool, lane: LaneId) -> usize {
+    let some: Vec<_> = spool.frames().into_iter().filter(|f| f.lane == lane).take(6).collect();
+    for f in &some {
+        let s = spool.begin_shipment(vec![f.clone()]).unwrap();
+        spool.set_aside(s, "no").unwrap();
+    }
+    some.len()
+}
+
+fn copies(bench: &Bench) -> usize {
+    names(bench, "quarantine").iter().filter(|n| n.ends_with(".frame")).count()
+}
+
+#[test]
+fn a_round_of_upkeep_copies_one_frame_and_one_that_fails_holds_up_no_other() {
+    let bench = Bench::new();
+    let spool = bench.open();
+    let (lane, _) = lane_of_segments(&spool);
+    let bad = spool.frames().iter().filter(|f| f.lane == lane && f.segment == 0).count();
+    let count = set_aside_some(&spool, lane);
+    assert!(bad > 0 && bad + 2 < count, "{bad} of {count}");
+    fs::remove_file(segment::path(&spool.core.dir, lane, 0, segment::Stage::Sealed)).unwrap();
+    for round in 1..=count {
+        spool.maintain();
+        assert_eq!(
+            copies(&bench),
+            round.saturating_sub(bad),
+            "those of a segment that is gone fail"
+        );
+    }
+}
+
+#[test]
+fn copies_and_remains_take_nothing_of_what_rows_may_take() {
+    let mut bench = Bench::new();
+    let spool = bench.open();
+    let (lane, _) = lane_of_segments(&spool);
+    let count = set_aside_some(&spool, lane);
+    bench.gaps(&spool);
+    for _ in 0..count {
+        spool.maintain();
+    }
+    assert_eq!(copies(&bench), count);
+    let copied = spool.stats().quarantine_bytes;
+    assert!(copied > 2 * bench.config.segment_bytes_max, "{copied}");
+    drop(spool);
+    let remains = bench.dir.path().join("spool").join(format!("{lane}-999.remains"));
+    fs::write(remains, vec![0; 1 << 20]).unwrap();
+    let spool = bench.open();
+    let stats = spool.stats();
+    assert_eq!(stats.quarantine_bytes, copied);
+    let used = stats.disk_bytes - copied - (1 << 20);
+    drop(spool);
+    // Two segments more, and nothing for what lies beside them.
+    bench.config.disk_bytes_max = used + 2 * bench.config.segment_bytes_max;
+    let spool = bench.open();
+    let mut new = spool.lane(TABLE, 1).unwrap();
+    new.push(&row("room"), Shed);
+    assert_eq!(new.commit(), Commit::Kept);
+}
+
+#[test]
+fn a_copy_leaves_the_disk_what_it_is_to_keep_free() {
+    let mut bench = Bench::new();
+    let spool = bench.open();
+    let (lane, _) = lane_of_segments(&spool);
+    set_aside_some(&spool, lane);
+    drop(spool);
+    for (free, expected) in [(1 << 50, 0), (0, 1)] {
+        bench.config.disk_free_bytes_min = free;
+        let spool = bench.open();
+        spool.maintain();
+        assert_eq!(copies(&bench), expected);
+    }
+}
+
 /// A frame is set aside, copied, told, its segment removed, released, shipped and removed, with a
 /// fault at every step; then the spool is opened again and everything goes on.
 fn every_step(fault: Fault, power_cut: Option<u64>) {
