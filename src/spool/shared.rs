@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, atomic::Ordering},
 };
 
 use tokio::sync::Notify;
@@ -183,8 +183,14 @@ impl SharedLane {
         (lane.id(), lane.next_seq())
     }
 
+    /// Upkeep, unless somebody holds the lane: a [`Prepared`] does so for as long as another
+    /// database takes to commit, and the rest of the upkeep must not wait for that.
     pub(super) fn tick(&self) {
-        lock(&self.0.lane).tick();
+        match self.0.lane.try_lock() {
+            Ok(mut lane) => lane.tick(),
+            Err(TryLockError::Poisoned(lane)) => lane.into_inner().tick(),
+            Err(TryLockError::WouldBlock) => {}
+        }
     }
 
     pub(super) fn end(&self) -> Result<(), Error> {

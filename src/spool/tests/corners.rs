@@ -74,6 +74,22 @@ fn upkeep_at_the_same_time_tells_each_frame_set_aside_once() {
 }
 
 #[test]
+fn upkeep_does_not_wait_for_whoever_holds_a_lane() {
+    let bench = Bench::new();
+    let spool = bench.open();
+    let shared = spool.shared(TABLE).unwrap();
+    let held = shared.prepare(&row("0")).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let upkeep = spool.clone();
+    std::thread::spawn(move || {
+        upkeep.maintain();
+        tell.send(()).ok();
+    });
+    assert_eq!(told.recv_timeout(std::time::Duration::from_secs(20)), Ok(()));
+    assert!(matches!(held.append(), Ok(crate::spool::Kept::Recorded(_))));
+}
+
+#[test]
 fn what_is_set_aside_without_room_for_its_gap_row_is_told_later() {
     let mut bench = Bench::new();
     let faults = with_faults(&mut bench);
