@@ -12,6 +12,11 @@ pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// The start goes on and may take so much longer, however long the unit allows it.
+pub fn extend_start(by: Duration) {
+    tell(&[NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))]);
+}
+
 /// The drain has begun.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);

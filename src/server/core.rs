@@ -7,7 +7,7 @@ use std::{
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use super::{Error, clock_check};
+use super::{Error, alive::Alive, clock_check};
 use crate::{
     clock::Clock,
     config::Config,
@@ -30,6 +30,7 @@ pub(super) struct Core {
     pub(super) node: NodeName,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) alive: Arc<Alive>,
     /// Tasks that no other part owns.
     pub(super) tasks: TaskTracker,
     pub(super) secrets: Secrets,
@@ -55,6 +56,7 @@ impl Core {
         config: Config,
         clock: Clock,
         metrics: Arc<Metrics>,
+        alive: Arc<Alive>,
     ) -> Result<Self, Error> {
         let mut config = config;
         let node = node_name(&config)?;
@@ -65,12 +67,15 @@ impl Core {
             .mode(0o700)
             .create(dir)
             .map_err(Error::io("the data directory"))?;
-        let (spool, mut recovery) = Spool::open(spool::Options {
+        let of_spool = spool::Options {
             dir: dir.join("spool"),
             node: node.clone(),
             config: config.spool.clone(),
             clock: clock.clone(),
-        })?;
+        };
+        let told = Arc::clone(&alive);
+        let progress = spool::Progress::new(move || told.step());
+        let (spool, mut recovery) = Spool::open_with(of_spool, progress)?;
         let (back, ahead) = (config.clock_back_max_s, config.clock_ahead_max_s);
         let newest = recovery.newest_ts();
         let limits = (Duration::from_secs(back), Duration::from_secs(ahead));
@@ -80,6 +85,7 @@ impl Core {
         let control: Arc<dyn LinkStore> = control;
         let kept = links::restore(&*control, &mut recovery)?;
         let report = recovery.finish()?;
+        alive.recovered();
         if report.deferred == 0 {
             control.forget(&kept)?;
         }
@@ -129,6 +135,7 @@ impl Core {
             node,
             clock,
             metrics,
+            alive,
             tasks,
             secrets,
             spool,

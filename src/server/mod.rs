@@ -2,7 +2,8 @@
 //!
 //! **Start**: clock, spool, control state, policy and zones, listeners; the store comes up beside
 //! them, and nobody who asks us waits for it. No listener answers before the last good policy and
-//! zones are in force and the outbox is in the spool.
+//! zones are in force and the outbox is in the spool. While the spool is read the service manager is
+//! told that the start goes on.
 //!
 //! **End** (SIGTERM, SIGINT): listeners stop accepting and finish what is in flight, lanes are
 //! closed, what is closed is shipped, the engine ends, the spool is sealed. One deadline,
@@ -13,6 +14,7 @@
 //! **Failure**: a stage that ends by itself ends the process with exit code 1, after the same
 //! drain: a node that answers but does not record, or records but never ships, is worse than none.
 
+mod alive;
 mod clock_check;
 mod core;
 mod demo;
@@ -21,7 +23,7 @@ mod run_file;
 mod storage;
 mod upkeep;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 pub use clock_check::ClockError;
 pub use demo::{DEMO_ZONE, demo_config};
@@ -30,7 +32,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use self::core::Core;
+use self::{alive::Alive, core::Core};
 use crate::{
     clock::Clock,
     config::Config,
@@ -134,7 +136,8 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let (clock, metrics) = (Clock::system(), Metrics::new());
     metrics.install();
     let grace = Duration::from_millis(config.drain_grace_ms);
-    let mut core = Core::build(config, clock, metrics)?;
+    let alive = Arc::new(Alive::new(clock.clone()));
+    let mut core = Core::build(config, clock, metrics, alive)?;
     let mut storage = storage::Storage::start(&core)?;
     let mut upkeep = upkeep::Upkeep::start(&core, &storage)?;
     let mut listeners = listeners::Listeners::start(&mut core, &mut storage)?;

@@ -5,11 +5,10 @@ use std::{sync::Arc, thread, time::Duration};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, core::Core, storage::Storage};
+use super::{Error, alive::Alive, core::Core, storage::Storage};
 use crate::{
     clock::Clock,
     metrics::Metrics,
-    notify,
     resolver::Resolver,
     spool::Spool,
     store::engine::{State, Supervisor},
@@ -33,6 +32,7 @@ struct Work {
     resolver: Arc<Resolver>,
     engine: Option<watch::Receiver<State>>,
     clock: Clock,
+    alive: Arc<Alive>,
     stop: CancellationToken,
 }
 
@@ -46,6 +46,7 @@ impl Upkeep {
             resolver: Arc::clone(&core.resolver),
             engine: storage.engine.as_ref().map(Supervisor::state),
             clock: core.clock.clone(),
+            alive: Arc::clone(&core.alive),
             stop: stop.clone(),
         };
         let (tell, ended) = oneshot::channel::<()>();
@@ -79,8 +80,6 @@ impl Upkeep {
 
 impl Work {
     fn run(&self) {
-        let watchdog = notify::watchdog_interval();
-        let mut fed = self.clock.monotonic();
         let mut round = 0_u32;
         while !self.stop.is_cancelled() {
             self.spool.maintain();
@@ -88,12 +87,7 @@ impl Work {
                 self.gauges();
             }
             round = round.wrapping_add(1);
-            if let Some(interval) = watchdog
-                && fed.elapsed() >= interval / 2
-            {
-                notify::watchdog();
-                fed = self.clock.monotonic();
-            }
+            self.alive.step();
             thread::sleep(INTERVAL);
         }
     }

@@ -11,6 +11,7 @@ use super::{
     io::Disk,
     lock,
     old::{OldLane, OldSegment},
+    progress::Progress,
     scan,
     segment::{self, Stage},
 };
@@ -40,8 +41,13 @@ struct Copied {
 
 impl Found {
     /// Reads every segment.
-    pub(super) fn read(disk: &Disk, dir: &Path, boot_id: [u8; 16]) -> Result<Self, Error> {
-        let (lanes, copies) = (BTreeMap::new(), Self::read_copies(dir, disk)?);
+    pub(super) fn read(
+        disk: &Disk,
+        dir: &Path,
+        boot_id: [u8; 16],
+        progress: &Progress,
+    ) -> Result<Self, Error> {
+        let (lanes, copies) = (BTreeMap::new(), Self::read_copies(dir, disk, progress)?);
         let mut found = Self { lanes, high: 0, seen: 0, reserves: 0, remains: 0, copies };
         for path in disk.list(dir).map_err(|e| Error::io("list", dir, e))? {
             let fail = |e| Error::io("read", &path, e);
@@ -56,6 +62,7 @@ impl Found {
                     found.seen = found.seen.max(lane.start());
                     continue;
                 }
+                progress.step();
                 let bytes = std::fs::read(&path).map_err(fail)?;
                 let scan = scan::scan(&bytes, lane, number);
                 let segment = OldSegment {
@@ -86,10 +93,15 @@ impl Found {
         Ok(found)
     }
 
-    fn read_copies(dir: &Path, disk: &Disk) -> Result<Vec<Copied>, Error> {
+    fn read_copies(
+        dir: &Path,
+        disk: &Disk,
+        progress: &Progress,
+    ) -> Result<Vec<Copied>, Error> {
         let dir = dir.join("quarantine");
         let files = disk.list(&dir).map_err(|e| Error::io("list", &dir, e))?;
         let read = |path: PathBuf| {
+            progress.step();
             let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
             let parsed = copy::parse(&bytes).ok();
             // A copy under another frame's name is nobody's.
@@ -134,6 +146,7 @@ impl Core {
                 drop(index);
                 // Frames that a crash left in the page cache must be durable before they ship.
                 if s.stage == Stage::Open {
+                    self.progress.step();
                     let path = segment::path(&self.dir, lane.id, s.number, s.stage);
                     let file = self.disk.open(&path).map_err(|e| Error::io("open", &path, e))?;
                     file.sync().map_err(|e| Error::io("fsync", &path, e))?;

@@ -31,11 +31,13 @@ impl Spool {
             core.keep_mark(lane, now);
             self.write_gaps(lane, now);
             core.bury(lane);
+            core.progress.step();
         }
         core.keep_back();
         if let Err(e) = self.take_released().and_then(|()| self.tell_aside()) {
             tracing::debug!(error = %e, "quarantine waits");
         }
+        core.progress.step();
         core.copy_aside();
     }
 }

@@ -111,6 +111,7 @@ mod maintain;
 mod mark;
 mod old;
 mod pending;
+mod progress;
 mod purge;
 mod quarantine;
 mod read;
@@ -137,6 +138,7 @@ use std::{
 pub use format::Bad;
 pub use frame::Frame;
 pub use lane::{Commit, Lane};
+pub use progress::Progress;
 pub use recover::{Recovery, Report, Restored};
 pub use shared::{Kept, Prepared, Refused, SHARED_WORKER, SharedLane};
 pub use shipment::Shipment;
@@ -238,7 +240,15 @@ impl Spool {
     /// # Errors
     /// When the directory is in use or cannot be read or written, or limits contradict each other.
     pub fn open(options: Options) -> Result<(Self, Recovery), Error> {
-        recover::open(options, Disk::default(), stats::boot_id()?)
+        Self::open_with(options, Progress::default())
+    }
+
+    /// As [`Spool::open`]; `progress` is told of every step, then and by [`Spool::maintain`].
+    ///
+    /// # Errors
+    /// As [`Spool::open`].
+    pub fn open_with(options: Options, progress: Progress) -> Result<(Self, Recovery), Error> {
+        recover::open(options, Disk::default(), stats::boot_id()?, progress)
     }
 
     /// A new lane of `table`, for one thread. `worker` tells threads apart.

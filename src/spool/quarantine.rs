@@ -84,6 +84,7 @@ impl Spool {
             return Ok(());
         }
         for (path, placed) in self.core.aside()? {
+            self.core.progress.step();
             let told = match placed {
                 Some((lane, seq)) => self.core.is_kept(lane, seq),
                 None => false,

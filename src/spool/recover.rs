@@ -25,6 +25,7 @@ use super::{
     io::Disk,
     lock,
     old::OldLane,
+    progress::Progress,
 };
 use crate::{
     clock::Timestamp,
@@ -77,6 +78,7 @@ pub(super) fn open(
     options: Options,
     disk: Disk,
     boot_id: [u8; 16],
+    progress: Progress,
 ) -> Result<(Spool, Recovery), Error> {
     let Options { dir, node, config, clock } = options;
     check(&config)?;
@@ -86,7 +88,7 @@ pub(super) fn open(
     }
     let held = take_lock(&dir)?;
     let room = Room::new(config.disk_bytes_max, config.disk_free_bytes_min);
-    let found = Found::read(&disk, &dir, boot_id)?;
+    let found = Found::read(&disk, &dir, boot_id, &progress)?;
     let now = clock.now();
     let core = Core {
         room,
@@ -105,6 +107,7 @@ pub(super) fn open(
         node,
         config,
         clock,
+        progress,
         disk,
         boot_id,
     };
@@ -122,7 +125,13 @@ pub(super) fn open(
         let open = all.filter(|(_, s)| !matches!(s, FrameState::Acknowledged(_)));
         open.map(|(f, _)| f.clone()).collect()
     };
-    let gaps: Vec<_> = unacknowledged.iter().flat_map(|f| spool.gaps_in(f)).collect();
+    let gaps: Vec<_> = unacknowledged
+        .iter()
+        .flat_map(|f| {
+            spool.core.progress.step();
+            spool.gaps_in(f)
+        })
+        .collect();
     spool.core.index().gaps.extend(gaps);
     Ok((spool.clone(), Recovery { spool, lanes: found.lanes, newest, report }))
 }
@@ -218,6 +227,7 @@ impl Recovery {
         let core = Arc::clone(&self.spool.core);
         let keep = self.reopen_gaps();
         for lane in self.lanes.values_mut() {
+            core.progress.step();
             if keep.contains(&lane.id) {
                 self.report.deferred += 1;
                 lock(&core.lanes).deferred.insert(lane.id, lane.untold_from);

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use tempfile::TempDir;
 
-use super::{Options, Recovery, Spool, io::Disk, recover};
+use super::{Options, Progress, Recovery, Spool, io::Disk, recover};
 use crate::{
     clock::{Clock, Timestamp},
     config::{self, Durability, FullPolicy},
@@ -63,7 +63,7 @@ impl Bench {
             config: self.config.clone(),
             clock: self.clock.clone(),
         };
-        recover::open(options, self.disk.clone(), self.boot_id)
+        recover::open(options, self.disk.clone(), self.boot_id, Progress::default())
     }
 
     pub(super) fn open(&self) -> Spool {

@@ -78,3 +78,20 @@ fn a_watchdog_of_another_process_is_left_alone() {
     all.extend(manager.until("STOPPING=1"));
     assert!(!all.contains(&"WATCHDOG=1".to_owned()), "{all:?}");
 }
+
+#[test]
+fn a_start_that_reads_the_spool_asks_for_time() {
+    let server = node().start();
+    complete(&server);
+    let (status, home) = server.terminate();
+    assert!(status.success());
+    let path = home.path().join("notify");
+    let mut manager = Manager::new(&path);
+    let server = home.variable("NOTIFY_SOCKET", path.to_str().unwrap()).start();
+    let before = manager.until("READY=1");
+    assert!(before.contains(&"EXTEND_TIMEOUT_USEC=300000000".to_owned()), "{before:?}");
+    let (status, _) = server.terminate();
+    assert!(status.success());
+    let after = manager.until("STOPPING=1");
+    assert!(!after.iter().any(|l| l.starts_with("EXTEND")), "{after:?}");
+}
