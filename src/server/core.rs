@@ -21,9 +21,6 @@ use crate::{
     spool::{self, Spool},
 };
 
-/// Connections that read the control database.
-const CONTROL_READERS: usize = 4;
-
 /// The stages below the listeners.
 pub(super) struct Core {
     pub(super) config: Config,
@@ -81,8 +78,9 @@ impl Core {
         let limits = (Duration::from_secs(back), Duration::from_secs(ahead));
         clock_check::check(clock.now(), newest, limits.0, limits.1)?;
         let secrets = Secrets::open(dir)?;
-        let control = Arc::new(SqliteLinks::open(&dir.join("control.sqlite"), CONTROL_READERS)?);
-        let control: Arc<dyn LinkStore> = control;
+        let readers = config.gateway.link_readers_max;
+        let control: Arc<dyn LinkStore> =
+            Arc::new(SqliteLinks::open(&dir.join("control.sqlite"), readers)?);
         let kept = links::restore(&*control, &mut recovery)?;
         let report = recovery.finish()?;
         alive.recovered();

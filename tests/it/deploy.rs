@@ -58,6 +58,32 @@ fn example_is_the_default() {
     assert_eq!(loaded.config, Config::default());
 }
 
+/// Every Rust file below a directory but the configuration's own, as one text.
+fn rust_below(dir: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("src/config") {
+            text += &rust_below(&path);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            text += &fs::read_to_string(path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn every_key_is_read_by_somebody() {
+    let code = rust_below(&root("src"));
+    let words: BTreeSet<&str> = code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let shown = shown(&fs::read_to_string(deploy("tracegate.toml")).unwrap());
+    // The version is what the file itself is read by.
+    let keys = shown.iter().filter(|k| *k != "version");
+    let unused: Vec<_> =
+        keys.filter(|k| !words.contains(k.rsplit('.').next().unwrap_or(k).trim())).collect();
+    assert!(unused.is_empty(), "documented and used nowhere: {unused:?}");
+}
+
 #[test]
 fn example_shows_every_key() {
     let shown = shown(&fs::read_to_string(deploy("tracegate.toml")).unwrap());
