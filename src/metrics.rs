@@ -149,6 +149,8 @@ pub struct ApiMetrics {
     pub unauthorized: Counter,
     /// Requests that failed on our side.
     pub failed: Counter,
+    /// 1 while links and tokens cannot be changed, until a restart.
+    pub control_failed: Gauge,
     /// Looks at the records.
     pub accesses: Counter,
     /// From a question to its page.
@@ -419,6 +421,10 @@ impl ApiMetrics {
                 "Requests without a valid token or right",
             ),
             failed: m.counter("tracegate_api_failed_total", "Requests that failed on our side"),
+            control_failed: m.gauge(
+                "tracegate_control_failed",
+                "1 while links and tokens cannot be changed, until a restart",
+            ),
             accesses: m.counter("tracegate_api_accesses_total", "Looks at the records"),
             trace_seconds: m
                 .histogram("tracegate_api_trace_seconds", "From a question to its page"),

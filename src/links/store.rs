@@ -162,6 +162,9 @@ pub trait LinkStore: Send + Sync + std::fmt::Debug {
         append: &mut dyn FnMut() -> Result<(), Error>,
     ) -> Result<(), Error>;
 
+    /// Whether anything can be written: not after [`Error::Failed`], until a restart.
+    fn takes_writes(&self) -> bool;
+
     /// Records written by [`Self::revise`] that may not be in the spool.
     fn outbox(&self) -> Result<Vec<OutboxRow>, Error>;
 

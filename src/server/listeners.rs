@@ -9,6 +9,7 @@ use super::{Addresses, Error, core::Core, storage::Storage};
 use crate::{
     api::{self, ApiParts, ApiState, Check, Hosts},
     gateway::{Gateway, GatewayParts, Lanes},
+    links::Links,
     listener::{
         Dns, Parts,
         http::{GatewayThread, HttpError, HttpLimits, serve_api},
@@ -275,6 +276,12 @@ fn api_router(
     Ok(api::router(state, api::trace_routes(tracer)))
 }
 
+/// Jumps go on from what the database has; nothing in it can be changed.
+fn control(links: &Links) -> Option<String> {
+    let why = "takes no writes until a restart: nobody knows what became of one";
+    (!links.store().takes_writes()).then(|| why.to_owned())
+}
+
 fn checks(core: &Core, storage: &Storage) -> Vec<Check> {
     let spool = core.spool.clone();
     let mut checks = vec![Check {
@@ -285,6 +292,8 @@ fn checks(core: &Core, storage: &Storage) -> Vec<Check> {
             Some(format!("a lane takes no more rows until a restart: {}", failure.error))
         }),
     }];
+    let links = Arc::clone(&core.links);
+    checks.push(Check { name: "control", needed: false, look: Box::new(move || control(&links)) });
     if let Some(engine) = &storage.engine {
         let state = engine.state();
         checks.push(Check {

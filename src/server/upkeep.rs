@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Error, alive::Alive, core::Core, storage::Storage};
 use crate::{
     clock::Clock,
+    links::Links,
     metrics::Metrics,
     resolver::Resolver,
     spool::Spool,
@@ -30,6 +31,7 @@ struct Work {
     spool: Spool,
     metrics: Arc<Metrics>,
     resolver: Arc<Resolver>,
+    links: Arc<Links>,
     engine: Option<watch::Receiver<State>>,
     clock: Clock,
     alive: Arc<Alive>,
@@ -44,6 +46,7 @@ impl Upkeep {
             spool: core.spool.clone(),
             metrics: Arc::clone(&core.metrics),
             resolver: Arc::clone(&core.resolver),
+            links: Arc::clone(&core.links),
             engine: storage.engine.as_ref().map(Supervisor::state),
             clock: core.clock.clone(),
             alive: Arc::clone(&core.alive),
@@ -105,6 +108,7 @@ impl Work {
             _ => self.clock.now().since(stats.oldest_unshipped),
         };
         m.spool.oldest_seconds.set(oldest.as_secs_f64());
+        m.api.control_failed.set(if self.links.store().takes_writes() { 0.0 } else { 1.0 });
         m.dns.cache_bytes.set(float(self.resolver.cache_size().1));
         if let Some(engine) = &self.engine
             && let State::Ready(endpoint) = &*engine.borrow()

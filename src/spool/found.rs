@@ -93,11 +93,7 @@ impl Found {
         Ok(found)
     }
 
-    fn read_copies(
-        dir: &Path,
-        disk: &Disk,
-        progress: &Progress,
-    ) -> Result<Vec<Copied>, Error> {
+    fn read_copies(dir: &Path, disk: &Disk, progress: &Progress) -> Result<Vec<Copied>, Error> {
         let dir = dir.join("quarantine");
         let files = disk.list(&dir).map_err(|e| Error::io("list", &dir, e))?;
         let read = |path: PathBuf| {

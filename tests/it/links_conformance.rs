@@ -194,6 +194,7 @@ fn a_record_of_unknown_fate_stops_all_writing<D: Database>() {
     make(&*store, "a", 1, 1);
     let unknown = store.revise(&revision("a", 2), &record(2), &mut || Err(Error::Failed));
     assert!(matches!(unknown, Err(Error::Failed)));
+    assert!(!store.takes_writes());
     assert_eq!(store.current("a").unwrap(), Some(revision("a", 1)), "hidden");
     let mut never = || panic!("wrote on");
     let next = store.revise(&revision("b", 1), &record(3), &mut never);
@@ -201,6 +202,7 @@ fn a_record_of_unknown_fate_stops_all_writing<D: Database>() {
     assert!(matches!(store.reserve(7, 1), Err(Error::Failed)));
     drop(store);
     let store = db.open();
+    assert!(store.takes_writes());
     assert_eq!(store.outbox().unwrap(), [record(2)], "the next start decides");
     assert_eq!(store.current("a").unwrap(), Some(revision("a", 2)));
 }

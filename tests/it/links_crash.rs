@@ -70,6 +70,9 @@ impl<S: LinkStore> LinkStore for Dying<S> {
     fn newest(&self) -> Result<Timestamp, Error> {
         self.inner.newest()
     }
+    fn takes_writes(&self) -> bool {
+        self.inner.takes_writes()
+    }
     fn outbox(&self) -> Result<Vec<OutboxRow>, Error> {
         self.inner.outbox()
     }

@@ -239,6 +239,10 @@ impl LinkStore for SqliteLinks {
         Ok(())
     }
 
+    fn takes_writes(&self) -> bool {
+        !self.failed.load(Ordering::SeqCst)
+    }
+
     fn outbox(&self) -> Result<Vec<OutboxRow>, Error> {
         let db = self.readers.take();
         let mut rows =

@@ -25,6 +25,8 @@ fn readiness_says_what_is_missing() {
     assert_eq!(get(&server, "/healthz").status, 200);
     let ready = || (get(&server, "/readyz").json()["status"] == "ready").then_some(());
     eventually("ready", ready);
+    assert_eq!(get(&server, "/readyz").json()["checks"]["control"], "ok");
+    assert!(get(&server, "/metrics").body.lines().any(|l| l == "tracegate_control_failed 0"));
     let state = eventually("degraded without the engine", || {
         server.kill_engine();
         let state = get(&server, "/readyz").json();
