@@ -15,6 +15,9 @@
 //! state is kept on disk. AD is never set, because nothing is validated yet.
 
 mod cache;
+#[cfg(test)]
+#[path = "../../tests/it/dns_corpus.rs"]
+mod corpus;
 mod entry;
 mod judge;
 pub mod message;

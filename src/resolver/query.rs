@@ -212,6 +212,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::resolver::corpus::{mutant, samples};
 
     const PLAIN: &[u8] = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x03WwW\x04test\0\0\x01\0\x01";
 
@@ -326,12 +327,29 @@ mod tests {
     }
 
     #[test]
+    fn the_corpus_is_parsed_as_it_says() {
+        for s in samples() {
+            let expected = s.rcode.map(Rcode);
+            match parse(&s.wire) {
+                Parsed::Drop => assert_eq!(expected, None, "{}", s.name),
+                Parsed::Answer(a) => assert_eq!(expected, Some(a.rcode()), "{}", s.name),
+                Parsed::Query(_) => {
+                    assert!(expected.is_some_and(|r| r != Rcode::FORMERR), "{}", s.name);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn fuzz() {
+        let samples = samples();
         bolero::check!().with_iterations(20_000).for_each(|input: &[u8]| {
             let mut v = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
             v.extend_from_slice(input);
-            if let Parsed::Query(q) = parse(&v) {
-                assert_eq!(q.lower, q.qname.lower());
+            for message in [v, mutant(&samples, input)] {
+                if let Parsed::Query(q) = parse(&message) {
+                    assert_eq!(q.lower, q.qname.lower());
+                }
             }
         });
     }

@@ -158,7 +158,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::resolver::message::{Builder, class};
+    use crate::resolver::{
+        corpus::{mutant, samples},
+        message::{Builder, class},
+    };
 
     fn written() -> Vec<u8> {
         let record = |owner: &[u8], rtype, rdata: &[u8]| Record {
@@ -206,13 +209,17 @@ mod tests {
     #[test]
     fn fuzz() {
         let good = written();
+        let samples = samples();
         bolero::check!().with_iterations(20_000).with_max_len(256).for_each(|input: &[u8]| {
             // Behind a header and a question, and over a good response.
             let mut behind = b"\0\0\x81\0\0\x01\0\x02\0\x01\0\x01\x01a\0\0\x01\0\x01".to_vec();
             behind.extend_from_slice(input);
             let over: Vec<u8> =
                 good.iter().enumerate().map(|(i, b)| b ^ input.get(i).unwrap_or(&0)).collect();
-            for message in [input, &behind, &over] {
+            // And over the corpus, as if its queries were responses.
+            let mut mutant = mutant(&samples, input);
+            mutant[2] |= 0x80;
+            for message in [input, &behind, &over, &mutant] {
                 if let Ok(r) = response(message) {
                     // A record takes at least 11 bytes of its message.
                     let read = r.sections.answer.len() + r.sections.authority.len();

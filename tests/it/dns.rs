@@ -6,6 +6,7 @@ use hickory_proto::op::{MessageType, ResponseCode};
 use tracegate::config::FullPolicy;
 
 use crate::{
+    dns_corpus::{mutant, samples},
     dns_front::{
         Front, Left, Opt, Upstream, ask, client, ede, options, parsed, query, small_spool, waiting,
     },
@@ -208,20 +209,41 @@ fn what_is_no_query_does_no_harm_and_leaves_no_record() {
 }
 
 #[test]
+fn each_message_of_the_corpus_gets_its_answer() {
+    let front = Front::start(|_| ());
+    let from = client("127.0.0.1");
+    let samples = samples();
+    assert!(samples.len() > 50);
+    let mut queries = 0;
+    for s in &samples {
+        let Some(expected) = s.rcode else {
+            still_answers(&front, &from, std::iter::once(s.wire.clone()));
+            queries += 1;
+            continue;
+        };
+        let response = parsed(&ask(&from, front.address, &s.wire));
+        assert_eq!(u16::from(response.metadata.response_code), expected, "{}", s.name);
+        assert_eq!(response.metadata.id.to_be_bytes(), s.wire[..2], "{}", s.name);
+        // A message that could not be read has no question to repeat, and is no record.
+        queries += response.queries.len();
+    }
+    assert!(waiting(&from).is_empty(), "two answers to one message, or one to none");
+    assert_eq!(front.stop().resolutions.len(), queries);
+}
+
+#[test]
 fn fuzzed_datagrams_are_survived() {
     let front = Front::start(|_| ());
     let from = client("127.0.0.1");
     let good = query(1, "www.front.test", A, Some(Opt { payload: 1232, nsid: true }));
-    let corpus = [good.clone(), query(2, ".front.test", 255, None), vec![0; 12], vec![0xc0; 64]];
-    for datagram in corpus {
-        still_answers(&front, &from, std::iter::once(datagram));
-    }
+    let samples = samples();
     bolero::check!().with_iterations(3_000).with_max_len(512).for_each(|input: &[u8]| {
         // Bytes as they are, behind a header, and over a good query.
         let behind = [&good[..12], input].concat();
         let over: Vec<u8> =
             good.iter().enumerate().map(|(i, b)| b ^ input.get(i).unwrap_or(&0)).collect();
-        for datagram in [input, &behind, &over] {
+        // And over one message of the corpus.
+        for datagram in [input, &behind, &over, &mutant(&samples, input)] {
             from.send_to(datagram, front.address).unwrap();
         }
         waiting(&from);

@@ -12,6 +12,7 @@ mod config;
 mod deploy;
 mod dns;
 mod dns_client;
+mod dns_corpus;
 mod dns_front;
 mod dns_tcp;
 mod engine;
