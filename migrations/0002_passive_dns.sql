@@ -9,7 +9,7 @@
 -- of its own, so that a repeated INSERT counts once; README.md says when it may not. The second view
 -- copies what the first wrote: one pass over the firehose. Every INSERT's rows are grouped by the
 -- whole key here, so the server need not look for equal ones again (`optimize_on_insert`, pinned to
--- 0). Neither table is partitioned, because a name's history has no week.
+-- 0). Neither table is partitioned, because a name's history has no month.
 
 CREATE TABLE IF NOT EXISTS passive_dns
 (
