@@ -151,7 +151,9 @@ impl Worker {
             return stopped(Some(link), "expired", full, Page::Expired);
         }
         let wait = Duration::from_millis(parts.config.resolve_timeout_ms);
-        let lookup = parts.resolver.addresses(&link.target_host, wait).await;
+        // Boxed: two questions and their answers would make every request's future, which is moved
+        // a few times before it is polled, kilobytes larger.
+        let lookup = Box::pin(parts.resolver.addresses(&link.target_host, wait)).await;
         let unresolved = lookup.addresses.is_empty();
         let stop = unresolved && parts.config.on_unresolved == OnUnresolved::Stop;
         Fate {

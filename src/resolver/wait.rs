@@ -272,9 +272,10 @@ impl Resolver {
         };
         // A failure that is kept still remembers the last good answer.
         let failed = answered.as_ref().is_none_or(|a| a.rcode == Rcode::SERVFAIL);
-        let answered = match (failed, self.stale(q, began)) {
-            (true, Some(entry)) => entry.serve(q, &ctx, &self.style, "stale", &mut wire),
-            _ => answered?,
+        let stale = failed.then(|| self.stale(q, began)).flatten();
+        let answered = match stale {
+            Some(entry) => entry.serve(q, &ctx, &self.style, "stale", &mut wire),
+            None => answered?,
         };
         let response = read::response(&wire).ok()?;
         let (addresses, chain) = tail::addresses(&q.lower, q.qtype, &response.sections.answer);
