@@ -130,17 +130,7 @@ fn http(at: &Addresses, tag: &str, stop: &AtomicBool) -> Received {
     let mut n = 0_u32;
     while !stop.load(Ordering::Relaxed) && n < 5_000 {
         n += 1;
-        let body = format!("{{\"target\":\"https://w{n}.{tag}.load.test/\"}}");
-        let create = format!(
-            "POST /api/v1/links HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: \
-             application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            at.api,
-            at.token,
-            body.len()
-        );
-        if let Some((201, body)) = exchange(at.api, &create) {
-            let link: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-            let code = link["code"].as_str().expect("a code").to_owned();
+        if let Some(code) = create(at, &format!("https://w{n}.{tag}.load.test/")) {
             if let Some((302, _)) = exchange(at.gateway, &get(at.gateway, &code)) {
                 got.jumped.push(code.clone());
             }
@@ -155,6 +145,21 @@ fn http(at: &Addresses, tag: &str, stop: &AtomicBool) -> Received {
         }
     }
     got
+}
+
+/// The code of a new link to `target`; none when it was refused.
+pub(super) fn create(at: &Addresses, target: &str) -> Option<String> {
+    let body = format!("{{\"target\":\"{target}\"}}");
+    let request = format!(
+        "POST /api/v1/links HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: \
+         application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        at.api,
+        at.token,
+        body.len()
+    );
+    let (status, body) = exchange(at.api, &request)?;
+    let link: serde_json::Value = serde_json::from_str(&body).ok()?;
+    (status == 201).then(|| link["code"].as_str().expect("a code").to_owned())
 }
 
 pub(super) fn get(host: SocketAddr, code: &str) -> String {

@@ -29,6 +29,8 @@ fn store_away_for_a_whole_run() {
     let mut engine = Engine::prepared();
     let server = node().config(|c| engine.serve(c)).start();
     let at = addresses(&server);
+    // A node that has never seen its store does not know which codes were given out before.
+    eventually("codes are given out", || load::create(&at, "https://first.load.test/"));
     complete(&at, Clock::system().now());
     engine.kill9();
     let load = Load::start(&at, "away");
