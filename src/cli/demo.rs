@@ -87,9 +87,9 @@ fn make_link(global: &Global) -> anyhow::Result<()> {
     runtime.block_on(async {
         let api = Api::open(&ServerArgs::default(), global)?;
         // The store comes up beside the listeners: what is printed must work at once.
-        let question = [("q", NAME)];
         for _ in 0..STORE_POLLS_MAX {
-            if api.send(Method::GET, &["api", "v1", "trace"], &question, None).await.is_ok() {
+            let ready = api.json(Method::GET, &["readyz"], &[], None).await;
+            if ready.is_ok_and(|r| r["status"] == "ready") {
                 break;
             }
             tokio::time::sleep(STORE_POLL).await;

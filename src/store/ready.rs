@@ -15,11 +15,15 @@ use crate::{
     spool::{Frame, Shipment},
 };
 
+/// What a store that starts with us may take, the embedded engine above all, before it is a worry.
+const START_UP: Duration = Duration::from_secs(10);
+
 impl Shipper {
     /// Makes the store ready, however long it takes. False when cancelled.
     pub(super) async fn prepare(&mut self) -> Result<bool, Error> {
         let (store, cancel) = (self.delivery.store.clone(), self.delivery.cancel.clone());
         let mut backoff = Backoff::new(&store);
+        let begun = self.delivery.clock.monotonic();
         loop {
             let ready = async {
                 store.prepare(self.durability).await?;
@@ -38,7 +42,12 @@ impl Shipper {
                 Err(e) if e.is_final() => return Err(e),
                 Err(e) => {
                     self.delivery.failed(&e);
-                    tracing::warn!(error = %e, "the store is not ready");
+                    let took = self.delivery.clock.monotonic().saturating_duration_since(begun);
+                    if took < START_UP {
+                        tracing::info!(error = %e, "the store is not ready yet");
+                    } else {
+                        tracing::warn!(error = %e, "the store is not ready");
+                    }
                 }
             }
             tokio::select! {

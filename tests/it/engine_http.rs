@@ -319,6 +319,11 @@ async fn refusals_hold_for_both_secrets() {
     read(e, "/?max_insert_block_size=5", "SELECT 1").fails(164, 500);
     read(e, "/?readonly=0", "SELECT 1").fails(164, 500);
     read(e, "/", "SELECT 1 SETTINGS max_block_size = 5").fails(164, 500);
+    // As at a server: 1 only reads, 2 may also change settings.
+    let settings = b"SELECT 1 SETTINGS max_block_size = 5";
+    post(e, "/?readonly=1", settings).fails(164, 500);
+    assert_eq!(post(e, "/?readonly=2", settings).text(), "1\n");
+    post(e, "/?readonly=2", b"INSERT INTO t VALUES (1)").fails(164, 500);
     assert_eq!(read(e, "/?max_block_size=5", "SELECT count() FROM t").text(), "0\n");
     assert_eq!(read(e, "/", "SHOW TABLES").text(), "t\n");
     assert!(!std::path::Path::new("/tmp/tracegate-refused").exists());

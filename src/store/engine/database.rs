@@ -96,7 +96,7 @@ pub(super) struct Database {
 /// What a statement asks for besides its text.
 pub(super) struct Wishes<'a> {
     pub(super) who: Who,
-    pub(super) readonly: bool,
+    pub(super) readonly: u8,
     pub(super) database: Option<&'a str>,
     pub(super) settings: &'a [(String, String)],
     /// The tag it can be cancelled by.
@@ -224,8 +224,9 @@ impl Database {
             args.push(format!("--max_result_bytes={}", l.result_bytes_max));
             args.push("--result_overflow_mode=throw".to_owned());
         }
-        if wishes.readonly || wishes.who == Who::Reader {
-            args.push("--readonly=1".to_owned());
+        let readonly = if wishes.who == Who::Reader { 1 } else { wishes.readonly };
+        if readonly > 0 {
+            args.push(format!("--readonly={readonly}"));
         }
         args
     }

@@ -40,7 +40,8 @@ pub(super) struct Call {
     /// What the engine knows the statement by.
     pub(super) tag: String,
     pub(super) wait_end_of_query: bool,
-    pub(super) readonly: bool,
+    /// As ClickHouse's setting: 1 only reads, 2 also changes settings; 0 without restriction.
+    pub(super) readonly: u8,
     pub(super) coding: BodyCoding,
     pub(super) reply: ReplyCoding,
     pub(super) settings: Vec<(String, String)>,
@@ -80,7 +81,7 @@ impl Call {
             query_id: text(headers, "x-clickhouse-query-id").unwrap_or_else(|| uuid(random)),
             tag: format!("tracegate-{}", hex::encode(random)),
             wait_end_of_query: false,
-            readonly: method == Method::GET,
+            readonly: u8::from(method == Method::GET),
             coding: body_coding(headers)?,
             reply: ReplyCoding::Plain,
             settings: Vec::new(),
@@ -108,7 +109,12 @@ impl Call {
             "compress" if on => self.reply = ReplyCoding::Blocks,
             "compress" | "decompress" => {}
             // Who asks for less may have it; nobody gets more.
-            "readonly" if matches!(value.as_str(), "1" | "2") => self.readonly = true,
+            "readonly" if value == "1" => self.readonly = 1,
+            "readonly" if value == "2" => {
+                if self.readonly == 0 {
+                    self.readonly = 2;
+                }
+            }
             _ => match name.strip_prefix("param_") {
                 Some(param) => self.params.push((param.to_owned(), value)),
                 None if well_named(&name) => self.settings.push((name, value)),

@@ -166,7 +166,7 @@ fn insert(
     statement: &Statement,
     mut data: impl Read,
 ) -> Result<Totals, Exception> {
-    if call.readonly {
+    if call.readonly > 0 {
         return Err(Exception::new(Code::Readonly, "Cannot execute query in readonly mode"));
     }
     let format = statement.format.as_deref().or(call.default_format.as_deref()).unwrap_or("Values");
