@@ -326,8 +326,10 @@ impl Lab {
 
     /// Whether every resolution was acknowledged.
     pub(crate) fn all_shipped(&self) -> bool {
+        // In this order: a frame that goes from waiting to open meanwhile is seen, twice at most.
+        let frames = self.spool.frames();
         let open = self.spool.open_shipments().into_iter().flat_map(|s| s.frames);
-        let waiting = self.spool.frames().into_iter().chain(open);
+        let waiting = frames.into_iter().chain(open);
         !waiting.into_iter().any(|f| f.table == Table::Resolutions)
     }
 
