@@ -14,7 +14,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Health, Store};
+use super::{Error, Failure, Health, Store};
 use crate::{
     clock::{Clock, Timestamp},
     config::{FullPolicy, RETENTION_DAYS_MIN},
@@ -108,7 +108,7 @@ impl Retention {
 
     /// Drops what may go now; returns it. A table that cannot be looked at, or a partition that
     /// cannot be dropped, is said in the log and tried again by the next look; it keeps no other
-    /// one beyond its time.
+    /// one beyond its time, unless the store is away.
     pub async fn once(&self) -> Vec<Partition> {
         let days = self.store.config().retention_days.max(RETENTION_DAYS_MIN);
         let keep = Duration::from_secs(u64::from(days) * 86_400);
@@ -132,10 +132,17 @@ impl Retention {
                 }
                 match self.drop_partition(&partition).await {
                     Ok(()) => dropped.push(partition),
-                    Err(e) => tracing::warn!(
-                        %table, partition = partition.id, error = %e,
-                        "a partition could not be dropped"
-                    ),
+                    Err(e) => {
+                        tracing::warn!(
+                            %table, partition = partition.id, error = %e,
+                            "a partition could not be dropped"
+                        );
+                        // Each drop is recorded first: while the store is away there is no use in
+                        // records of drops that do not happen.
+                        if matches!(e.failure(), Failure::Down | Failure::Doubt) {
+                            return dropped;
+                        }
+                    }
                 }
             }
         }
