@@ -122,7 +122,7 @@ impl Core {
         file
     }
 
-    /// As [`OldLane::reopen_gaps`], for the gap rows of frames set aside.
+    /// As `OldLane::reopen_gaps`, for the gap rows of frames set aside.
     pub(super) fn unplace_aside(&self, lanes: &BTreeMap<LaneId, Runs>) -> Result<(), Error> {
         let dir = self.dir.join("quarantine");
         let fail = |e| Error::io("recover", &dir, e);
