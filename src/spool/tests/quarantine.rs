@@ -77,6 +77,14 @@ fn segments_of(bench: &Bench, lane: LaneId) -> usize {
     names(bench, "").iter().filter(|n| is(n)).count()
 }
 
+/// Sets `frame` aside alone, and gives the token it is released by.
+fn set_aside(spool: &Spool, frame: &Frame) -> String {
+    let shipment = spool.begin_shipment(vec![frame.clone()]).unwrap();
+    let token = shipment.token.clone();
+    spool.set_aside(shipment, "no").unwrap();
+    token
+}
+
 #[test]
 fn a_frame_set_aside_keeps_neither_its_segment_nor_those_behind() {
     let bench = Bench::new();
@@ -84,9 +92,7 @@ fn a_frame_set_aside_keeps_neither_its_segment_nor_those_behind() {
     let (lane, frame) = lane_of_segments(&spool);
     let mut store = Store::default();
     store.take(&spool, Some(&frame));
-    let s = spool.begin_shipment(vec![frame.clone()]).unwrap();
-    let token = s.token.clone();
-    spool.set_aside(s, "no").unwrap();
+    let token = set_aside(&spool, &frame);
     spool.purge(Timestamp::MAX).unwrap();
     assert!(segments_of(&bench, lane) > 3, "it has no file of its own yet");
     let told = [format!("access quarantine exact {}", frame.count)];
@@ -132,9 +138,7 @@ fn past_the_limit_and_without_room_a_frame_set_aside_keeps_its_segments_until_th
         let (lane, frame) = lane_of_segments(&spool);
         let mut store = Store::default();
         store.take(&spool, Some(&frame));
-        let s = spool.begin_shipment(vec![frame.clone()]).unwrap();
-        let token = s.token.clone();
-        spool.set_aside(s, "no").unwrap();
+        let token = set_aside(&spool, &frame);
         // Its gap row has room already.
         spool.shared(Table::Gaps).unwrap();
         faults.room(by_limit);
@@ -322,9 +326,7 @@ fn a_damaged_copy_is_copied_again_while_its_segment_is_there_and_else_stays_corr
         let (lane, frame) = lane_of_segments(&spool);
         let mut store = Store::default();
         store.take(&spool, Some(&frame));
-        let s = spool.begin_shipment(vec![frame.clone()]).unwrap();
-        let token = s.token.clone();
-        spool.set_aside(s, "no").unwrap();
+        let token = set_aside(&spool, &frame);
         bench.gaps(&spool);
         if alone {
             spool.purge(Timestamp::MAX).unwrap();
