@@ -4,6 +4,7 @@
 //! [`std::time::Instant`] from [`Clock::monotonic`]. Tests hand in [`Clock::fixed`].
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{
         Arc,
@@ -11,6 +12,8 @@ use std::{
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Microseconds since 1970-01-01T00:00:00Z: the unit of every `ts` column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +58,34 @@ impl fmt::Display for Timestamp {
             Ok(ts) => write!(f, "{ts:.6}"),
             Err(_) => write!(f, "out-of-range({})", self.0),
         }
+    }
+}
+
+impl std::str::FromStr for Timestamp {
+    type Err = jiff::Error;
+
+    /// RFC 3339, with an offset.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let instant: jiff::Timestamp = text.parse()?;
+        Ok(Self(instant.as_microsecond()))
+    }
+}
+
+impl Serialize for Timestamp {
+    /// RFC 3339 in UTC; null for [`Timestamp::ZERO`], which stands for never.
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if *self == Self::ZERO { s.serialize_none() } else { s.collect_str(self) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    /// RFC 3339 with an offset, or null.
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text: Option<Cow<'de, str>> = Deserialize::deserialize(d)?;
+        let read = |t: Cow<'de, str>| {
+            t.parse().map_err(|_| D::Error::custom("a time is written as 2030-01-31T12:00:00Z"))
+        };
+        text.map_or(Ok(Self::ZERO), read)
     }
 }
 

@@ -4,39 +4,14 @@
 //! [`PolicySet`] there is holds no rule, so every decision is [`Decision::None`]. The types are
 //! the seam between the listener, the resolver and the gateway on one side and feeds on the other.
 
-/// What a rule does to an answer (the words of response policy zones).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Answer that the name does not exist.
-    Nxdomain,
-    /// Answer that the name has no such data.
-    Nodata,
-    /// Answer as if there were no rule.
-    Passthru,
-    /// Do not answer.
-    Drop,
-    /// Answer over UDP with TC set and nothing else.
-    TcpOnly,
-    /// Answer with the rule's own records.
-    LocalData,
-}
+mod content;
+mod rule;
 
-impl Action {
-    /// The value of the column `action`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Nxdomain => "nxdomain",
-            Self::Nodata => "nodata",
-            Self::Passthru => "passthru",
-            Self::Drop => "drop",
-            Self::TcpOnly => "tcp-only",
-            Self::LocalData => "local-data",
-        }
-    }
-}
+pub use content::{CONTENT_CLASSES, ContentClass};
+pub use rule::{Action, Legal, LocalRecord, NamePattern, Rule, Tier, Trigger, UrlKind};
 
 /// What policy says about one question or answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Decision {
     /// No rule applies.
     #[default]

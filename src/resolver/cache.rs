@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Instant};
 
 use quick_cache::{Weighter, sync};
 
-use super::{entry::Entry, name::NAME_BYTES_MAX, query::Query};
+use super::{entry::Entry, query::Query};
+use crate::name::NAME_BYTES_MAX;
 
 /// What tells answers apart, on the stack: type, DO, CD and RD, then the name in lower case.
 ///

@@ -7,11 +7,11 @@
 use super::{
     entry::Answer,
     message::{Ede, Malformed, Rcode, Record, class, rtype},
-    name::{Name, at_or_below},
     query::Query,
     read::{self, Sections},
     upstream::{Failure, Received},
 };
+use crate::name::{Name, at_or_below};
 
 /// How long answers may be kept, in seconds.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,8 @@
 //! Messages as they leave: records written with compression (RFC 1035 §4.1.4), and the numbers
 //! of DNS that the resolver knows by name.
 
-use super::name::suffixes;
-
-/// Bytes that are not what the protocol says they should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("malformed")]
-pub struct Malformed;
+pub(crate) use crate::name::Malformed;
+use crate::name::suffixes;
 
 /// A response code, extended by EDNS where it is above 15 (RFC 6895 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,7 +256,7 @@ pub(crate) fn name_len(wire: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resolver::name::Name;
+    use crate::name::Name;
 
     fn record(owner: &str, rtype: u16, rdata: &[u8]) -> Record {
         let owner = Name::from_text(owner).unwrap().wire().into();

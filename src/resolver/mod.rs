@@ -21,7 +21,6 @@ mod corpus;
 mod entry;
 mod judge;
 pub mod message;
-pub mod name;
 pub mod query;
 mod read;
 mod tail;

@@ -1,9 +1,7 @@
 //! Questions as they arrive: parsed in place, without allocation, never with a panic.
 
-use super::{
-    message::{Malformed, Rcode, class, rtype},
-    name::Name,
-};
+use super::message::{Malformed, Rcode, class, rtype};
+use crate::name::Name;
 
 /// What a datagram, or the body of a stream message, turned out to be.
 #[expect(clippy::large_enum_variant, reason = "a query stays on the stack")]

@@ -1,9 +1,7 @@
 //! Responses read back into records: what an upstream sent, and what we made ourselves.
 
-use super::{
-    message::{HEADER_BYTES, Malformed, Rcode, Record, names_in, rtype},
-    name::Name,
-};
+use super::message::{HEADER_BYTES, Malformed, Rcode, Record, names_in, rtype};
+use crate::name::Name;
 
 /// A message's records, its OPT record taken apart.
 #[derive(Clone, Debug, Default)]

@@ -13,10 +13,8 @@ use domain::{
     rdata::AllRecordData,
 };
 
-use super::{
-    message::{Rcode, Record, name_len, rtype},
-    name::{Name, print},
-};
+use super::message::{Rcode, Record, name_len, rtype};
+use crate::name::{Name, print};
 use crate::record::{AnswerData, PublicSuffixes, ResolutionTail};
 
 /// What is known of an answer besides its records.

@@ -15,10 +15,10 @@ use super::{
     entry::{Answer, Entry, Life},
     judge,
     message::{Ede, Rcode, rtype},
-    name::Name,
     query::Query,
     read, tail,
 };
+use crate::name::Name;
 
 /// A question that must wait.
 #[derive(Debug)]

@@ -14,12 +14,12 @@ use tracegate::{
     clock::{Clock, Timestamp},
     config::{Dns, FullPolicy, Upstream, UpstreamMode, Zone},
     metrics::Metrics,
+    name::Name,
     record::{
         Flow, Head, LaneId, PublicSuffixes, Resolution, Row, SchemaId, Table, rowbinary::Reader,
     },
     resolver::{
         Answered, Context, Error, Options, Resolver, Step, Transport, ZoneReport,
-        name::Name,
         query::{self, Parsed, Query},
     },
 };

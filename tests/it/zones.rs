@@ -12,7 +12,7 @@ use hickory_proto::{
     op::{Message, ResponseCode},
     rr::{RData, Record},
 };
-use tracegate::resolver::{Transport, name::Name};
+use tracegate::{name::Name, resolver::Transport};
 
 use crate::dns_client::{Ask, Fixture, ask, fixture, free_port, options};
 

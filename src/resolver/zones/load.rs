@@ -16,10 +16,8 @@ use domain::{
 use super::{ZoneProblem, units, zone::Zone};
 use crate::{
     config,
-    resolver::{
-        message::{Record, class},
-        name::Name,
-    },
+    name::Name,
+    resolver::message::{Record, class},
 };
 
 /// How deep `$INCLUDE` may go.

@@ -4,11 +4,13 @@ use super::{
     Owner, ZoneSet,
     zone::{RrSet, Zone, set},
 };
-use crate::resolver::{
-    entry::Answer,
-    message::{Ede, Rcode, Record, class, rtype},
+use crate::{
     name::{Name, at_or_below},
-    query::Query,
+    resolver::{
+        entry::Answer,
+        message::{Ede, Rcode, Record, class, rtype},
+        query::Query,
+    },
 };
 
 /// An answer from local zones.

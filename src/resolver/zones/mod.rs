@@ -27,7 +27,8 @@ use serde::Serialize;
 use tracing::{error, info, warn};
 use zone::Zone;
 
-use super::{cache::Cache, message::rtype, name::Name};
+use super::{cache::Cache, message::rtype};
+use crate::name::Name;
 use crate::{config, metrics::Metrics};
 
 /// What loading one zone came to.
@@ -198,7 +199,7 @@ impl ZoneSet {
     fn new(by_apex: Apexes, options: &ZoneOptions) -> Self {
         let mut apex_labels = [false; 128];
         for apex in by_apex.keys() {
-            apex_labels[super::name::suffixes(apex).count() - 1] = true;
+            apex_labels[crate::name::suffixes(apex).count() - 1] = true;
         }
         let bytes = if by_apex.is_empty() { 0 } else { options.cache_bytes_max };
         Self { by_apex, apex_labels, chain_max: options.chain_max, answers: Cache::new(bytes) }

@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::super::{
-    message::{Record, class, rtype},
-    name::{Name, at_or_below, suffixes},
-};
+use super::super::message::{Record, class, rtype};
+use crate::name::{Name, at_or_below, suffixes};
 
 /// Records of one name and type.
 #[derive(Debug)]

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::message::Malformed;
+/// Bytes that are not what the protocol says they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed")]
+pub struct Malformed;
 
 /// The longest name in wire form, in bytes (RFC 1035 §2.3.4).
 pub const NAME_BYTES_MAX: usize = 255;
