@@ -58,19 +58,20 @@
 //! | `config` | the file, its limits, what is wrong with it | `record` |
 //! | `clock` | the only reader of time | |
 //! | `name` | domain names in wire form | |
+//! | `escape` | what strangers wrote, made safe to look at | |
 //! | `metrics` | counters, handed on | |
 //! | `log` | lines on standard error | `config` |
 //! | `notify` | the service manager | |
 //! | `listener` | sockets: UDP front, streams, HTTP | `record`, `config`, `clock`, `metrics`, `name`, `policy`, `resolver`, `gateway`, `spool` |
 //! | `policy` | what is to be done with a question | `record`, `config`, `clock`, `metrics`, `name` |
-//! | `feeds` | lists of rules, from their source until they are in force | `record`, `config`, `clock`, `metrics`, `name`, `policy`, `links`, `spool` |
+//! | `feeds` | lists of rules, from their source until they are in force | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `policy`, `links`, `spool` |
 //! | `resolver` | zones, cache, upstreams | `record`, `config`, `clock`, `metrics`, `name`, `policy`, `spool` |
 //! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `policy`, `links`, `resolver`, `spool` |
 //! | `links` | links, revisions, tokens: all control state | `record`, `config`, `clock`, `metrics`, `spool` |
 //! | `spool` | the local log every row goes through | `record`, `config`, `clock`, `metrics` |
 //! | `store` | ClickHouse: migrations, shipping, retention, the engine | `record`, `config`, `clock`, `metrics`, `spool` |
 //! | `trace` | questions and chains | `record`, `config`, `clock`, `metrics`, `store`, `links`, `spool` |
-//! | `api` | the HTTP API | `record`, `config`, `clock`, `metrics`, `name`, `feeds`, `listener`, `policy`, `resolver`, `gateway`, `links`, `spool`, `store`, `trace` |
+//! | `api` | the HTTP API | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `feeds`, `listener`, `policy`, `resolver`, `gateway`, `links`, `spool`, `store`, `trace` |
 //! | `cli` | the commands | everything |
 //! | `server` | builds the stages, owns their tasks, drains them | everything |
 //!
@@ -85,6 +86,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod escape;
 pub mod feeds;
 pub mod gateway;
 pub mod links;

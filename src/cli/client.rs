@@ -30,8 +30,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::{Global, escape};
-use crate::server;
+use super::Global;
+use crate::{escape, server};
 
 /// The wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

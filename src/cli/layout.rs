@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Format, escape};
+use super::Format;
+use crate::escape;
 
 /// Every line fits this many columns.
 pub(super) const COLUMNS: usize = 100;

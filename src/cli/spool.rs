@@ -10,9 +10,10 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Exit, Format, Global, escape};
+use super::{Exit, Format, Global};
 use crate::{
     clock::Timestamp,
+    escape,
     record::{LaneId, Table, rowbinary::Reader},
     spool::inspect::{self, CopyReport, Inspection, SegmentReport},
 };

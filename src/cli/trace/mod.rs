@@ -2,11 +2,10 @@
 
 mod text;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use clap::Args;
 use http::Method;
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::{Offset, TimeZone};
 use serde_json::Value;
 use text::Printer;
@@ -14,11 +13,9 @@ use text::Printer;
 use super::{
     Exit, Format, Global,
     client::{Api, ServerArgs, block_on},
-    escape,
+    progress::busy,
 };
-
-/// Work longer than this shows that it goes on.
-const QUIET: std::time::Duration = std::time::Duration::from_secs(1);
+use crate::escape;
 
 /// Ask for the chain of records behind a link, a name, an address or a record.
 #[derive(Clone, Debug, Args)]
@@ -138,7 +135,7 @@ impl<'a> Pages<'a> {
         if self.done {
             return Ok(None);
         }
-        let page = busy(self.ask(api)).await?;
+        let page = busy("asking 查询中", self.ask(api)).await?;
         self.first = self.cursor == self.ask.cursor;
         self.cursor = page["next_cursor"].as_str().map(str::to_owned);
         let rows = page["records"].as_array().map_or(0, Vec::len);
@@ -170,28 +167,8 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// Shows on a terminal that work goes on, once it takes long.
-async fn busy<T>(work: impl Future<Output = T>) -> T {
-    tokio::pin!(work);
-    if !std::io::stderr().is_terminal() {
-        return work.await;
-    }
-    if let Ok(done) = tokio::time::timeout(QUIET, &mut work).await {
-        return done;
-    }
-    let spinner = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-        spinner.set_style(style);
-    }
-    spinner.set_message("asking 查询中");
-    spinner.enable_steady_tick(std::time::Duration::from_millis(120));
-    let done = work.await;
-    spinner.finish_and_clear();
-    done
-}
-
 /// A zone by the name a person gives it.
-fn zone(name: &str) -> Result<TimeZone, UnknownZone> {
+pub(super) fn zone(name: &str) -> Result<TimeZone, UnknownZone> {
     match name {
         "UTC" | "utc" | "Z" => Ok(TimeZone::UTC),
         "local" => Ok(TimeZone::system()),
@@ -216,7 +193,7 @@ fn offset(text: &str) -> Option<Offset> {
 /// No such time zone.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("use UTC, local, an IANA name such as Asia/Shanghai, or an offset such as +08:00")]
-struct UnknownZone;
+pub(super) struct UnknownZone;
 
 #[cfg(test)]
 mod tests {
