@@ -5,3 +5,4 @@
 //! line, its text and a reason.
 
 pub mod format;
+pub mod report;
