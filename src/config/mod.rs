@@ -11,6 +11,7 @@
 
 mod check;
 mod dns;
+mod feeds;
 mod file;
 mod gateway;
 mod listen;
@@ -26,6 +27,7 @@ mod warnings;
 use std::path::PathBuf;
 
 pub use dns::{Dns, RateLimit, Upstream, UpstreamMode, Zone};
+pub use feeds::Feeds;
 pub use file::{Loaded, load, parse};
 pub use gateway::{Api, Gateway, OnUnresolved, Targets};
 pub use probe::probe;
@@ -60,6 +62,8 @@ pub struct Config {
     pub dns: Dns,
     /// The jump side.
     pub gateway: Gateway,
+    /// Lists of rules.
+    pub feeds: Feeds,
     /// The HTTP API.
     pub api: Api,
     /// The spool.
@@ -84,6 +88,7 @@ impl Default for Config {
             worker_threads: 0,
             dns: Dns::default(),
             gateway: Gateway::default(),
+            feeds: Feeds::default(),
             api: Api::default(),
             spool: Spool::default(),
             store: Store::default(),

@@ -6,3 +6,9 @@
 
 pub mod format;
 pub mod report;
+mod spec;
+
+pub use spec::{
+    ALLOW, ActionOverride, Ede, FEED_NAME_MAX, Fault, FeedSpec, FormatOptions, INSTANT, Limits,
+    Location, OnFailure, Share, SpecError, Transfer, is_feed_name,
+};
