@@ -24,7 +24,8 @@ pub struct NamePattern {
 pub enum UrlKind {
     /// `host`: every URL of this host and the hosts below it.
     Host,
-    /// `host/path/`: every URL of this host whose path begins so.
+    /// `host/path/`: every URL of this host, and of those below it, in this directory; without the
+    /// slash at its end, the URLs with this path, whatever their query.
     Prefix,
     /// `host/path?query`: this URL alone.
     Exact,

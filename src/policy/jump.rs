@@ -1,0 +1,84 @@
+//! Deciding about jumps.
+
+use std::net::IpAddr;
+
+use super::{
+    Matches, Outcome, PolicySet, Trigger, UrlKind, decide::At, hit::Kind, key::Tag, set::Slot,
+    url::Canonical,
+};
+use crate::{clock::Timestamp, name::Name};
+
+/// A jump as policy sees it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JumpFacts<'a> {
+    /// The target.
+    pub url: &'a str,
+    /// The target's host in lower case; none for an address.
+    pub host: Option<&'a Name>,
+    /// The link's code; none where the jump is not a link's.
+    pub code: Option<&'a str>,
+    /// The target's addresses, as far as they are known.
+    pub addresses: &'a [IpAddr],
+    /// The names that the host's aliases led to, in order, in lower case.
+    pub chain: &'a [Name],
+}
+
+impl PolicySet {
+    /// Decides a jump. In a feed, the link's code comes first, then the URL itself, the longest
+    /// beginning of it, its host, the host as a name, the target's addresses. Rules about clients
+    /// and servers of zones are DNS's alone. [`PolicySet::closed`] is for the caller to ask.
+    pub fn jump(&self, facts: &JumpFacts<'_>, now: Timestamp) -> Outcome {
+        let at = |position| At { staged: false, ..At::new(now, position) };
+        let mut matches = Matches::default();
+        let url = Canonical::read(facts.url);
+        for slot in &self.slots {
+            slot.link(facts.code, url.as_ref(), at(0), &mut matches);
+        }
+        for (position, name) in facts.host.into_iter().chain(facts.chain).enumerate() {
+            matches = matches.and(self.names(name, at(position)));
+        }
+        self.addresses(facts.addresses, at(facts.chain.len()), &mut matches);
+        matches.outcome()
+    }
+}
+
+impl Slot {
+    fn link(&self, code: Option<&str>, url: Option<&Canonical>, at: At, matches: &mut Matches) {
+        if let Some(code) = code {
+            self.text(Tag::Code, Kind::Code, code, || Trigger::Code(code.into()), at, matches);
+        }
+        let Some(url) = url else { return };
+        let trigger = |kind, text: &str| Trigger::Url(kind, text.into());
+        let whole = || trigger(UrlKind::Exact, url.text());
+        self.text(Tag::UrlExact, Kind::Url, url.text(), whole, at, matches);
+        if self.feed.index.has(&[Tag::UrlPrefix]) {
+            let hosts = |path| url.hosts().map(move |host| format!("{host}{path}"));
+            url.paths().flat_map(hosts).any(|text| {
+                let prefix = || trigger(UrlKind::Prefix, &text);
+                self.text(Tag::UrlPrefix, Kind::UrlPrefix, &text, prefix, at, matches)
+            });
+        }
+        url.hosts().any(|host| {
+            let of_host = || trigger(UrlKind::Host, host);
+            self.text(Tag::UrlHost, Kind::UrlHost, host, of_host, at, matches)
+        });
+    }
+
+    /// Whether a rule of this text applies.
+    fn text(
+        &self,
+        tag: Tag,
+        kind: Kind,
+        text: &str,
+        trigger: impl Fn() -> Trigger,
+        at: At,
+        matches: &mut Matches,
+    ) -> bool {
+        let class = self.feed.index.find_text(tag, text);
+        let Some(class) = class.filter(|class| self.counts(class, at.now, &trigger)) else {
+            return false;
+        };
+        self.hit(class, &trigger(), kind, at, matches);
+        true
+    }
+}
