@@ -3,9 +3,33 @@
 //! A parser reads its input once, from the beginning to the end, and hands every rule and every
 //! rejection to a [`Sink`] as it goes, so that the memory it takes does not grow with the list.
 //! It normalises (IDNA, lower case, trailing dots) and never stops at an entry that it cannot
-//! take. Duplicates are not its concern: whoever collects the rules sees them.
+//! take: that one is rejected with its line, its text and a reason that says what to do, and the
+//! next one is read as if it had not been there. Only what makes the whole input unreadable is an
+//! [`Error`]. Duplicates are not a parser's concern: whoever collects the rules sees them. Nor is
+//! what a rule would do to others, such as listing a public suffix: versions are judged later.
+//!
+//! A list that holds one kind of thing is never guessed into another: an address in a list of
+//! names is rejected with the format that could take it. What is taken for what was meant is
+//! written down in `deploy/feeds.md`.
 
-use std::{borrow::Cow, fmt};
+mod domains;
+mod hosts;
+mod lines;
+mod names;
+mod options;
+mod out;
+mod reason;
+pub mod rpz;
+
+use std::{
+    fmt,
+    io::{BufRead, Read},
+    str::FromStr,
+};
+
+pub use options::{Encoding, Options, Origin};
+use out::Out;
+pub use reason::Reason;
 
 use crate::policy::Rule;
 
@@ -16,21 +40,6 @@ pub struct Place<'a> {
     pub line: u64,
     /// Its text as it came, without the line's end.
     pub text: &'a [u8],
-}
-
-/// Why an entry was not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
-    /// A word for counting, such as `bad-name`.
-    pub code: &'static str,
-    /// A sentence for whoever wrote the list.
-    pub text: Cow<'static, str>,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
 }
 
 /// Where a parser puts what it finds.
@@ -46,3 +55,112 @@ pub trait Sink {
         true
     }
 }
+
+/// A format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// The zone text of a response policy zone.
+    Rpz,
+    /// Lines of an address and names.
+    Hosts,
+    /// A name a line.
+    Domains,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: &[Self] = &[Self::Rpz, Self::Hosts, Self::Domains];
+
+    /// Its word in commands and settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rpz => "rpz",
+            Self::Hosts => "hosts",
+            Self::Domains => "domains",
+        }
+    }
+
+    /// The format of this word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|f| f.name() == name)
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that is no format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no format {0:?}")]
+pub struct UnknownFormat(pub String);
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
+        Self::from_name(name).ok_or_else(|| UnknownFormat(name.into()))
+    }
+}
+
+/// What one run of a parser found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Lines, rows or elements read.
+    pub lines: u64,
+    /// Rules handed over.
+    pub rules: u64,
+    /// Entries rejected.
+    pub rejected: u64,
+    /// Entries that are neither: the SOA of a zone, `localhost` in a hosts file.
+    pub ignored: u64,
+    /// Records that carry what the law wants known of a rule beside them.
+    pub companions: u64,
+    /// The serial of the zone's SOA.
+    pub serial: Option<u32>,
+    /// Whether the sink wanted no more before the end.
+    pub stopped: bool,
+}
+
+/// Why an input cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be read.
+    #[error("the list cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// It is not in an encoding that this format is read in.
+    #[error("the list is in {0}: save it as UTF-8")]
+    Encoding(&'static str),
+}
+
+/// How much of an input votes on its encoding, in bytes.
+const BEGINNING_BYTES: u64 = 256 << 10;
+
+/// Reads a whole input.
+///
+/// # Errors
+/// When it cannot be read as this format at all; what was found until then is with the sink.
+pub fn parse(
+    format: Format,
+    input: &mut dyn BufRead,
+    options: &Options,
+    sink: &mut dyn Sink,
+) -> Result<Summary, Error> {
+    let mut beginning = Vec::new();
+    (&mut *input).take(BEGINNING_BYTES).read_to_end(&mut beginning)?;
+    let encoding = options.encoding.settled(&beginning);
+    let options = Options { encoding, ..options.clone() };
+    let mut out = Out::new(&options, sink);
+    let input = &mut beginning.as_slice().chain(input);
+    match format {
+        Format::Rpz => rpz::parse(input, &mut out)?,
+        Format::Hosts => hosts::parse(input, &mut out)?,
+        Format::Domains => domains::parse(input, &mut out)?,
+    }
+    Ok(out.summary)
+}
+
+#[cfg(test)]
+mod tests;
