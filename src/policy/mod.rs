@@ -47,6 +47,7 @@
 
 mod content;
 mod decide;
+mod explain;
 mod hit;
 mod index;
 mod jump;
@@ -59,6 +60,7 @@ mod url;
 
 pub use content::{CONTENT_CLASSES, ContentClass};
 pub use decide::{AnswerFacts, Cut, Decision};
+pub use explain::{Effect, Explained, Listing, Thing};
 pub use hit::{Hit, Kind, Matches, Outcome};
 pub use index::{Added, Index, IndexBuilder};
 pub use jump::JumpFacts;
