@@ -123,3 +123,16 @@ impl From<rusqlite::Error> for Error {
         }
     }
 }
+
+impl From<crate::sql::Error> for Error {
+    fn from(e: crate::sql::Error) -> Self {
+        use crate::sql::Error as E;
+        match e {
+            E::Newer { found, known } => Self::Newer { found, known },
+            E::Altered(version) => Self::Altered(version),
+            E::NoWal => Self::NoWal,
+            E::Sql(e) => e.into(),
+            E::Io { path, source } => Self::Io { path, source },
+        }
+    }
+}

@@ -19,6 +19,7 @@ mod engine;
 mod engine_http;
 mod engine_readers;
 mod faults;
+mod feeds_conformance;
 mod forward;
 mod gateway;
 mod harness;

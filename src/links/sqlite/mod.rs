@@ -10,20 +10,15 @@
 //! Forgetting is not fsynced of itself; it must only be on disk before the spool purges the
 //! record's segment, which takes minutes after the kernel has written it back.
 
-mod migrate;
 mod read;
-mod readers;
 mod tokens;
 
 use std::{
-    fs::OpenOptions,
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
-    time::Duration,
 };
 
 use rusqlite::{
@@ -34,11 +29,14 @@ use super::{Error, LinkStore, OutboxRow, Revision, TokenRow};
 use crate::{
     clock::Timestamp,
     record::{LaneId, SchemaId},
+    sql::{self, Readers},
 };
-use readers::Readers;
 
-/// The wait for another process's lock (a backup tool's, say).
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Every migration, in order; the first is number 1.
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/control/0001_links_and_tokens.sql"),
+    include_str!("../../../migrations/control/0002_marks.sql"),
+];
 
 /// [`LinkStore`] over SQLite.
 #[derive(Debug)]
@@ -67,25 +65,7 @@ impl SqliteLinks {
     /// # Errors
     /// When the file cannot be opened, is damaged, or has a schema this build does not know.
     pub fn open(path: &Path, readers: usize) -> Result<Self, Error> {
-        OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let mut db = Connection::open(path)?;
-        db.busy_timeout(BUSY_TIMEOUT)?;
-        let mode: String =
-            db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
-        if mode != "wal" {
-            return Err(Error::NoWal);
-        }
-        db.pragma_update(None, "synchronous", "full")?;
-        db.pragma_update(None, "foreign_keys", true)?;
-        db.pragma_update(None, "trusted_schema", false)?;
-        db.set_prepared_statement_cache_capacity(32);
-        migrate::migrate(&mut db)?;
+        let db = sql::open(path, &MIGRATIONS)?;
         let shown = db.query_row("SELECT coalesce(max(id), 0) FROM revisions", [], |r| r.get(0))?;
         Ok(Self {
             writer: Mutex::new(Writer { db, kept: Vec::new(), undone: Vec::new() }),

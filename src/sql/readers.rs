@@ -8,18 +8,19 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::links::Error;
-
 /// The pool: who finds it empty waits for a connection to come back.
 #[derive(Debug)]
-pub(super) struct Readers {
+pub struct Readers {
     idle: Mutex<Vec<Connection>>,
     back: Condvar,
 }
 
 impl Readers {
     /// Opens `count` connections, at least one.
-    pub(super) fn open(path: &Path, count: usize) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(path: &Path, count: usize) -> Result<Self, rusqlite::Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut idle = Vec::new();
         for _ in 0..count.max(1) {
@@ -27,13 +28,14 @@ impl Readers {
             db.busy_timeout(super::BUSY_TIMEOUT)?;
             db.pragma_update(None, "query_only", true)?;
             db.pragma_update(None, "trusted_schema", false)?;
+            db.set_prepared_statement_cache_capacity(super::STATEMENTS_KEPT);
             idle.push(db);
         }
         Ok(Self { idle: Mutex::new(idle), back: Condvar::new() })
     }
 
     /// A connection for one question.
-    pub(super) fn take(&self) -> Reader<'_> {
+    pub fn take(&self) -> Reader<'_> {
         let mut idle = self.lock();
         loop {
             if let Some(db) = idle.pop() {
@@ -50,7 +52,7 @@ impl Readers {
 }
 
 /// A connection on loan.
-pub(super) struct Reader<'a> {
+pub struct Reader<'a> {
     db: Option<Connection>,
     pool: &'a Readers,
 }

@@ -3,20 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
-use crate::links::Error;
+use super::Error;
 
-/// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 2] = [
-    include_str!("../../../migrations/control/0001_links_and_tokens.sql"),
-    include_str!("../../../migrations/control/0002_marks.sql"),
-];
-
-/// Applies what is missing. `migrations` keeps number and SHA-256 of each.
-pub(super) fn migrate(db: &mut Connection) -> Result<(), Error> {
-    apply(db, &MIGRATIONS)
-}
-
-fn apply(db: &mut Connection, all: &[&str]) -> Result<(), Error> {
+/// Applies those of `all` (in order; the first is number 1) that are missing. The table `migrations`
+/// keeps number and SHA-256 of each.
+pub(super) fn apply(db: &mut Connection, all: &[&str]) -> Result<(), Error> {
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute_batch(
         "CREATE TABLE IF NOT EXISTS migrations (
