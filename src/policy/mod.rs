@@ -52,6 +52,10 @@ mod hit;
 mod index;
 mod jump;
 mod key;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod reference;
 mod rule;
 mod set;
 mod settings;

@@ -174,8 +174,11 @@ impl FromStr for Trigger {
             let printable = code.bytes().all(|b| b.is_ascii_graphic());
             return (fits && printable).then(|| Self::Code(code.into())).ok_or(BadTrigger::Code);
         }
-        let text = text.strip_suffix('.').filter(|t| !t.is_empty()).unwrap_or(text);
-        let (before, last) = text.rsplit_once('.').unwrap_or(("", text));
+        let text = match last_dot(text) {
+            Some(at) if at > 0 && at + 1 == text.len() => &text[..at],
+            _ => text,
+        };
+        let (before, last) = last_dot(text).map_or(("", text), |at| (&text[..at], &text[at + 1..]));
         match last.to_ascii_lowercase().as_str() {
             CLIENT_IP => Ok(Self::ClientIp(prefix(before)?)),
             RESPONSE_IP => Ok(Self::ResponseIp(prefix(before)?)),
@@ -187,6 +190,12 @@ impl FromStr for Trigger {
             _ => Ok(Self::Qname(pattern(text)?)),
         }
     }
+}
+
+/// Where the last dot is that is not escaped.
+fn last_dot(text: &str) -> Option<usize> {
+    let escapes = |at: usize| text[..at].bytes().rev().take_while(|b| *b == b'\\').count();
+    text.match_indices('.').map(|(at, _)| at).rfind(|at| escapes(*at) % 2 == 0)
 }
 
 fn pattern(text: &str) -> Result<NamePattern, BadTrigger> {
@@ -279,6 +288,9 @@ mod tests {
         check("code:aBc", "code:aBc");
         check(r"url\:evil.example", r"url\:evil.example");
         check(r"x.\114pz-ip", r"x.\114pz-ip");
+        check(r"a.b\.", r"a.b\.");
+        check(r"a.b\\.", r"a.b\\");
+        check(r"a\.rpz-ip", r"a\.\114pz-ip");
     }
 
     #[test]
