@@ -67,7 +67,7 @@
 //! | `policy` | what is to be done with a question | `record`, `config`, `clock`, `metrics`, `name` |
 //! | `feeds` | lists of rules, from their source until they are in force | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `policy`, `links`, `spool`, `sql` |
 //! | `resolver` | zones, cache, upstreams | `record`, `config`, `clock`, `metrics`, `name`, `policy`, `spool` |
-//! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `policy`, `links`, `resolver`, `spool` |
+//! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `policy`, `links`, `resolver`, `spool` |
 //! | `links` | links, revisions, tokens | `record`, `config`, `clock`, `metrics`, `spool`, `sql` |
 //! | `spool` | the local log every row goes through | `record`, `config`, `clock`, `metrics` |
 //! | `store` | ClickHouse: migrations, shipping, retention, the engine | `record`, `config`, `clock`, `metrics`, `spool` |

@@ -186,6 +186,35 @@ impl Metrics {
         }
     }
 
+    /// Answers and jumps that rules of `feed` decided with `action`. One handle per feed and action;
+    /// feeds' names are the operator's words, and as many as there are feeds.
+    pub fn decisions(&self, feed: &str, action: &'static str) -> Counter {
+        let name = "tracegate_policy_decisions_total";
+        let help = "Answers and jumps that a rule decided";
+        self.of_feed(name, help, feed, Some(Label::new("action", action)))
+    }
+
+    /// Answers for which rules of `feed` by name server could not be evaluated, because nobody told
+    /// us the servers.
+    pub fn not_evaluable(&self, feed: &str) -> Counter {
+        let name = "tracegate_policy_not_evaluable_total";
+        let help = "Answers whose name servers are not known, so that rules about them had no say";
+        self.of_feed(name, help, feed, None)
+    }
+
+    fn of_feed(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        feed: &str,
+        more: Option<Label>,
+    ) -> Counter {
+        self.recorder.describe_counter(KeyName::from(name), None, help.into());
+        let labels: Vec<_> =
+            std::iter::once(Label::new("feed", feed.to_owned())).chain(more).collect();
+        self.recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
+    }
+
     /// The Prometheus text of everything.
     pub fn render(&self) -> String {
         self.handle.render()

@@ -18,6 +18,7 @@ pub(super) fn check(config: &Config, source: &Source) -> Vec<Problem> {
     found.listeners(config);
     found.zones(config);
     found.upstreams(config);
+    found.policy(config);
     found.gateway(config);
     found.store(config);
     found.sizes(config);
@@ -122,6 +123,26 @@ impl Findings<'_> {
         }
         if config.dns.nsid.len() > 128 {
             self.add("dns.nsid", "longer than 128 bytes", "Write a shorter identifier");
+        }
+    }
+
+    fn policy(&mut self, config: &Config) {
+        let p = &config.policy;
+        for (i, address) in p.gateway_addresses.iter().enumerate() {
+            if address.is_unspecified() || address.is_multicast() {
+                self.add(
+                    &format!("policy.gateway_addresses[{i}]"),
+                    format!("{address} leads nowhere"),
+                    "Write an address at which visitors reach the gateway",
+                );
+            }
+        }
+        if let Some(problem) = bad_base_url(&p.blocked_by) {
+            self.add(
+                "policy.blocked_by",
+                problem,
+                "Write the address of a page about you, such as https://www.example.org/blocking",
+            );
         }
     }
 

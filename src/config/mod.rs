@@ -16,6 +16,7 @@ mod file;
 mod gateway;
 mod listen;
 mod place;
+mod policy;
 mod probe;
 mod problem;
 mod ranges;
@@ -30,6 +31,7 @@ pub use dns::{Dns, RateLimit, Upstream, UpstreamMode, Zone};
 pub use feeds::Feeds;
 pub use file::{Loaded, load, parse};
 pub use gateway::{Api, Gateway, OnUnresolved, Targets};
+pub use policy::{Policy, PolicyDnssec};
 pub use probe::probe;
 pub use problem::{Error, Problem};
 use serde::{Deserialize, Serialize};
@@ -60,6 +62,8 @@ pub struct Config {
     pub worker_threads: usize,
     /// The DNS side.
     pub dns: Dns,
+    /// How rules are enforced.
+    pub policy: Policy,
     /// The jump side.
     pub gateway: Gateway,
     /// Lists of rules.
@@ -87,6 +91,7 @@ impl Default for Config {
             drain_grace_ms: 10_000,
             worker_threads: 0,
             dns: Dns::default(),
+            policy: Policy::default(),
             gateway: Gateway::default(),
             feeds: Feeds::default(),
             api: Api::default(),

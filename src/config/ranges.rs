@@ -1,7 +1,7 @@
 //! The range of every number. Each section lists its own beside its keys; a test holds the lists
 //! to the keys, so that no number is without limits.
 
-use super::{Config, Problem, Source, dns, feeds, gateway, spool, store};
+use super::{Config, Problem, Source, dns, feeds, gateway, policy, spool, store};
 
 /// What a number may be.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +27,15 @@ const TOP: &[Limits] = &[
     limits("worker_threads", 0, 1_024),
 ];
 
-const SECTIONS: &[&[Limits]] =
-    &[TOP, dns::LIMITS, feeds::LIMITS, gateway::LIMITS, spool::LIMITS, store::LIMITS];
+const SECTIONS: &[&[Limits]] = &[
+    TOP,
+    dns::LIMITS,
+    policy::LIMITS,
+    feeds::LIMITS,
+    gateway::LIMITS,
+    spool::LIMITS,
+    store::LIMITS,
+];
 
 /// Every number outside its range.
 pub(super) fn check(config: &Config, source: &Source) -> Vec<Problem> {

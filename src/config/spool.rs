@@ -63,6 +63,8 @@ pub enum FullPolicy {
 pub struct OnFull {
     /// Resolutions without a decision.
     pub resolutions: FullPolicy,
+    /// Resolutions that a rule decided.
+    pub decided_resolutions: FullPolicy,
     /// Jumps to unknown codes.
     pub unknown_jumps: FullPolicy,
     /// Every other jump.
@@ -106,6 +108,7 @@ impl Default for OnFull {
     fn default() -> Self {
         Self {
             resolutions: FullPolicy::Shed,
+            decided_resolutions: FullPolicy::Refuse,
             unknown_jumps: FullPolicy::Shed,
             jumps: FullPolicy::Refuse,
         }

@@ -6,6 +6,7 @@
 //! | the same, `on_unresolved = "stop"` | 503 | `unresolved` |
 //! | an unknown code | 404 | `unknown`; may be shed when the spool is full |
 //! | a disabled or expired link | 410 | `disabled`, `expired` |
+//! | a link or target that a rule stops | 451 | `stopped` |
 //! | a path that is no code | 404 | not at all: no link was asked for |
 //! | another method | 405 | not at all |
 //! | no room for the record, or no database | 503, to come back later | not at all: nothing was done |
@@ -22,9 +23,11 @@ mod page;
 mod peer;
 mod record;
 mod request;
+mod rules;
 mod worker;
 
 pub use language::Language;
 pub use peer::Peer;
 pub use record::Lanes;
+pub use rules::is_listed;
 pub use worker::{Gateway, GatewayParts, Worker};

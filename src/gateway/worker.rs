@@ -11,15 +11,17 @@ use http_body_util::Full;
 
 use super::{
     Lanes, Language, Peer,
-    page::Page,
+    page::{Page, blocked},
     record::Recorder,
     request::{code, host, path, referrer_host, user_agent},
+    rules::{self, Ruling},
 };
 use crate::{
     clock::Clock,
     config::{self, FullPolicy, OnFull, OnUnresolved},
     links::{Link, Links, State},
     metrics::Metrics,
+    policy::InForce,
     record::{Flow, Jump, Resolution},
     resolver::{Caused, Lookup, Resolver},
     spool,
@@ -29,6 +31,10 @@ use crate::{
 pub struct GatewayParts {
     /// The section `[gateway]`.
     pub config: config::Gateway,
+    /// The section `[policy]`.
+    pub rules: config::Policy,
+    /// The rules in force.
+    pub in_force: InForce,
     /// What happens to a jump's record when the spool is full.
     pub on_full: OnFull,
     /// The links.
@@ -56,6 +62,8 @@ struct Fate {
     outcome: &'static str,
     full: FullPolicy,
     lookup: Option<Lookup>,
+    /// What a rule says of it.
+    ruling: Option<Ruling>,
     /// None to send the visitor on.
     page: Option<Page>,
 }
@@ -105,9 +113,12 @@ impl Worker {
             _ => metrics.jumps.increment(1),
         }
         metrics.jump_seconds.record(since(&parts.clock, began).as_secs_f64());
-        match (fate.page, fate.link) {
-            (None, Some(link)) => found(&link),
-            (page, _) => page.unwrap_or(Page::Unknown).response(language),
+        match (fate.page, fate.link, fate.ruling) {
+            (None, Some(link), _) => found(&link),
+            (Some(Page::Blocked), _, Some(Ruling { hit: Some(hit), .. })) => {
+                blocked(&hit, language, &parts.rules.blocked_by)
+            }
+            (page, ..) => page.unwrap_or(Page::Unknown).response(language),
         }
     }
 
@@ -138,6 +149,7 @@ impl Worker {
             outcome,
             full,
             lookup: None,
+            ruling: None,
             page: Some(page),
         };
         let Some(link) = link else {
@@ -154,15 +166,25 @@ impl Worker {
         // Boxed: two questions and their answers would make every request's future, which is moved
         // a few times before it is polled, kilobytes larger.
         let lookup = Box::pin(parts.resolver.addresses(&link.target_host, wait)).await;
+        let set = parts.in_force.load_full();
+        let ruling = match set.is_empty() {
+            true => None,
+            false => rules::of_jump(&set, &link, &lookup, parts.clock.now()),
+        };
         let unresolved = lookup.addresses.is_empty();
-        let stop = unresolved && parts.config.on_unresolved == OnUnresolved::Stop;
-        Fate {
-            link: Some(link),
-            outcome: if unresolved { "unresolved" } else { "jumped" },
-            full,
-            lookup: Some(lookup),
-            page: stop.then_some(Page::Unresolved),
+        let (outcome, page) = match &ruling {
+            Some(r) if r.hit.is_none() => ("stopped", Some(Page::Busy)),
+            Some(r) if r.stops() => ("stopped", Some(Page::Blocked)),
+            _ if unresolved && parts.config.on_unresolved == OnUnresolved::Stop => {
+                ("unresolved", Some(Page::Unresolved))
+            }
+            _ if unresolved => ("unresolved", None),
+            _ => ("jumped", None),
+        };
+        if let Some(ruling) = &ruling {
+            parts.metrics.decisions(&ruling.feed, ruling.action).increment(1);
         }
+        Fate { link: Some(link), outcome, full, lookup: Some(lookup), ruling, page }
     }
 
     /// Writes the record; whether the request may be answered.
@@ -177,6 +199,7 @@ impl Worker {
     ) -> bool {
         let (uri, headers) = (request.uri(), request.headers());
         let link = fate.link.as_deref();
+        let ruling = fate.ruling.as_ref();
         let jump = Jump {
             client: peer.client,
             client_key: "",
@@ -193,11 +216,11 @@ impl Worker {
             status: fate.page.map_or(StatusCode::FOUND, Page::status).as_u16(),
             outcome: fate.outcome,
             hop: 0,
-            tier: "",
-            action: "",
-            rule: "",
-            feed: "",
-            feed_version: "",
+            tier: ruling.map_or("", |r| r.tier),
+            action: ruling.map_or("", |r| r.action),
+            rule: ruling.map_or("", Ruling::rule),
+            feed: ruling.map_or("", |r| &r.feed),
+            feed_version: ruling.map_or("", |r| &r.feed_version),
             verification: "not_evaluated",
             referrer_host: referrer_host(headers),
             user_agent: user_agent(headers),

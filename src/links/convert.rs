@@ -96,6 +96,9 @@ pub enum NotConverted {
     Control(#[from] Error),
 }
 
+/// Whether the rules in force would stop a jump to a target. Neither blocks nor waits.
+pub type IsListed = Box<dyn Fn(&Target) -> bool + Send + Sync>;
+
 /// What [`Links`] is made of.
 pub struct LinksOptions {
     /// The database.
@@ -106,6 +109,8 @@ pub struct LinksOptions {
     pub codes: Codes,
     /// What a target may be.
     pub rules: TargetRules,
+    /// Whether the rules in force would stop a jump to it.
+    pub is_listed: IsListed,
     /// For registrable domains.
     pub suffixes: Arc<PublicSuffixes>,
     /// The clock.
@@ -128,6 +133,7 @@ pub struct Links {
     lane: SharedLane,
     codes: Codes,
     rules: TargetRules,
+    is_listed: IsListed,
     suffixes: Arc<PublicSuffixes>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -142,14 +148,26 @@ impl Links {
     /// # Errors
     /// [`Error::OtherKey`] when the codes in the database were made under another key.
     pub fn new(options: LinksOptions) -> Result<Self, Error> {
-        let LinksOptions { store, lane, codes, rules, suffixes, clock, metrics, cache_bytes_max } =
-            options;
+        let LinksOptions { store, lane, codes, rules, is_listed, .. } = options;
+        let LinksOptions { suffixes, clock, metrics, cache_bytes_max, .. } = options;
         if !store.pin("codes.key", codes.fingerprint())? {
             return Err(Error::OtherKey);
         }
         let (cache, numbers) = (LinkCache::new(cache_bytes_max), Mutex::new(0..0));
         let held = (Mutex::new(false), Condvar::new());
-        Ok(Self { store, lane, codes, rules, suffixes, clock, metrics, cache, numbers, held })
+        Ok(Self {
+            store,
+            lane,
+            codes,
+            rules,
+            is_listed,
+            suffixes,
+            clock,
+            metrics,
+            cache,
+            numbers,
+            held,
+        })
     }
 
     /// While held, no code is generated: somebody still finds out which codes an earlier or newer
@@ -227,7 +245,7 @@ impl Links {
     /// See [`NotConverted`]; nothing was changed then, except after [`Error::Failed`], when a
     /// restart decides.
     pub fn create(&self, draft: Draft, by: &By) -> Result<Converted, NotConverted> {
-        let target = self.rules.parse(&draft.target, &self.suffixes)?;
+        let target = self.target(&draft.target)?;
         self.refuse_past(draft.expires)?;
         let generated = draft.code.is_none();
         if generated && self.is_held() {
@@ -270,8 +288,7 @@ impl Links {
     /// # Errors
     /// See [`NotConverted`]. [`Error::Conflict`] when it is not at the revision given.
     pub fn edit(&self, code: &str, edit: &Edit, by: &By) -> Result<Converted, NotConverted> {
-        let target = edit.target.as_ref().map(|t| self.rules.parse(t, &self.suffixes));
-        let target = target.transpose()?;
+        let target = edit.target.as_ref().map(|t| self.target(t)).transpose()?;
         loop {
             let current = self.store.current(code)?.ok_or(Error::Unknown)?;
             if edit.revision.is_some_and(|r| r != current.revision) {
@@ -289,6 +306,12 @@ impl Links {
                 done => return Ok(Converted { record: Some(done?), revision: next }),
             }
         }
+    }
+
+    /// A target that a link may lead to.
+    fn target(&self, submitted: &str) -> Result<Target, Refusal> {
+        let target = self.rules.parse(submitted, &self.suffixes)?;
+        if (self.is_listed)(&target) { Err(Refusal::Listed) } else { Ok(target) }
     }
 
     /// The revision after `current`; none when `edit` changes nothing.

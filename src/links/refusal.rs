@@ -23,11 +23,12 @@ pub enum Refusal {
     SpecialHost,
     OwnHost,
     PublicSuffix,
+    Listed,
 }
 
 impl Refusal {
     /// Every reason, for the tests and the API's description.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Empty,
         Self::TooLong,
         Self::ControlCharacter,
@@ -46,6 +47,7 @@ impl Refusal {
         Self::SpecialHost,
         Self::OwnHost,
         Self::PublicSuffix,
+        Self::Listed,
     ];
 
     /// The reason's code.
@@ -138,6 +140,11 @@ impl Refusal {
                 "target_public_suffix",
                 "The host is a public suffix, not a site.",
                 "主机名是公共后缀，不是网站。",
+            ),
+            Self::Listed => (
+                "target_listed",
+                "The target is on a list of sites to be blocked.",
+                "目标网址在封堵名单中。",
             ),
         }
     }

@@ -36,8 +36,10 @@ pub enum Cut<'a> {
     Known {
         /// Their names, in lower case.
         names: &'a [Name],
-        /// Their addresses.
+        /// Their addresses, as far as they are known.
         addresses: &'a [IpAddr],
+        /// Whether these are all of them: rules about others cannot be evaluated.
+        complete: bool,
     },
 }
 
@@ -175,9 +177,13 @@ impl PolicySet {
                     matches.unknown_cut = at.position.saturating_add(1);
                 }
                 Cut::Unknown => {}
-                Cut::Known { names, addresses } => {
+                Cut::Known { names, addresses, complete } => {
                     slot.name(Tag::NSDNAME, Kind::Nsdname, names, at, matches);
                     slot.address(Tag::NSIP, Kind::Nsip, addresses, at, matches);
+                    let missing = !complete && slot.feed.index.has(&Tag::NSIP);
+                    if missing && matches.unknown_cut == 0 {
+                        matches.unknown_cut = at.position.saturating_add(1);
+                    }
                 }
             }
         }

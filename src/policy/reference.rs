@@ -37,7 +37,7 @@ pub(super) struct RefFacts {
 impl RefFacts {
     pub(super) fn cuts(&self) -> Vec<Cut<'_>> {
         let cuts = self.cuts.iter().map(|cut| match cut {
-            Some((names, addresses)) => Cut::Known { names, addresses },
+            Some((names, addresses)) => Cut::Known { names, addresses, complete: true },
             None => Cut::Unknown,
         });
         cuts.collect()

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use quick_cache::{Weighter, sync};
 
-use super::{entry::Entry, query::Query};
+use super::{Transport, entry::Entry, query::Query};
 use crate::name::NAME_BYTES_MAX;
 
 /// What tells answers apart, on the stack: type, DO, CD and RD, then the name in lower case.
@@ -19,6 +19,9 @@ pub(crate) struct Key {
     bytes: [u8; NAME_BYTES_MAX + 3],
 }
 
+/// The bit of a key for answers over TCP, where that matters.
+const OVER_TCP: u8 = 1 << 3;
+
 impl Key {
     /// The key of a question of class IN.
     pub(crate) fn new(q: &Query) -> Self {
@@ -28,6 +31,13 @@ impl Key {
         bytes[2] = u8::from(q.do_bit()) | u8::from(q.cd) << 1 | u8::from(q.rd) << 2;
         bytes[3..3 + name.len()].copy_from_slice(name);
         Self { len: 3 + name.len(), bytes }
+    }
+
+    /// The key of what rules make of a question, which may depend on how it arrived.
+    pub(crate) fn made(q: &Query, transport: Transport) -> Self {
+        let mut key = Self::new(q);
+        key.bytes[2] |= if transport == Transport::Tcp { OVER_TCP } else { 0 };
+        key
     }
 
     /// Its bytes.

@@ -3,11 +3,15 @@
 
 use std::{ops::Deref, sync::Arc, time::Instant};
 
+use arc_swap::{ArcSwapOption, Guard};
+use metrics::Counter;
+
 use super::{
     Context, Transport,
-    message::{Builder, Ede, HEADER_BYTES, Rcode, Record},
+    enforce::{Memo, Validity},
+    message::{Builder, Ede, Extended, HEADER_BYTES, Rcode, Record, rtype},
     query::Query,
-    read::Sections,
+    read::{self, Sections},
     tail::{self, Facts},
 };
 use crate::{config::FullPolicy, record::PublicSuffixes};
@@ -19,10 +23,40 @@ pub(crate) struct Answer {
     /// We are authoritative for the first owner name.
     pub authoritative: bool,
     pub sections: Sections,
-    /// Errors to send, with a text of ours.
-    pub ede: Vec<(Ede, &'static str)>,
+    /// Errors to send.
+    pub ede: Vec<Extended>,
     /// Who answered us; empty for ourselves.
     pub upstream: String,
+    /// How it leaves.
+    pub manner: Manner,
+    /// The rule that decided; none where no rule applies.
+    pub applied: Option<Box<Applied>>,
+}
+
+/// How an answer leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// With its records, as far as there is room.
+    Whole,
+    /// With TC set and without records.
+    Truncated,
+    /// Not at all: it is recorded, and nothing is sent.
+    Silent,
+}
+
+/// What policy did to an answer, as its record keeps it.
+#[derive(Clone, Debug)]
+pub(crate) struct Applied {
+    /// The column `action`.
+    pub action: &'static str,
+    /// The rule's trigger.
+    pub rule: String,
+    pub feed: String,
+    pub feed_version: String,
+    /// What it replaced, where that is known.
+    pub original: Vec<Record>,
+    /// Count the answers it is applied to.
+    pub counts: Vec<Counter>,
 }
 
 impl Answer {
@@ -34,12 +68,14 @@ impl Answer {
             sections: Sections::default(),
             ede: Vec::new(),
             upstream: String::new(),
+            manner: Manner::Whole,
+            applied: None,
         }
     }
 
     /// An answer without records that says why.
     pub(crate) fn error(rcode: Rcode, ede: Ede, text: &'static str) -> Self {
-        Self { ede: vec![(ede, text)], ..Self::bare(rcode) }
+        Self { ede: vec![Extended::new(ede, text)], ..Self::bare(rcode) }
     }
 }
 
@@ -56,6 +92,8 @@ pub(crate) struct Style {
     pub record_data_bytes_max: usize,
     /// What happens to the record of an answer without a decision when the spool is full.
     pub full: FullPolicy,
+    /// The same for an answer that a rule decided.
+    pub full_decided: FullPolicy,
     /// For registrable domains.
     pub suffixes: Arc<PublicSuffixes>,
 }
@@ -75,9 +113,11 @@ pub(crate) struct Entry {
     min_ttl: u32,
     rcode: Rcode,
     authoritative: bool,
-    /// Not every record fitted into a message.
+    /// Records are left out, and TC says so.
     cut: bool,
-    ede: Box<[(Ede, &'static str)]>,
+    /// Nothing is sent.
+    silent: bool,
+    ede: Box<[Extended]>,
     tail: Box<[u8]>,
     /// The tail for clients without EDNS, which get no extended errors.
     tail_without_ede: Option<Box<[u8]>>,
@@ -85,6 +125,14 @@ pub(crate) struct Entry {
     life: Life,
     /// The last good answer, where this one is a failure.
     stale: Option<Arc<Entry>>,
+    /// Where a rule decided: what counts the answers it is applied to.
+    applied: Option<Box<[Counter]>>,
+    /// For how long it may be served, where a rule decided.
+    validity: Option<Validity>,
+    /// There are signatures in it.
+    signed: bool,
+    /// What the rules in force make of it.
+    memo: ArcSwapOption<Memo>,
 }
 
 /// How long an answer lives.
@@ -99,6 +147,11 @@ pub(crate) struct Life {
 impl Life {
     /// As long as the zones it was made from.
     pub(crate) const FOR_EVER: Self = Self { since: None, expires: None };
+
+    /// With TTLs that stay as they are, to be made again at `expires`.
+    pub(crate) fn not_counting(expires: Option<Instant>) -> Self {
+        Self { since: None, expires }
+    }
 
     /// From `since` on, to be asked for again at `expires`.
     pub(crate) fn until(since: Instant, expires: Option<Instant>) -> Self {
@@ -116,8 +169,9 @@ impl Entry {
             qclass: q.qclass,
             rcode: answer.rcode,
             upstream: &answer.upstream,
+            applied: answer.applied.as_deref(),
         };
-        let codes: Vec<u16> = answer.ede.iter().map(|(e, _)| e.0).collect();
+        let codes: Vec<u16> = answer.ede.iter().map(|e| e.code.0).collect();
         let records = &answer.sections.answer;
         let encode = |codes: &[u16]| {
             tail::encode(&facts, records, codes, &style.suffixes, style.record_data_bytes_max)
@@ -142,7 +196,12 @@ impl Entry {
             min_ttl: records(s).map(|r| r.ttl).min().unwrap_or(0),
             rcode: answer.rcode,
             authoritative: answer.authoritative,
-            cut: b.full,
+            cut: b.full || answer.manner == Manner::Truncated,
+            silent: answer.manner == Manner::Silent,
+            applied: answer.applied.as_ref().map(|a| a.counts.clone().into()),
+            validity: None,
+            signed: s.answer.iter().chain(&s.authority).any(|r| r.rtype == rtype::RRSIG),
+            memo: ArcSwapOption::const_empty(),
             tail: Box::default(),
             tail_without_ede: None,
             ede: answer.ede.clone().into(),
@@ -159,6 +218,7 @@ impl Entry {
         let without = self.tail_without_ede.as_ref().map_or(0, |t| t.len());
         let stale = self.stale.as_ref().map_or(0, |s| s.bytes());
         size_of::<Self>()
+            + size_of::<Memo>()
             + self.wire.len()
             + 2 * self.ttls.len()
             + self.tail.len()
@@ -166,24 +226,53 @@ impl Entry {
             + stale
     }
 
-    /// The message, without id and flags.
-    pub(crate) fn wire(&self) -> &[u8] {
-        &self.wire
-    }
-
     /// Its response code.
     pub(crate) fn rcode(&self) -> Rcode {
         self.rcode
     }
 
-    /// Its extended errors.
-    pub(crate) fn ede(&self) -> &[(Ede, &'static str)] {
-        &self.ede
+    /// The answer it was made of, with the TTLs it was made with, before any rule.
+    pub(crate) fn answer(&self) -> Answer {
+        Answer {
+            rcode: self.rcode,
+            authoritative: self.authoritative,
+            // What we wrote can be read.
+            sections: read::response(&self.wire).map(|r| r.sections).unwrap_or_default(),
+            ede: self.ede.to_vec(),
+            upstream: self.upstream.to_string(),
+            manner: if self.cut { Manner::Truncated } else { Manner::Whole },
+            applied: None,
+        }
     }
 
-    /// Who answered us; empty for ourselves.
-    pub(crate) fn upstream(&self) -> &str {
-        &self.upstream
+    /// Whether there are signatures in it.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.signed
+    }
+
+    /// What a set of rules made of it, when it was last looked at.
+    pub(crate) fn memo(&self) -> Guard<Option<Arc<Memo>>> {
+        self.memo.load()
+    }
+
+    /// Keeps what a set of rules makes of it.
+    pub(crate) fn remember(&self, memo: Memo) {
+        self.memo.store(Some(Arc::new(memo)));
+    }
+
+    /// For how long it may be served, where a rule decided.
+    pub(crate) fn validity(&self) -> Option<Validity> {
+        self.validity
+    }
+
+    /// Says for how long it may be served.
+    pub(crate) fn hold(&mut self, validity: Validity) {
+        self.validity = Some(validity);
+    }
+
+    /// How long it lives.
+    pub(crate) fn life(&self) -> Life {
+        self.life
     }
 
     /// When it must be asked for again.
@@ -229,8 +318,22 @@ impl Entry {
         out: &mut Vec<u8>,
     ) -> Answered {
         out.clear();
-        let opt = q.edns.map_or(0, |_| self.opt_len(q, style));
-        let whole = !self.cut && self.wire.len() + opt <= limit(q, ctx.transport, style);
+        for count in self.applied.as_deref().unwrap_or_default() {
+            count.increment(1);
+        }
+        let full = if self.applied.is_some() { style.full_decided } else { style.full };
+        if self.silent {
+            let tail = Tail(TailOf::Entry { entry: Arc::clone(self), ede: false });
+            return Answered { tail, flags: 0, min_ttl: 0, cache, full, rcode: self.rcode };
+        }
+        let limit = limit(q, ctx.transport, style);
+        let fits = |words| !self.cut && self.wire.len() + self.opt_len(q, style, words) <= limit;
+        // Text makes way before a record does (RFC 8914 §3).
+        let mut words = Words::wanted(q);
+        let whole = fits(words) || {
+            words = Words::None;
+            fits(words)
+        };
         out.extend_from_slice(if whole { &self.wire } else { &self.wire[..self.question_end] });
         let flags = self.header(q, style, whole, out);
         let qname = q.qname.wire();
@@ -246,11 +349,11 @@ impl Entry {
         }
         let edns = q.edns.is_some();
         if edns {
-            self.opt(q, style, out);
+            self.opt(q, style, words, out);
         }
         let tail = Tail(TailOf::Entry { entry: Arc::clone(self), ede: edns });
         let flags = u32::from(flags) | u32::from(edns) << 16 | u32::from(q.do_bit()) << 17;
-        Answered { tail, flags, min_ttl, cache, full: style.full, rcode: self.rcode }
+        Answered { tail, flags, min_ttl, cache, full, rcode: self.rcode }
     }
 
     fn header(&self, q: &Query, style: &Style, whole: bool, out: &mut [u8]) -> u16 {
@@ -279,24 +382,52 @@ impl Entry {
         }
     }
 
-    fn opt_len(&self, q: &Query, style: &Style) -> usize {
-        let ede: usize = self.ede.iter().map(|(_, text)| 6 + text.len()).sum();
+    fn opt_len(&self, q: &Query, style: &Style, words: Words) -> usize {
+        if q.edns.is_none() {
+            return 0;
+        }
+        let ede: usize = self.ede.iter().map(|e| 6 + words.of(e).len()).sum();
         OPT_BYTES + ede + if asks_nsid(q, style) { 4 + style.nsid.len() } else { 0 }
     }
 
-    fn opt(&self, q: &Query, style: &Style, out: &mut Vec<u8>) {
+    fn opt(&self, q: &Query, style: &Style, words: Words, out: &mut Vec<u8>) {
         let additional = u16::from_be_bytes([out[10], out[11]]) + 1;
         out[10..12].copy_from_slice(&additional.to_be_bytes());
         out.extend_from_slice(&[0, 0, 41]);
         out.extend_from_slice(&style.udp_payload_max.to_be_bytes());
         out.extend_from_slice(&[(self.rcode.0 >> 4) as u8, 0, u8::from(q.do_bit()) << 7, 0]);
-        let len = self.opt_len(q, style) - OPT_BYTES;
+        let len = self.opt_len(q, style, words) - OPT_BYTES;
         out.extend_from_slice(&(len as u16).to_be_bytes());
         if asks_nsid(q, style) {
             option(out, 3, &[], &style.nsid);
         }
-        for (ede, text) in &self.ede {
-            option(out, 15, &ede.0.to_be_bytes(), text.as_bytes());
+        for e in &self.ede {
+            option(out, 15, &e.code.0.to_be_bytes(), words.of(e).as_bytes());
+        }
+    }
+}
+
+/// In what words a response says its extended errors.
+#[derive(Clone, Copy)]
+enum Words {
+    /// For programs.
+    Structured,
+    /// For people.
+    Plain,
+    /// By their codes alone.
+    None,
+}
+
+impl Words {
+    fn wanted(q: &Query) -> Self {
+        if q.edns.is_some_and(|e| e.structured_errors) { Self::Structured } else { Self::Plain }
+    }
+
+    fn of(self, e: &Extended) -> &str {
+        match self {
+            Self::Structured if !e.structured.is_empty() => &e.structured,
+            Self::Structured | Self::Plain => &e.text,
+            Self::None => "",
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::{
     entry::Answer,
-    message::{Ede, Malformed, Rcode, Record, class, rtype},
+    message::{Ede, Extended, Malformed, Rcode, Record, class, rtype},
     query::Query,
     read::{self, Sections},
     upstream::{Failure, Received},
@@ -63,7 +63,7 @@ fn response_to(q: &Query, r: read::Response, limits: &Limits) -> Judged {
     if !same || r.truncated {
         return failure(Failure::Malformed, limits);
     }
-    let mut ede: Vec<(Ede, &'static str)> = r.ede.iter().map(|code| (Ede(*code), "")).collect();
+    let mut ede: Vec<_> = r.ede.iter().map(|code| Extended::new(Ede(*code), "")).collect();
     if !matches!(r.rcode, Rcode::NOERROR | Rcode::NXDOMAIN | Rcode::YXDOMAIN) {
         let text = "every upstream failed or refused";
         let mut judged = failed(Ede::NO_REACHABLE_AUTHORITY, text, limits);
@@ -97,8 +97,7 @@ fn response_to(q: &Query, r: read::Response, limits: &Limits) -> Judged {
     for a in sections.answer.iter_mut().chain(&mut sections.authority) {
         a.ttl = a.ttl.min(if negative { keep_s.max(1) } else { limits.ttl_max });
     }
-    let answer =
-        Answer { rcode: r.rcode, authoritative: false, sections, ede, upstream: String::new() };
+    let answer = Answer { sections, ede, ..Answer::bare(r.rcode) };
     Judged { answer, keep_s, failed: false }
 }
 

@@ -1,6 +1,8 @@
 //! Messages as they leave: records written with compression (RFC 1035 §4.1.4), and the numbers
 //! of DNS that the resolver knows by name.
 
+use std::borrow::Cow;
+
 pub(crate) use crate::name::Malformed;
 use crate::name::suffixes;
 
@@ -34,10 +36,18 @@ pub struct Ede(pub u16);
 impl Ede {
     /// None of the others.
     pub const OTHER: Self = Self(0);
+    /// The answer was replaced by policy.
+    pub const FORGED: Self = Self(4);
     /// A failure kept from an earlier question.
     pub const CACHED_ERROR: Self = Self(13);
     /// Not fully operational yet.
     pub const NOT_READY: Self = Self(14);
+    /// The name is on a list of the operator of this resolver.
+    pub const BLOCKED: Self = Self(15);
+    /// The name is on a list that somebody outside demands.
+    pub const CENSORED: Self = Self(16);
+    /// The name is on a list that the client asked for.
+    pub const FILTERED: Self = Self(17);
     /// The client may not ask.
     pub const PROHIBITED: Self = Self(18);
     /// Recursion was not desired or is not offered, and the name is not ours.
@@ -50,6 +60,24 @@ impl Ede {
     pub const NETWORK_ERROR: Self = Self(23);
     /// A zone that we should serve could not be loaded.
     pub const INVALID_DATA: Self = Self(24);
+}
+
+/// An extended DNS error with its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Extended {
+    pub code: Ede,
+    /// For people; empty for none.
+    pub text: Cow<'static, str>,
+    /// For clients that ask for structured errors (draft-ietf-dnsop-structured-dns-error): JSON in
+    /// place of `text`; empty for none.
+    pub structured: Box<str>,
+}
+
+impl Extended {
+    /// One with a text of ours, empty for none.
+    pub(crate) fn new(code: Ede, text: &'static str) -> Self {
+        Self { code, text: Cow::Borrowed(text), structured: Box::default() }
+    }
 }
 
 /// Record types (IANA "Resource Record (RR) TYPEs").
@@ -72,6 +100,8 @@ pub mod rtype {
     pub const RRSIG: u16 = 46;
     pub const NSEC: u16 = 47;
     pub const NSEC3: u16 = 50;
+    pub const SVCB: u16 = 64;
+    pub const HTTPS: u16 = 65;
     /// The first of the meta types and question types (RFC 6895 §3.1: 128 to 255).
     pub const META_FIRST: u16 = 128;
     pub const TSIG: u16 = 250;
@@ -109,6 +139,13 @@ pub(crate) struct Record {
     /// Seconds.
     pub ttl: u32,
     pub rdata: Box<[u8]>,
+}
+
+impl Record {
+    /// The same, `age` seconds later.
+    pub(crate) fn aged(&self, age: u32) -> Self {
+        Self { ttl: self.ttl.saturating_sub(age), ..self.clone() }
+    }
 }
 
 /// Names inside record data: bytes before the first, and how many follow one another.

@@ -18,6 +18,7 @@ mod cache;
 #[cfg(test)]
 #[path = "../../tests/it/dns_corpus.rs"]
 mod corpus;
+mod enforce;
 mod entry;
 mod judge;
 pub mod message;
@@ -44,15 +45,16 @@ use query::Query;
 use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::task::TaskTracker;
 use upstream::Upstreams;
-use wait::Flights;
 pub use wait::{Caused, Done, Lookup, Pending};
-use zones::{ZoneOptions, Zones};
+use wait::{Flights, Got, joined};
+use zones::{ZoneOptions, ZoneSet, Zones};
 pub use zones::{ZoneProblem, ZoneReport};
 
 use crate::{
     clock::{Clock, Timestamp},
-    config::{self, FullPolicy, UpstreamMode},
+    config::{self, OnFull, UpstreamMode},
     metrics::Metrics,
+    policy::InForce,
     record::{NodeName, PublicSuffixes},
 };
 
@@ -111,15 +113,27 @@ pub enum Step {
     Ask(Box<Pending>),
 }
 
+/// An answer, or the question that has to be asked for it.
+enum Found {
+    /// It is there; where it was found, as records say it.
+    Ready(Arc<Entry>, &'static str),
+    /// Upstream has to be asked this.
+    Ask(Box<Query>),
+}
+
 /// What a resolver is made of.
 #[derive(Clone)]
 pub struct Options {
     /// The section `[dns]`.
     pub dns: config::Dns,
+    /// The section `[policy]`.
+    pub rules: config::Policy,
+    /// The rules in force.
+    pub in_force: InForce,
     /// The node, for NSID.
     pub node: NodeName,
-    /// What happens to a record without a decision when the spool is full.
-    pub full: FullPolicy,
+    /// What happens to records when the spool is full.
+    pub on_full: OnFull,
     /// For the registrable domains in records.
     pub suffixes: Arc<PublicSuffixes>,
     /// What is measured.
@@ -136,6 +150,10 @@ pub struct Options {
 pub struct Resolver {
     zones: Zones,
     cache: Cache,
+    /// What rules made of questions.
+    made: Cache,
+    in_force: InForce,
+    rules: config::Policy,
     upstreams: Option<Upstreams>,
     flights: Flights,
     in_flight: Arc<Semaphore>,
@@ -154,7 +172,8 @@ impl Resolver {
     /// # Errors
     /// See [`Error`]. A bad zone is no error: the reports say so.
     pub fn new(options: Options) -> Result<(Arc<Self>, Vec<ZoneReport>), Error> {
-        let Options { dns, node, full, suffixes, metrics, clock, runtime, tasks } = options;
+        let Options { dns, rules, in_force, node, on_full, .. } = options;
+        let Options { suffixes, metrics, clock, runtime, tasks, .. } = options;
         let upstreams = match dns.upstream.mode {
             UpstreamMode::Forward => Some(Upstreams::new(&dns.upstream, &dns.listen)?),
             UpstreamMode::Off => None,
@@ -169,7 +188,8 @@ impl Resolver {
             nsid: nsid.as_bytes().iter().copied().take(NSID_BYTES_MAX).collect(),
             recursion: upstreams.is_some(),
             record_data_bytes_max: dns.record_data_bytes_max,
-            full,
+            full: on_full.resolutions,
+            full_decided: on_full.decided_resolutions,
             suffixes,
         };
         let zone_bytes = dns.cache_bytes_max / ZONE_ANSWERS_SHARE;
@@ -183,6 +203,9 @@ impl Resolver {
         let (zones, reports) = Zones::load(zones, Arc::clone(&metrics));
         let resolver = Self {
             cache: Cache::new(dns.cache_bytes_max - zone_bytes),
+            made: Cache::new(rules.answers_bytes_max),
+            in_force,
+            rules,
             zones,
             upstreams,
             flights: Flights::default(),
@@ -208,38 +231,65 @@ impl Resolver {
         if let Some(refusal) = refusal(q) {
             return Step::Done(self.bare(q, ctx, &refusal, out));
         }
-        let key = Key::new(q);
+        match self.decide(q, ctx, &Got::default()) {
+            Found::Ready(entry, cache) => Step::Done(entry.serve(q, ctx, &self.style, cache, out)),
+            Found::Ask(ask) => Step::Ask(Pending::new(q, ctx, *ask)),
+        }
+    }
+
+    /// The answer before policy: from our zones, from what was `got` by waiting, or from the cache.
+    fn plain(&self, q: &Query, now: Instant, got: &Got) -> Found {
         let zones = self.zones.in_force();
-        if !zones.is_empty() && zones.contains(&q.lower) {
-            if let Hit::Fresh(entry) = zones.answers.get(&key, ctx.now_mono) {
-                return Step::Done(entry.serve(q, ctx, &self.style, "local", out));
-            }
-            if let Some(local) = zones.answer(q, q.rd && self.upstreams.is_some()) {
-                let leaves_to = local.leaves_to.filter(|_| q.rd && self.upstreams.is_some());
-                let (entry, cache) = match leaves_to {
-                    None => (Entry::new(q, &local.answer, Life::FOR_EVER, &self.style), "local"),
-                    Some(to) => {
-                        let end = Query { qname: to, lower: to, ..*q };
-                        match self.cache.get(&Key::new(&end), ctx.now_mono) {
-                            Hit::Fresh(end) => {
-                                (self.joined(q, local.answer, &end, ctx.now_mono), "hit")
-                            }
-                            _ => return Step::Ask(Pending::chase(q, ctx, local.answer, end)),
-                        }
-                    }
-                };
-                let entry = Arc::new(entry);
-                zones.answers.insert(&key, Arc::clone(&entry));
-                return Step::Done(entry.serve(q, ctx, &self.style, cache, out));
-            }
+        if !zones.is_empty()
+            && zones.contains(&q.lower)
+            && let Some(found) = self.local(&zones, q, now, got)
+        {
+            return found;
         }
         if let Some(refusal) = self.not_ours(q) {
-            return Step::Done(self.bare(q, ctx, &refusal, out));
+            let entry = Entry::new(q, &refusal, Life::FOR_EVER, &self.style);
+            return Found::Ready(Arc::new(entry), "none");
         }
-        if let Hit::Fresh(entry) = self.cache.get(&key, ctx.now_mono) {
-            return Step::Done(entry.serve(q, ctx, &self.style, "hit", out));
+        self.kept(q, now, got)
+    }
+
+    /// The answer of our zones, with the end of a chain of aliases that leaves them; none for what
+    /// upstream knows better.
+    fn local(&self, zones: &ZoneSet, q: &Query, now: Instant, got: &Got) -> Option<Found> {
+        let key = Key::new(q);
+        if let Hit::Fresh(entry) = zones.answers.get(&key, now) {
+            return Some(Found::Ready(entry, "local"));
         }
-        Step::Ask(Pending::new(q, ctx))
+        let recursive = q.rd && self.upstreams.is_some();
+        let local = zones.answer(q, recursive)?;
+        let (entry, cache) = match local.leaves_to.filter(|_| recursive) {
+            None => (Entry::new(q, &local.answer, Life::FOR_EVER, &self.style), "local"),
+            Some(to) => match self.kept(&Query { qname: to, lower: to, ..*q }, now, got) {
+                Found::Ready(end, cache) => {
+                    let answer = joined(local.answer, &end, now);
+                    let life = Life::until(now, end.expires());
+                    (Entry::new(q, &answer, life, &self.style), cache)
+                }
+                ask @ Found::Ask(_) => return Some(ask),
+            },
+        };
+        let entry = Arc::new(entry);
+        if cache != "miss" {
+            zones.answers.insert(&key, Arc::clone(&entry));
+        }
+        Some(Found::Ready(entry, cache))
+    }
+
+    /// What upstream said, if we know.
+    fn kept(&self, q: &Query, now: Instant, got: &Got) -> Found {
+        let key = Key::new(q);
+        if let Some((entry, cache)) = got.find(&key) {
+            return Found::Ready(entry, cache);
+        }
+        match self.cache.get(&key, now) {
+            Hit::Fresh(entry) => Found::Ready(entry, "hit"),
+            Hit::Stale(_) | Hit::Miss => Found::Ask(Box::new(*q)),
+        }
     }
 
     /// What is answered without asking for a name that is not ours.

@@ -74,6 +74,9 @@ pub struct Edns {
     pub do_bit: bool,
     /// The client asks for the name server identifier (RFC 5001).
     pub nsid: bool,
+    /// The client asks for structured errors: an extended error 0 without text
+    /// (draft-ietf-dnsop-structured-dns-error §5.1).
+    pub structured_errors: bool,
 }
 
 impl Query {
@@ -137,11 +140,13 @@ fn question(datagram: &[u8], header: &[u8; 12]) -> Result<Query, Malformed> {
             if edns.is_some() || !r.root {
                 return Err(Malformed);
             }
+            let asked = options(r.data)?;
             edns = Some(Edns {
                 payload: r.class,
                 version: (r.ttl >> 16) as u8,
                 do_bit: r.ttl & 0x8000 != 0,
-                nsid: asks_nsid(r.data)?,
+                nsid: asked.nsid,
+                structured_errors: asked.structured_errors,
             });
         }
     }
@@ -190,14 +195,23 @@ fn record<'a>(datagram: &'a [u8], at: &mut usize) -> Result<RawRecord<'a>, Malfo
     Ok(RawRecord { root, rtype, class, ttl, data })
 }
 
-fn asks_nsid(mut options: &[u8]) -> Result<bool, Malformed> {
-    let mut nsid = false;
+/// What the options of a query ask for.
+#[derive(Default)]
+struct Wishes {
+    nsid: bool,
+    structured_errors: bool,
+}
+
+fn options(mut options: &[u8]) -> Result<Wishes, Malformed> {
+    let mut wishes = Wishes::default();
     while !options.is_empty() {
-        let len = usize::from(u16_at(options, 2)?);
-        nsid |= u16_at(options, 0)? == 3;
-        options = options.get(4 + len..).ok_or(Malformed)?;
+        let (code, len) = (u16_at(options, 0)?, usize::from(u16_at(options, 2)?));
+        let data = options.get(4..4 + len).ok_or(Malformed)?;
+        wishes.nsid |= code == 3;
+        wishes.structured_errors |= code == 15 && data == [0, 0];
+        options = &options[4 + len..];
     }
-    Ok(nsid)
+    Ok(wishes)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Result<u16, Malformed> {
@@ -249,9 +263,34 @@ mod tests {
         let tsig = b"\0\0\xfa\0\xff\0\0\0\0\0\0";
         for all in [&[&opt[..]][..], &[other, opt], &[opt, other], &[opt, tsig]] {
             let Parsed::Query(q) = parse(&with_opts(all)) else { panic!("not a query") };
-            let edns = Edns { payload: 4096, version: 0, do_bit: true, nsid: true };
+            let edns = Edns {
+                payload: 4096,
+                version: 0,
+                do_bit: true,
+                nsid: true,
+                structured_errors: false,
+            };
             assert_eq!(q.edns, Some(edns));
         }
+    }
+
+    #[test]
+    fn an_extended_error_without_text_asks_for_structured_ones() {
+        let asks = |option: &[u8]| {
+            let mut opt = b"\0\0\x29\x10\x00\0\0\0\0\0".to_vec();
+            opt.push(option.len() as u8);
+            opt.extend(option);
+            match parse(&with_opts(&[&opt])) {
+                Parsed::Query(q) => q.edns.map(|e| e.structured_errors),
+                _ => None,
+            }
+        };
+        assert_eq!(asks(b"\0\x0f\0\x02\0\0"), Some(true));
+        assert_eq!(asks(b"\0\x03\0\0\0\x0f\0\x02\0\0"), Some(true));
+        for not in [&b"\0\x0f\0\x02\0\x01"[..], b"\0\x0f\0\x03\0\0x", b"\0\x0f\0\0", b""] {
+            assert_eq!(asks(not), Some(false), "{not:?}");
+        }
+        assert_eq!(asks(b"\0\x0f\0\x02\0"), None);
     }
 
     #[test]

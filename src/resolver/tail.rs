@@ -13,7 +13,10 @@ use domain::{
     rdata::AllRecordData,
 };
 
-use super::message::{Rcode, Record, name_len, rtype};
+use super::{
+    entry::Applied,
+    message::{Rcode, Record, name_len, rtype},
+};
 use crate::name::{Name, print};
 use crate::record::{AnswerData, PublicSuffixes, ResolutionTail};
 
@@ -26,6 +29,8 @@ pub(crate) struct Facts<'a> {
     pub rcode: Rcode,
     /// Who answered us, as `transport://address:port`; empty for ourselves.
     pub upstream: &'a str,
+    /// The rule that decided.
+    pub applied: Option<&'a Applied>,
 }
 
 /// The encoded columns for an answer of `records`, with the extended errors `ede`. Presentation
@@ -51,7 +56,14 @@ pub(crate) fn encode(
         psl_version: suffixes.version().to_owned(),
         ..ResolutionTail::default()
     };
-    let mut room = data_bytes_max;
+    if let Some(a) = facts.applied {
+        tail.action = a.action;
+        tail.rule.clone_from(&a.rule);
+        tail.feed.clone_from(&a.feed);
+        tail.feed_version.clone_from(&a.feed_version);
+        tail.original_answers = presented(&tail.qname, a.original.iter(), data_bytes_max);
+    }
+    let mut others = Vec::new();
     for (i, r) in records.iter().enumerate() {
         if chain.contains(&i) {
             tail.answer_names.push(printed(&r.rdata.to_ascii_lowercase()));
@@ -63,12 +75,26 @@ pub(crate) fn encode(
             tail.answers.push(address);
             continue;
         }
+        others.push(r);
+    }
+    tail.answer_data = presented(&tail.qname, others.into_iter(), data_bytes_max);
+    tail.encode().into()
+}
+
+/// Records in presentation form, as far as there is `room`, in bytes.
+fn presented<'a>(
+    qname: &str,
+    mut records: impl ExactSizeIterator<Item = &'a Record>,
+    mut room: usize,
+) -> Vec<AnswerData> {
+    let mut all = Vec::with_capacity(records.len());
+    while let Some(r) = records.next() {
         let owner = printed(&r.owner.to_ascii_lowercase());
         let rdata = rdata(r.rtype, &r.rdata);
         let Some(left) = room.checked_sub(owner.len() + rdata.len()) else {
-            let rest = records.len() - i;
-            tail.answer_data.push(AnswerData {
-                owner: tail.qname.clone(),
+            let rest = records.len() + 1;
+            all.push(AnswerData {
+                owner: qname.to_owned(),
                 rtype: r.rtype,
                 ttl: r.ttl,
                 rdata: format!("; cut: {rest} records left out"),
@@ -76,14 +102,14 @@ pub(crate) fn encode(
             break;
         };
         room = left;
-        tail.answer_data.push(AnswerData { owner, rtype: r.rtype, ttl: r.ttl, rdata });
+        all.push(AnswerData { owner, rtype: r.rtype, ttl: r.ttl, rdata });
     }
-    tail.encode().into()
+    all
 }
 
 /// The CNAME records from `qname` on, as indexes into `records` in the order of the chain, and
 /// the name it ends in, in lower case.
-fn chain(qname: &[u8], qtype: u16, records: &[Record]) -> (Vec<usize>, Vec<u8>) {
+pub(crate) fn chain(qname: &[u8], qtype: u16, records: &[Record]) -> (Vec<usize>, Vec<u8>) {
     let (mut chain, mut last) = (Vec::new(), qname.to_vec());
     if matches!(qtype, rtype::CNAME | rtype::ANY) {
         return (chain, last);
@@ -111,7 +137,8 @@ pub(crate) fn addresses(
     (at_end.filter_map(address).collect(), names)
 }
 
-fn address(r: &Record) -> Option<IpAddr> {
+/// The address in an A or AAAA record.
+pub(crate) fn address(r: &Record) -> Option<IpAddr> {
     match r.rtype {
         rtype::A => <[u8; 4]>::try_from(&*r.rdata).ok().map(|b| Ipv4Addr::from(b).into()),
         rtype::AAAA => <[u8; 16]>::try_from(&*r.rdata).ok().map(|b| Ipv6Addr::from(b).into()),
@@ -200,6 +227,7 @@ mod tests {
             qclass: 1,
             rcode: Rcode::NOERROR,
             upstream: "udp://192.0.2.53:53",
+            applied: None,
         };
         let tail = encode(&facts, records, &[22], &PublicSuffixes::load(None).unwrap(), room);
         let resolution = Resolution {

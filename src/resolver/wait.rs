@@ -10,11 +10,11 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Answered, Context, Resolver, Step, Transport,
+    Answered, Context, Found, Resolver, Transport,
     cache::{Hit, Key},
     entry::{Answer, Entry, Life},
     judge,
-    message::{Ede, Rcode, rtype},
+    message::{Ede, Extended, Rcode, rtype},
     query::Query,
     read, tail,
 };
@@ -26,20 +26,13 @@ pub struct Pending {
     /// The question of the client.
     query: Query,
     ctx: Context,
-    /// What our zones said before the chain left them.
-    prefix: Option<Answer>,
-    /// What upstream is asked.
+    /// What upstream is asked first.
     ask: Query,
 }
 
 impl Pending {
-    pub(super) fn new(q: &Query, ctx: &Context) -> Box<Self> {
-        Box::new(Self { query: *q, ctx: *ctx, prefix: None, ask: *q })
-    }
-
-    /// A chain of aliases that leaves our zones, and what upstream is asked about its end.
-    pub(super) fn chase(q: &Query, ctx: &Context, prefix: Answer, ask: Query) -> Box<Self> {
-        Box::new(Self { query: *q, ctx: *ctx, prefix: Some(prefix), ask })
+    pub(super) fn new(q: &Query, ctx: &Context, ask: Query) -> Box<Self> {
+        Box::new(Self { query: *q, ctx: *ctx, ask })
     }
 
     /// The question of the client.
@@ -47,6 +40,23 @@ impl Pending {
         &self.query
     }
 }
+
+/// Answers that a waiting question got so far: what upstream said may not be in the cache.
+#[derive(Default)]
+pub(super) struct Got(Vec<(Query, Arc<Entry>, &'static str)>);
+
+impl Got {
+    /// The answer to the question of this key, and where it came from.
+    pub(super) fn find(&self, key: &Key) -> Option<(Arc<Entry>, &'static str)> {
+        let mut all = self.0.iter();
+        let (_, entry, from) = all.find(|(q, _, _)| Key::new(q).as_bytes() == key.as_bytes())?;
+        Some((Arc::clone(entry), from))
+    }
+}
+
+/// Questions to upstream that one client's question may take, one after another: the name asked,
+/// the end of a chain of aliases, and once more when policy changed meanwhile.
+const ASKS_MAX: usize = 4;
 
 /// A response that had to wait.
 #[derive(Debug)]
@@ -115,36 +125,34 @@ enum Joined {
 }
 
 impl Resolver {
-    /// Waits for what [`Resolver::answer`] could not answer. Ends within the configured wait.
+    /// Waits for what [`Resolver::answer`] could not answer: for each question that has to be asked,
+    /// at most the configured wait. Everything is decided anew after each, so that what changed
+    /// meanwhile is obeyed.
     pub async fn resolve(self: &Arc<Self>, pending: Pending) -> Done {
-        let Pending { query, ctx, prefix, ask } = pending;
-        let (entry, cache) = self.ask(&ask).await;
-        let ctx = Context { now_mono: self.clock.monotonic(), ..ctx };
-        let entry = match prefix {
-            None => entry,
-            Some(prefix) => Arc::new(self.joined(&query, prefix, &entry, ctx.now_mono)),
-        };
+        let Pending { query, ctx, ask } = pending;
+        let (mut got, mut ask) = (Got::default(), ask);
         let mut wire = Vec::with_capacity(RESPONSE_BYTES_TYPICAL);
-        let answered = entry.serve(&query, &ctx, &self.style, cache, &mut wire);
-        Done { wire, answered }
-    }
-
-    /// A chain that began in our zones, and what upstream says of its end.
-    pub(super) fn joined(&self, q: &Query, local: Answer, end: &Entry, now: Instant) -> Entry {
-        let mut answer = local;
-        answer.rcode = end.rcode();
-        answer.ede.extend_from_slice(end.ede());
-        answer.upstream = end.upstream().to_owned();
-        if let Ok(r) = read::response(end.wire()) {
-            let age = end.age_s(now);
-            let aged = |mut r: super::message::Record| {
-                r.ttl = r.ttl.saturating_sub(age);
-                r
+        loop {
+            let (entry, from) = self.ask(&ask).await;
+            got.0.push((ask, entry, from));
+            let (now, now_mono) = (self.clock.now(), self.clock.monotonic());
+            let ctx = Context { now, now_mono, ..ctx };
+            let answered = match self.decide(&query, &ctx, &got) {
+                Found::Ready(entry, from) => {
+                    entry.serve(&query, &ctx, &self.style, from, &mut wire)
+                }
+                Found::Ask(next) if got.0.len() < ASKS_MAX => {
+                    ask = *next;
+                    continue;
+                }
+                Found::Ask(_) => {
+                    let text = "the answer took too many questions";
+                    let answer = Answer::error(Rcode::SERVFAIL, Ede::OTHER, text);
+                    self.bare(&query, &ctx, &answer, &mut wire)
+                }
             };
-            answer.sections.answer.extend(r.sections.answer.into_iter().map(aged));
-            answer.sections.authority.extend(r.sections.authority.into_iter().map(aged));
+            return Done { wire, answered };
         }
-        Entry::new(q, &answer, Life::until(now, end.expires()), &self.style)
     }
 
     async fn ask(self: &Arc<Self>, q: &Query) -> (Arc<Entry>, &'static str) {
@@ -216,7 +224,7 @@ impl Resolver {
         let entry = Arc::new(Entry::new(q, &judged.answer, life, &self.style));
         let key = Key::new(q);
         if judged.failed {
-            judged.answer.ede.push((Ede::CACHED_ERROR, ""));
+            judged.answer.ede.push(Extended::new(Ede::CACHED_ERROR, ""));
             let mut kept = Entry::new(q, &judged.answer, life, &self.style);
             kept.keep_stale(self.cache.get(&key, now).into_stale());
             self.cache.insert(&key, Arc::new(kept));
@@ -226,7 +234,7 @@ impl Resolver {
         entry
     }
 
-    /// A host's addresses, waiting at most `wait`. What the cache holds past its time, within
+    /// A host's addresses before policy, waiting at most `wait`: whoever asks decides by itself. What the cache holds past its time, within
     /// `dns.cache_stale_max_s`, is taken when nothing newer comes in time.
     pub async fn addresses(self: &Arc<Self>, host: &str, wait: Duration) -> Lookup {
         let mut lookup = Lookup {
@@ -262,26 +270,32 @@ impl Resolver {
             now: self.clock.now(),
             now_mono: began,
         };
-        let mut wire = Vec::with_capacity(RESPONSE_BYTES_TYPICAL);
-        let answered = match self.answer(q, &ctx, &mut wire) {
-            Step::Done(answered) => Some(answered),
-            Step::Ask(pending) => self.timed(self.resolve(*pending), wait).await.map(|done| {
-                wire = done.wire;
-                done.answered
-            }),
+        let found = match self.plain(q, began, &Got::default()) {
+            Found::Ready(entry, from) => Some((entry, from)),
+            Found::Ask(ask) => self.timed(self.plain_after(q, *ask), wait).await,
         };
         // A failure that is kept still remembers the last good answer.
-        let failed = answered.as_ref().is_none_or(|a| a.rcode == Rcode::SERVFAIL);
+        let failed = found.as_ref().is_none_or(|(entry, _)| entry.failed());
         let stale = failed.then(|| self.stale(q, began)).flatten();
-        let answered = match stale {
-            Some(entry) => entry.serve(q, &ctx, &self.style, "stale", &mut wire),
-            None => answered?,
-        };
+        let (entry, from) = stale.map(|entry| (entry, "stale")).or(found)?;
+        let mut wire = Vec::with_capacity(RESPONSE_BYTES_TYPICAL);
+        let answered = entry.serve(q, &ctx, &self.style, from, &mut wire);
         let response = read::response(&wire).ok()?;
         let (addresses, chain) = tail::addresses(&q.lower, q.qtype, &response.sections.answer);
         let latency = self.clock.monotonic().saturating_duration_since(began);
         let latency_us = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
         Some(One { addresses, chain, caused: Caused { answered, latency_us } })
+    }
+
+    /// The answer before policy, once `ask` is answered.
+    async fn plain_after(self: &Arc<Self>, q: &Query, ask: Query) -> (Arc<Entry>, &'static str) {
+        let (entry, from) = self.ask(&ask).await;
+        let got = Got(vec![(ask, Arc::clone(&entry), from)]);
+        match self.plain(q, self.clock.monotonic(), &got) {
+            Found::Ready(entry, from) => (entry, from),
+            // Our zones were loaded anew meanwhile and the chain leaves them elsewhere now.
+            Found::Ask(_) => (entry, from),
+        }
     }
 
     /// Waits on the shared runtime's timer, wherever the caller runs.
@@ -302,6 +316,17 @@ impl Resolver {
         let past = now.saturating_duration_since(entry.expires()?);
         (past <= self.stale_max).then_some(entry)
     }
+}
+
+/// A chain that began elsewhere, and what `end` says of its end.
+pub(super) fn joined(mut answer: Answer, end: &Entry, now: Instant) -> Answer {
+    let (age, end) = (end.age_s(now), end.answer());
+    answer.rcode = end.rcode;
+    answer.ede.extend(end.ede);
+    answer.upstream = end.upstream;
+    answer.sections.answer.extend(end.sections.answer.iter().map(|r| r.aged(age)));
+    answer.sections.authority.extend(end.sections.authority.iter().map(|r| r.aged(age)));
+    answer
 }
 
 /// The room made for a response, in bytes.

@@ -11,11 +11,13 @@ use super::{Error, alive::Alive, clock_check};
 use crate::{
     clock::Clock,
     config::Config,
+    gateway,
     links::{
         self, Codes, LinkStore, Links, LinksOptions, Secrets, SqliteLinks, TargetRules, Tokens,
     },
     listener,
     metrics::Metrics,
+    policy::InForce,
     record::{NodeName, PublicSuffixes, Table},
     resolver::{self, Resolver},
     spool::{self, Spool},
@@ -35,6 +37,8 @@ pub(super) struct Core {
     pub(super) suffixes: Arc<PublicSuffixes>,
     pub(super) links: Arc<Links>,
     pub(super) tokens: Arc<Tokens>,
+    /// The rules in force: whoever changes them swaps the set here.
+    pub(super) in_force: InForce,
     pub(super) resolver: Arc<Resolver>,
     /// Bound before anything else, so that a port in use is known at once.
     pub(super) sockets: Sockets,
@@ -73,10 +77,9 @@ impl Core {
         let told = Arc::clone(&alive);
         let progress = spool::Progress::new(move || told.step());
         let (spool, mut recovery) = Spool::open_with(of_spool, progress)?;
-        let (back, ahead) = (config.clock_back_max_s, config.clock_ahead_max_s);
-        let newest = recovery.newest_ts();
-        let limits = (Duration::from_secs(back), Duration::from_secs(ahead));
-        clock_check::check(clock.now(), newest, limits.0, limits.1)?;
+        let [back, ahead] =
+            [config.clock_back_max_s, config.clock_ahead_max_s].map(Duration::from_secs);
+        clock_check::check(clock.now(), recovery.newest_ts(), back, ahead)?;
         let secrets = Secrets::open(dir)?;
         let readers = config.gateway.link_readers_max;
         let control: Arc<dyn LinkStore> =
@@ -101,10 +104,13 @@ impl Core {
         }
         let suffixes = Arc::new(PublicSuffixes::load(config.dns.public_suffix_file.as_deref())?);
         let tasks = TaskTracker::new();
+        let in_force = InForce::new();
         let (resolver, _) = Resolver::new(resolver::Options {
             dns: config.dns.clone(),
+            rules: config.policy.clone(),
+            in_force: in_force.clone(),
             node: node.clone(),
-            full: config.spool.on_full.resolutions,
+            on_full: config.spool.on_full.clone(),
             suffixes: Arc::clone(&suffixes),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
@@ -123,6 +129,7 @@ impl Core {
             lane: spool.shared(Table::Conversions)?,
             codes,
             rules: TargetRules::new(&config.gateway, &sockets.addresses()),
+            is_listed: is_listed(&in_force, &clock),
             suffixes: Arc::clone(&suffixes),
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
@@ -140,6 +147,7 @@ impl Core {
             suffixes,
             links,
             tokens,
+            in_force,
             resolver,
             sockets,
         })
@@ -161,6 +169,12 @@ impl Core {
             Err(_) => Err(Error::Ended("the closing of the spool".into())),
         }
     }
+}
+
+/// Asks the rules in force about targets.
+fn is_listed(in_force: &InForce, clock: &Clock) -> links::IsListed {
+    let (in_force, clock) = (in_force.clone(), clock.clone());
+    Box::new(move |target| gateway::is_listed(&in_force, target, clock.now()))
 }
 
 impl Sockets {

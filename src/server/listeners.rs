@@ -179,6 +179,8 @@ fn start_gateway(
 ) -> Result<Vec<thread::JoinHandle<()>>, Error> {
     let gateway = Gateway::new(GatewayParts {
         config: core.config.gateway.clone(),
+        rules: core.config.policy.clone(),
+        in_force: core.in_force.clone(),
         on_full: core.config.spool.on_full.clone(),
         links: Arc::clone(&core.links),
         resolver: Arc::clone(&core.resolver),

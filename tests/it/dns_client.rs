@@ -12,9 +12,10 @@ use tokio::runtime::Runtime;
 use tokio_util::task::TaskTracker;
 use tracegate::{
     clock::{Clock, Timestamp},
-    config::{Dns, FullPolicy, Upstream, UpstreamMode, Zone},
+    config::{Dns, OnFull, Policy, Upstream, UpstreamMode, Zone},
     metrics::Metrics,
     name::Name,
+    policy::InForce,
     record::{
         Flow, Head, LaneId, PublicSuffixes, Resolution, Row, SchemaId, Table, rowbinary::Reader,
     },
@@ -72,6 +73,8 @@ pub(crate) struct Fixture {
     pub(crate) runtime: Runtime,
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: Arc<Metrics>,
+    /// The rules in force.
+    pub(crate) in_force: InForce,
     /// Holds the zone files.
     pub(crate) dir: TempDir,
     began: Instant,
@@ -135,6 +138,16 @@ pub(crate) fn try_fixture(
     servers: &[SocketAddr],
     change: impl FnOnce(&mut Dns),
 ) -> Result<Fixture, Error> {
+    fixture_under(zones, servers, Policy::default(), change)
+}
+
+/// A resolver that enforces rules in this way.
+pub(crate) fn fixture_under(
+    zones: &[(&str, &str)],
+    servers: &[SocketAddr],
+    rules: Policy,
+    change: impl FnOnce(&mut Dns),
+) -> Result<Fixture, Error> {
     let dir = tempfile::tempdir().unwrap();
     let mut dns = Dns { zone_root: dir.path().into(), ..Dns::default() };
     for (name, text) in zones {
@@ -152,13 +165,15 @@ pub(crate) fn try_fixture(
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let tasks = TaskTracker::new();
-    let (clock, metrics) = (Clock::system(), Metrics::new());
+    let (clock, metrics, in_force) = (Clock::system(), Metrics::new(), InForce::new());
     let (resolver, reports) = {
         let _inside = runtime.enter();
         Resolver::new(Options {
             dns,
+            rules,
+            in_force: in_force.clone(),
             node: "test-node".parse().unwrap(),
-            full: FullPolicy::Shed,
+            on_full: OnFull::default(),
             suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
@@ -166,7 +181,8 @@ pub(crate) fn try_fixture(
             tasks: tasks.clone(),
         })?
     };
-    Ok(Fixture { resolver, reports, runtime, tasks, metrics, dir, began: clock.monotonic() })
+    let began = clock.monotonic();
+    Ok(Fixture { resolver, reports, runtime, tasks, metrics, in_force, dir, began })
 }
 
 impl Fixture {
@@ -174,7 +190,7 @@ impl Fixture {
         Context {
             client: (Ipv4Addr::LOCALHOST, 4242).into(),
             transport,
-            now: Timestamp::ZERO,
+            now: Clock::system().now(),
             now_mono: Clock::system().monotonic() + later,
         }
     }

@@ -21,6 +21,7 @@ use tracegate::{
     config::{self, FullPolicy, UpstreamMode, Zone},
     listener::{Bound, Dns, Parts},
     metrics::Metrics,
+    policy::InForce,
     record::{PublicSuffixes, Table, rowbinary::Reader},
     resolver::{self, Resolver},
     spool::{self, Spool},
@@ -49,6 +50,8 @@ pub(crate) struct Front {
     /// Maintains the spool until it is told to end.
     upkeep: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The rules in force.
+    pub(crate) in_force: InForce,
     /// The first address served.
     pub(crate) address: SocketAddr,
     /// Every address served.
@@ -67,6 +70,10 @@ pub(crate) struct Kept {
     pub(crate) qtype: u16,
     pub(crate) rcode: u16,
     pub(crate) ede: Vec<u16>,
+    pub(crate) answers: Vec<IpAddr>,
+    pub(crate) action: String,
+    pub(crate) rule: String,
+    pub(crate) feed_version: String,
 }
 
 /// What was left in the spool after a stop.
@@ -80,14 +87,18 @@ pub(crate) struct Left {
 pub(crate) struct Settings {
     pub(crate) dns: config::Dns,
     pub(crate) spool: config::Spool,
+    pub(crate) rules: config::Policy,
 }
 
 impl Front {
     pub(crate) fn start(change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::Builder::new().prefix("tracegate-it-").tempdir().unwrap();
         fs::write(dir.path().join("front.zone"), ZONE).unwrap();
-        let mut settings =
-            Settings { dns: config::Dns::default(), spool: config::Spool::default() };
+        let mut settings = Settings {
+            dns: config::Dns::default(),
+            spool: config::Spool::default(),
+            rules: config::Policy::default(),
+        };
         settings.dns.listen = vec!["127.0.0.1:0".parse().unwrap()];
         settings.dns.udp_threads = 2;
         settings.dns.zone_root = dir.path().into();
@@ -108,11 +119,11 @@ impl Front {
             .enable_all()
             .build()
             .unwrap();
-        let (clock, metrics) = (Clock::system(), Metrics::new());
+        let (clock, metrics, in_force) = (Clock::system(), Metrics::new(), InForce::new());
         let bound = Bound::new(&settings.dns).unwrap();
         let dns = config::Dns { listen: bound.addresses(), ..settings.dns };
         let node: tracegate::record::NodeName = "it".parse().unwrap();
-        let full = settings.spool.on_full.resolutions;
+        let on_full = settings.spool.on_full.clone();
         let (spool, recovery) = Spool::open(spool::Options {
             dir: dir.path().join("spool"),
             node: node.clone(),
@@ -124,8 +135,10 @@ impl Front {
         let inside = runtime.enter();
         let (resolver, reports) = Resolver::new(resolver::Options {
             dns: dns.clone(),
+            rules: settings.rules,
+            in_force: in_force.clone(),
             node,
-            full,
+            on_full,
             suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
@@ -153,6 +166,7 @@ impl Front {
             dns: Some(served),
             upkeep: Some(upkeep(spool)),
             metrics,
+            in_force,
             address: addresses[0],
             addresses,
         }
@@ -277,18 +291,30 @@ fn resolution(r: &mut Reader<'_>) -> Kept {
     let qname = text(r);
     let (qtype, _class, rcode) = (r.u16().unwrap(), r.u16().unwrap(), r.u16().unwrap());
     let ede = (0..r.len().unwrap()).map(|_| r.u16().unwrap()).collect();
-    for _ in 0..r.len().unwrap() {
-        r.ip().unwrap();
-    }
+    let answers =
+        (0..r.len().unwrap()).map(|_| IpAddr::V6(r.ip().unwrap()).to_canonical()).collect();
     for _ in 0..r.len().unwrap() {
         text(r);
     }
     data(r);
     data(r);
-    for _ in 0..7 {
-        text(r);
+    let [_upstream, _dnssec, action, rule, _feed, feed_version, _psl]: [String; 7] =
+        std::array::from_fn(|_| text(r));
+    Kept {
+        client,
+        server,
+        transport,
+        flags,
+        cache,
+        qname,
+        qtype,
+        rcode,
+        ede,
+        answers,
+        action,
+        rule,
+        feed_version,
     }
-    Kept { client, server, transport, flags, cache, qname, qtype, rcode, ede }
 }
 
 /// Default settings with every stream's policy for a full spool being `full`.

@@ -29,15 +29,17 @@ use crate::{
 type Script = dyn Fn(&Message, bool) -> Option<Message> + Send + Sync;
 
 /// A resolver that says what a test wants, over UDP and TCP.
-struct Upstream {
-    address: SocketAddr,
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
     asked: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Upstream {
-    fn new(script: impl Fn(&Message, bool) -> Option<Message> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        script: impl Fn(&Message, bool) -> Option<Message> + Send + Sync + 'static,
+    ) -> Self {
         let port = free_port();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (asked, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
@@ -89,7 +91,7 @@ impl Upstream {
     }
 
     /// Questions it got over UDP.
-    fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 }
@@ -103,11 +105,11 @@ impl Drop for Upstream {
     }
 }
 
-fn name(s: &str) -> Name {
+pub(crate) fn name(s: &str) -> Name {
     Name::from_ascii(s).unwrap()
 }
 
-fn reply(q: &Message, rcode: ResponseCode) -> Message {
+pub(crate) fn reply(q: &Message, rcode: ResponseCode) -> Message {
     let mut m = Message::new(q.id, MessageType::Response, OpCode::Query);
     m.metadata.recursion_available = true;
     m.metadata.recursion_desired = true;
@@ -116,20 +118,20 @@ fn reply(q: &Message, rcode: ResponseCode) -> Message {
     m
 }
 
-fn a(owner: &str, ttl: u32, last: u8) -> Record {
+pub(crate) fn a(owner: &str, ttl: u32, last: u8) -> Record {
     Record::from_rdata(name(owner), ttl, RData::A(A::new(192, 0, 2, last)))
 }
 
-fn cname(owner: &str, target: &str) -> Record {
+pub(crate) fn cname(owner: &str, target: &str) -> Record {
     Record::from_rdata(name(owner), 300, RData::CNAME(CNAME(name(target))))
 }
 
-fn soa(owner: &str, ttl: u32, minimum: u32) -> Record {
+pub(crate) fn soa(owner: &str, ttl: u32, minimum: u32) -> Record {
     let soa = SOA::new(name("ns.test."), name("h.test."), 1, 2, 3, 4, minimum);
     Record::from_rdata(name(owner), ttl, RData::SOA(soa))
 }
 
-fn asked_name(q: &Message) -> String {
+pub(crate) fn asked_name(q: &Message) -> String {
     q.queries[0].name().to_string()
 }
 

@@ -18,12 +18,13 @@ use tracegate::{
     api::{ApiParts, ApiState, Check, Hosts, router, trace_routes},
     clock::{Clock, Timestamp},
     config::{Config, UpstreamMode, Zone},
-    gateway::{Gateway, GatewayParts, Lanes},
+    gateway::{Gateway, GatewayParts, Lanes, is_listed},
     links::{
         Codes, LinkStore, Links, LinksOptions, Secrets, SqliteLinks, TargetRules, Tokens, restore,
     },
     listener::http::{GatewayThread, HttpLimits, bind, serve_api},
     metrics::Metrics,
+    policy::InForce,
     record::{NodeName, PublicSuffixes, Table, rowbinary::Reader},
     resolver::{self, Resolver},
     spool::{self, Spool},
@@ -60,10 +61,24 @@ pub(crate) struct Site {
     threads: Vec<JoinHandle<()>>,
     tasks: TaskTracker,
     runtime: Runtime,
+    pub(crate) in_force: InForce,
 }
 
 /// The control database and the spool of a directory, recovered, and the links over both.
 pub(crate) fn open_links(
+    dir: &Path,
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+    listening: &[SocketAddr],
+    wrap: impl FnOnce(SqliteLinks) -> Arc<dyn LinkStore>,
+) -> (Spool, Arc<Links>) {
+    open_links_under(&InForce::new(), dir, config, clock, metrics, listening, wrap)
+}
+
+/// The same under rules.
+fn open_links_under(
+    in_force: &InForce,
     dir: &Path,
     config: &Config,
     clock: &Clock,
@@ -89,6 +104,10 @@ pub(crate) fn open_links(
         lane: spool.shared(Table::Conversions).unwrap(),
         codes: Codes::new(&key, config.gateway.code_length),
         rules: TargetRules::new(&config.gateway, listening),
+        is_listed: {
+            let (in_force, clock) = (in_force.clone(), clock.clone());
+            Box::new(move |target| is_listed(&in_force, target, clock.now()))
+        },
         suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
@@ -151,8 +170,11 @@ impl Site {
         let gateway_address = sockets[0].local_addr().unwrap();
         let api_address = api.local_addr().unwrap();
         let listening = [gateway_address, api_address];
+        let in_force = InForce::new();
         let (spool, links) =
-            open_links(dir.path(), &config, &clock, &metrics, &listening, |s| Arc::new(s));
+            open_links_under(&in_force, dir.path(), &config, &clock, &metrics, &listening, |s| {
+                Arc::new(s)
+            });
 
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -164,8 +186,10 @@ impl Site {
             let _inside = runtime.enter();
             Resolver::new(resolver::Options {
                 dns: config.dns.clone(),
+                rules: config.policy.clone(),
+                in_force: in_force.clone(),
                 node: "it".parse().unwrap(),
-                full: config.spool.on_full.resolutions,
+                on_full: config.spool.on_full.clone(),
                 suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
                 metrics: Arc::clone(&metrics),
                 clock: clock.clone(),
@@ -178,6 +202,8 @@ impl Site {
         let stop = CancellationToken::new();
         let gateway = Gateway::new(GatewayParts {
             config: config.gateway.clone(),
+            rules: config.policy.clone(),
+            in_force: in_force.clone(),
             on_full: config.spool.on_full.clone(),
             links: Arc::clone(&links),
             resolver: Arc::clone(&resolver),
@@ -243,6 +269,7 @@ impl Site {
             threads,
             tasks,
             runtime,
+            in_force,
         }
     }
 

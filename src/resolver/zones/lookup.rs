@@ -7,8 +7,9 @@ use super::{
 use crate::{
     name::{Name, at_or_below},
     resolver::{
+        enforce::Servers,
         entry::Answer,
-        message::{Ede, Rcode, Record, class, rtype},
+        message::{Ede, Extended, Rcode, Record, class, rtype},
         query::Query,
     },
 };
@@ -63,7 +64,8 @@ impl ZoneSet {
                 Some(Owner::Missing) => {
                     answer.authoritative &= hop > 0;
                     answer.rcode = Rcode::SERVFAIL;
-                    answer.ede.push((Ede::INVALID_DATA, "a local zone could not be loaded"));
+                    let text = "a local zone could not be loaded";
+                    answer.ede.push(Extended::new(Ede::INVALID_DATA, text));
                     break;
                 }
                 Some(Owner::Zone(zone)) => zone,
@@ -96,6 +98,34 @@ impl ZoneSet {
     }
 }
 
+impl ZoneSet {
+    /// The servers of the zone of ours that a name is in, the addresses as far as our zones hold
+    /// them; none when the name is not ours, or below a delegation.
+    pub(crate) fn servers(&self, name: &Name) -> Option<Servers> {
+        let Some(Owner::Zone(zone)) = self.owner(name, rtype::A) else { return None };
+        if matches!(zone.find(name, rtype::A), Found::Referral { .. }) {
+            return None;
+        }
+        let mut servers = Servers { complete: true, ..Servers::default() };
+        let apex = zone.node(zone.apex()).unwrap_or_default();
+        for name in set(apex, rtype::NS).iter().flat_map(|ns| &ns.data) {
+            let Ok(name) = Name::from_wire(name) else { continue };
+            let name = name.lower();
+            servers.names.push(name);
+            let node = match self.owner(&name, rtype::A) {
+                Some(Owner::Zone(zone)) => zone.node(name.wire()),
+                _ => None,
+            };
+            let sets = node.unwrap_or_default().iter();
+            let sets = sets.filter(|s| matches!(s.rtype, rtype::A | rtype::AAAA));
+            let known = servers.addresses.len();
+            servers.addresses.extend(sets.flat_map(RrSet::addresses));
+            servers.complete &= servers.addresses.len() > known;
+        }
+        Some(servers)
+    }
+}
+
 /// Whether the chain has been at `name` before.
 fn seen(answer: &Answer, name: &Name) -> bool {
     let mut aliases = answer.sections.answer.iter().filter(|r| r.rtype == rtype::CNAME);
@@ -122,7 +152,8 @@ fn step(answer: &mut Answer, zone: &Zone, name: &Name, found: Found<'_>) -> Opti
             push(&mut sections.answer, &name.wire()[cut..], set);
             let Some(next) = set.data.first().and_then(|t| name.replace_suffix(cut, t)) else {
                 answer.rcode = Rcode::YXDOMAIN;
-                answer.ede.push((Ede::OTHER, "the name is too long behind this DNAME"));
+                let text = "the name is too long behind this DNAME";
+                answer.ede.push(Extended::new(Ede::OTHER, text));
                 return None;
             };
             // Old resolvers follow this one (RFC 6672 §3.1).

@@ -1,6 +1,6 @@
 //! One zone as a map from names to records, with the checks that make it one.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 use super::super::message::{Record, class, rtype};
 use crate::name::{Name, at_or_below, suffixes};
@@ -11,6 +11,17 @@ pub(super) struct RrSet {
     pub rtype: u16,
     pub ttl: u32,
     pub data: Vec<Box<[u8]>>,
+}
+
+impl RrSet {
+    /// The addresses in a set of A or AAAA records.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.data.iter().filter_map(|rdata| match rdata.len() {
+            4 => <[u8; 4]>::try_from(&**rdata).ok().map(IpAddr::from),
+            16 => <[u8; 16]>::try_from(&**rdata).ok().map(IpAddr::from),
+            _ => None,
+        })
+    }
 }
 
 /// The records of one name; none at an empty non-terminal (RFC 4592 §2.2.2).
