@@ -11,9 +11,11 @@
 mod events;
 pub mod format;
 pub mod report;
+pub mod share;
 mod spec;
 mod sqlite;
 mod store;
+pub mod transfer;
 
 use std::path::PathBuf;
 
