@@ -40,4 +40,5 @@ mod store_retention;
 mod store_ship;
 mod trace;
 mod trace_api;
+mod transfer;
 mod zones;

@@ -222,11 +222,9 @@ impl Applier {
         if header.is_truncated() {
             return Err(Refusal::Truncated);
         }
-        // RFC 5936 §2.2.1 wants the bit in every message, and servers set it at least in the first.
+        // RFC 5936 §2.2.1 wants AA in every message; Knot 3.2 sets it in none. The answer to the
+        // question for the serial, which comes before every transfer, has it ([`super::soa_of`]).
         let first = self.messages == 1;
-        if first && !header.is_authoritative() {
-            return Err(Refusal::NotAuthoritative);
-        }
         // Later messages may leave the question out (RFC 5936 §2.2.2).
         let questions = header.counts[0];
         if questions > 1 || (first && questions == 0) {

@@ -307,7 +307,6 @@ fn heads_that_are_refused() {
     check(&|m| m[1] ^= 1, Refusal::NotOurs);
     check(&|m| m[2] &= !0x80, Refusal::NotOurs);
     check(&|m| m[2] |= 0x20, Refusal::NotOurs);
-    check(&|m| m[2] &= !0x04, Refusal::NotAuthoritative);
     check(&|m| m[2] |= 0x02, Refusal::Truncated);
     check(&|m| m[3] |= 5, Refusal::Rcode(5));
     check(&|m| m[5] = 0, Refusal::NotOurs);
@@ -316,6 +315,24 @@ fn heads_that_are_refused() {
     check(&|m| m[7] += 1, Refusal::Malformed);
     check(&|m| m.push(0), Refusal::Malformed);
     check(&|m| m.truncate(11), Refusal::Malformed);
+}
+
+#[test]
+fn the_serial_comes_from_who_is_authoritative() {
+    let good = messages(&[soa(7)], rtype::SOA, 65_535).remove(0);
+    assert_eq!(soa_of(&good, ID, &apex()).unwrap().serial, Serial(7));
+    let check = |change: &dyn Fn(&mut Vec<u8>), refusal: Refusal| {
+        let mut message = good.clone();
+        change(&mut message);
+        assert_eq!(soa_of(&message, ID, &apex()), Err(refusal));
+    };
+    check(&|m| m[1] ^= 1, Refusal::NotOurs);
+    check(&|m| m[2] &= !0x04, Refusal::NotAuthoritative);
+    check(&|m| m[2] |= 0x02, Refusal::Truncated);
+    check(&|m| m[3] |= 5, Refusal::Rcode(5));
+    check(&|m| m[13] ^= 1, Refusal::NotOurs);
+    check(&|m| m[7] = 0, Refusal::NoSoa);
+    check(&|m| m.truncate(40), Refusal::Malformed);
 }
 
 #[test]
