@@ -115,6 +115,8 @@ pub struct Trace {
     pub memory_bytes_max: u64,
     /// Questions at once.
     pub concurrent_max: usize,
+    /// How long before and after a time answers show what was answered then, in seconds.
+    pub around_s: u64,
 }
 
 /// The law asks for six months; no six months are longer than this, in days.
@@ -160,6 +162,7 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("trace.timeout_ms", 100, 600_000),
     limits("trace.memory_bytes_max", 16 << 20, 1 << 50),
     limits("trace.concurrent_max", 1, 1_024),
+    limits("trace.around_s", 1, 31 * 86_400),
 ];
 
 impl Default for Store {
@@ -222,6 +225,7 @@ impl Default for Trace {
             timeout_ms: 30_000,
             memory_bytes_max: 512 << 20,
             concurrent_max: 8,
+            around_s: 3_600,
         }
     }
 }

@@ -40,6 +40,7 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/0002_passive_dns.sql"),
     },
     Migration { number: 3, name: "lists", sql: include_str!("../../migrations/0003_lists.sql") },
+    Migration { number: 4, name: "feeds", sql: include_str!("../../migrations/0004_feeds.sql") },
 ];
 
 /// A program version: major, minor, patch.

@@ -57,7 +57,17 @@ pub(super) async fn of(
     };
     let mut streams = CHAIN.to_vec();
     streams.extend(table.filter(|t| !CHAIN.contains(t)));
-    let (gaps, gaps_more) = gaps(reader, &streams, window).await?;
+    of_streams(reader, &streams, window, through).await
+}
+
+/// The coverage of `window` for questions that these tables answer.
+pub(super) async fn of_streams(
+    reader: &Reader,
+    streams: &[Table],
+    window: Window,
+    through: Through,
+) -> Result<Coverage, Error> {
+    let (gaps, gaps_more) = gaps(reader, streams, window).await?;
     Ok(Coverage { complete_through: through, gaps, gaps_more })
 }
 

@@ -11,6 +11,8 @@
 //! | `cursor` | the place after a page |
 //! | `coverage` | how far each node is complete, and the gaps of the window |
 //! | `persons` | columns about persons: which, and who may see them |
+//! | `hits` | what a feed's rules did, by version, rule and order |
+//! | `listed` | what was listed at a time, and answered around it |
 //! | `access` | every look is a record, written before its page is sent |
 //! | `tracer` | the service that puts them together |
 //!
@@ -36,6 +38,8 @@ mod access;
 mod chain;
 mod coverage;
 mod cursor;
+mod hits;
+mod listed;
 mod lists;
 mod matching;
 mod persons;
@@ -47,6 +51,8 @@ mod window;
 
 pub use access::Look;
 pub use cursor::BadCursor;
+pub use hits::{Counted, OrderHits, OrderRules, RuleHit, VersionHits};
+pub use listed::{AskListed, Listed, OnNode, RuleRow};
 pub use persons::Sight;
 use question::TEXT_BYTES_MAX;
 pub use question::{BadQuestion, Kind, Question, ShortUrls, Subject, parse};

@@ -63,7 +63,10 @@ pub(super) fn withhold(record: &mut Map<String, Value>, table: Table, sight: Sig
 fn asks_about_a_person(record: &Map<String, Value>) -> bool {
     let question = record.get("question").and_then(Value::as_str).unwrap_or_default();
     let Ok(question) = serde_json::from_str::<Value>(question) else { return true };
-    !matches!(question["kind"].as_str(), Some("record" | "url" | "link" | "address" | "domain"))
+    !matches!(
+        question["kind"].as_str(),
+        Some("record" | "url" | "link" | "address" | "domain" | "rules" | "feed")
+    )
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use futures_util::try_join;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     Error, Kind, Look, Question, ShortUrls, Sight, Subject, Window,
@@ -175,7 +175,28 @@ impl Tracer {
         Ok((question, sight))
     }
 
-    async fn finish(
+    pub(super) fn reader(&self) -> &Reader {
+        &self.0.reader
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.0.parts
+    }
+
+    pub(super) fn access(&self) -> &SharedLane {
+        &self.0.access
+    }
+
+    pub(super) fn local(&self) -> (String, Timestamp) {
+        self.0.local()
+    }
+
+    /// Leave to ask the store, until it is dropped.
+    pub(super) fn permit(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.0.permits.try_acquire().map_err(|_| Error::Busy)
+    }
+
+    pub(super) async fn finish(
         &self,
         begun: Begun<'_>,
         answer: Result<(Vec<u8>, u64), Error>,

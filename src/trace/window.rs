@@ -31,6 +31,20 @@ impl Window {
         if from < to { Ok(Self { from, to }) } else { Err(BadWindow::Empty) }
     }
 
+    /// One instant, in any form that an end of a window has; a date is the end of its day.
+    ///
+    /// # Errors
+    /// When it is no time.
+    pub(super) fn instant(text: &str, now: Timestamp) -> Result<Timestamp, BadWindow> {
+        instant(text, now, Edge::To)
+    }
+
+    /// The time before and after an instant.
+    pub(super) fn around(at: Timestamp, seconds: u64) -> Self {
+        let span = Duration::from_secs(seconds);
+        Self { from: at.saturating_sub(span), to: at.saturating_add(span) }
+    }
+
     /// What both cover; its end may lie before its beginning.
     pub(super) fn and(self, other: Self) -> Self {
         Self { from: self.from.max(other.from), to: self.to.min(other.to) }

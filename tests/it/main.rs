@@ -40,5 +40,6 @@ mod store_retention;
 mod store_ship;
 mod trace;
 mod trace_api;
+mod trace_feeds;
 mod transfer;
 mod zones;

@@ -26,10 +26,10 @@ use tracegate::{
 use crate::{engine::Engine, harness::eventually};
 
 const START: i64 = 1_795_000_000;
-const VISITOR: &str = "198.51.100.9:5555";
+pub(crate) const VISITOR: &str = "198.51.100.9:5555";
 
 /// A store with a spool beside it.
-struct Bed {
+pub(crate) struct Bed {
     engine: Engine,
     store: Store,
     spool: Spool,
@@ -38,7 +38,7 @@ struct Bed {
 }
 
 impl Bed {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let engine = Engine::start().await;
         let credentials = Credentials {
             user: "default".into(),
@@ -66,7 +66,7 @@ impl Bed {
         Self { engine, store, spool, node, dir }
     }
 
-    fn tracer(&self, change: impl FnOnce(&mut config::Trace)) -> Tracer {
+    pub(crate) fn tracer(&self, change: impl FnOnce(&mut config::Trace)) -> Tracer {
         let mut limits = config::Trace::default();
         change(&mut limits);
         self.tracer_of(self.store.client().clone(), limits)
@@ -88,7 +88,7 @@ impl Bed {
         .unwrap()
     }
 
-    async fn insert(&self, rows: &Rows) {
+    pub(crate) async fn insert(&self, rows: &Rows) {
         for (table, bytes) in &rows.tables {
             let token = hex::encode(Sha256::digest(bytes));
             let schema = SchemaId::newest(*table);
@@ -97,7 +97,7 @@ impl Bed {
     }
 
     /// Looks written so far, oldest first.
-    fn looks(&self, count: usize) -> Vec<Value> {
+    pub(crate) fn looks(&self, count: usize) -> Vec<Value> {
         eventually("looks are in closed frames", || {
             self.spool.maintain();
             let mut looks = Vec::new();
@@ -117,13 +117,13 @@ impl Bed {
 
 /// Rows in the making.
 #[derive(Default)]
-struct Rows {
+pub(crate) struct Rows {
     tables: BTreeMap<Table, Vec<u8>>,
     counts: BTreeMap<Table, u64>,
 }
 
 impl Rows {
-    fn add<R: Row>(&mut self, node: &str, millis: i64, row: &R) -> RecordId {
+    pub(crate) fn add<R: Row>(&mut self, node: &str, millis: i64, row: &R) -> RecordId {
         let node: NodeName = node.parse().unwrap();
         let lane = LaneId::new(START.cast_unsigned(), 1, R::TABLE);
         let count = self.counts.entry(R::TABLE).or_default();
@@ -136,11 +136,11 @@ impl Rows {
 }
 
 /// So many milliseconds after the start.
-fn at(millis: i64) -> Timestamp {
+pub(crate) fn at(millis: i64) -> Timestamp {
     Timestamp(START * 1_000_000 + millis * 1_000)
 }
 
-fn tail(qname: &str, domain: &str, answers: &[&str]) -> Vec<u8> {
+pub(crate) fn tail(qname: &str, domain: &str, answers: &[&str]) -> Vec<u8> {
     ResolutionTail {
         registrable_domain: domain.into(),
         qname: qname.into(),
@@ -153,7 +153,7 @@ fn tail(qname: &str, domain: &str, answers: &[&str]) -> Vec<u8> {
     .encode()
 }
 
-fn resolution<'a>(client: &str, flow: Flow, tail: &'a [u8]) -> Resolution<'a> {
+pub(crate) fn resolution<'a>(client: &str, flow: Flow, tail: &'a [u8]) -> Resolution<'a> {
     Resolution {
         client: client.parse().unwrap(),
         client_key: "",
@@ -168,7 +168,7 @@ fn resolution<'a>(client: &str, flow: Flow, tail: &'a [u8]) -> Resolution<'a> {
     }
 }
 
-fn jump<'a>(code: &'a str, target: &'a str, flow: Flow) -> Jump<'a> {
+pub(crate) fn jump<'a>(code: &'a str, target: &'a str, flow: Flow) -> Jump<'a> {
     Jump {
         client: VISITOR.parse().unwrap(),
         client_key: "",
@@ -282,7 +282,7 @@ fn scene(rows: &mut Rows) -> Scene {
     Scene { conversion, query, resolution: resolution_, verification, jump: jump_, notice }
 }
 
-fn look(role: &'static str) -> Look {
+pub(crate) fn look(role: &'static str) -> Look {
     Look {
         actor: "somebody".into(),
         role,

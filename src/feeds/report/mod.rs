@@ -92,8 +92,8 @@ pub struct Version {
     pub due_at: Timestamp,
     /// Whether it was: an outcome as verifications have it.
     pub in_time: &'static str,
-    /// How often its rules were hit.
-    pub hits: Hits,
+    /// How often its rules were hit; none where the store could not be asked.
+    pub hits: Option<Hits>,
 }
 
 /// A version on a node.
@@ -151,8 +151,8 @@ pub struct Order {
     pub due_at: Timestamp,
     /// Whether it was: an outcome as verifications have it.
     pub in_time: &'static str,
-    /// How often its rules were hit.
-    pub hits: Hits,
+    /// How often its rules were hit; none where the store could not be asked.
+    pub hits: Option<Hits>,
 }
 
 /// One rule's hits.
@@ -162,8 +162,6 @@ pub struct RuleHits {
     pub rule: String,
     /// The version it was hit in.
     pub version: String,
-    /// The order behind it.
-    pub order_number: String,
     /// How often.
     pub hits: Hits,
     /// The first time.

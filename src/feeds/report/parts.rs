@@ -109,9 +109,9 @@ fn orders(report: &Report) -> Table {
             o.seconds_to_force.into(),
             o.due_at.into(),
             outcome(o.in_time).into(),
-            o.hits.resolutions.into(),
-            o.hits.jumps.into(),
-            (&effect(&o.hits)).into(),
+            count(o.hits.as_ref(), |h| h.resolutions),
+            count(o.hits.as_ref(), |h| h.jumps),
+            (&o.hits.as_ref().map(effect).unwrap_or_default()).into(),
         ]
     };
     Table {
@@ -157,9 +157,9 @@ fn versions(report: &Report) -> Table {
             v.duplicates.into(),
             v.conflicts.into(),
             v.not_evaluable.into(),
-            v.hits.resolutions.into(),
-            v.hits.jumps.into(),
-            (&effect(&v.hits)).into(),
+            count(v.hits.as_ref(), |h| h.resolutions),
+            count(v.hits.as_ref(), |h| h.jumps),
+            (&v.hits.as_ref().map(effect).unwrap_or_default()).into(),
             (&v.signer).into(),
             (&v.digest).into(),
         ]
@@ -200,7 +200,6 @@ fn rules(report: &Report) -> Table {
             (&report.feed).into(),
             (&r.version).into(),
             (&r.rule).into(),
-            (&r.order_number).into(),
             r.hits.resolutions.into(),
             r.hits.jumps.into(),
             (&effect(&r.hits)).into(),
@@ -214,7 +213,6 @@ fn rules(report: &Report) -> Table {
             "名单 feed",
             "版本 version",
             "规则 rule",
-            "文号 order number",
             "解析命中 resolutions hit",
             "跳转命中 jumps hit",
             "处置效果 effect",
@@ -259,6 +257,11 @@ const fn outcome(outcome: &str) -> &'static str {
         b"unknown" => "不明 unknown",
         _ => "无时限 no date",
     }
+}
+
+/// A count; empty where nobody could be asked.
+fn count(hits: Option<&Hits>, pick: fn(&Hits) -> u64) -> Cell {
+    hits.map_or_else(|| "".into(), |h| pick(h).into())
 }
 
 /// What was done how often, in one line.
