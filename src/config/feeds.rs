@@ -19,6 +19,16 @@ pub struct Feeds {
     pub refresh_s: u64,
     /// The shortest time between two looks that a feed may ask for, in seconds.
     pub refresh_s_min: u64,
+    /// The longest entry of a list, in bytes; longer ones are rejected.
+    pub line_bytes_max: usize,
+    /// The longest TTL of records that a list answers with, in seconds; longer ones are cut.
+    pub ttl_max_s: u32,
+    /// The TTL of records that a list answers with where it names none, in seconds.
+    pub ttl_s: u32,
+    /// The largest workbook, in bytes, as it comes.
+    pub workbook_bytes_max: u64,
+    /// The largest workbook, in bytes, unpacked: it is read in memory.
+    pub workbook_unpacked_bytes_max: u64,
     /// The longest text that a person gives: reasons, owners, contacts; in bytes.
     pub note_bytes_max: usize,
 }
@@ -28,6 +38,11 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("feeds.rules_max", 1, 100_000_000),
     limits("feeds.refresh_s", 1, 30 * 86_400),
     limits("feeds.refresh_s_min", 1, 86_400),
+    limits("feeds.line_bytes_max", 512, 1 << 20),
+    limits("feeds.ttl_max_s", 1, 7 * 86_400),
+    limits("feeds.ttl_s", 0, 7 * 86_400),
+    limits("feeds.workbook_bytes_max", 1 << 10, 1 << 30),
+    limits("feeds.workbook_unpacked_bytes_max", 1 << 10, 8 << 30),
     limits("feeds.note_bytes_max", 64, 65_536),
 ];
 
@@ -38,6 +53,11 @@ impl Default for Feeds {
             rules_max: 10_000_000,
             refresh_s: 3_600,
             refresh_s_min: 10,
+            line_bytes_max: 65_536,
+            ttl_max_s: 86_400,
+            ttl_s: 300,
+            workbook_bytes_max: 32 << 20,
+            workbook_unpacked_bytes_max: 256 << 20,
             note_bytes_max: 4_096,
         }
     }

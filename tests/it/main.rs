@@ -20,6 +20,7 @@ mod engine_http;
 mod engine_readers;
 mod faults;
 mod feeds_conformance;
+mod feeds_formats;
 mod forward;
 mod gateway;
 mod harness;

@@ -6,17 +6,15 @@
 use std::{
     io::BufRead,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::Arc,
 };
 
 use super::{
     Error, Place, Reason,
+    action::sink_or_address,
     lines::{Lines, Next},
     names::{self, meant},
     out::Out,
 };
-use crate::policy::{Action, LocalRecord};
-
 /// Names of the machine itself, which lists made from a machine's file still carry.
 const LOCAL_NAMES: [&str; 12] = [
     "localhost",
@@ -79,22 +77,11 @@ fn name(at: Place<'_>, address: IpAddr, word: &[u8], out: &mut Out<'_>) {
     }
     match meant(word, out.options.encoding) {
         Ok(meant) => {
-            let action = action(address, out);
+            let action = sink_or_address(address, out.options);
             meant.triggers().for_each(|trigger| out.rule(at, trigger, action.clone()));
         }
         Err(reason) => out.reject(at, reason),
     }
-}
-
-fn action(address: IpAddr, out: &Out<'_>) -> Action {
-    if address.is_unspecified() || address.is_loopback() {
-        return out.options.action.clone();
-    }
-    let (rtype, rdata): (_, Box<[u8]>) = match address {
-        IpAddr::V4(a) => (1, a.octets().into()),
-        IpAddr::V6(a) => (28, a.octets().into()),
-    };
-    Action::LocalData(Arc::new([LocalRecord { rtype, ttl: out.options.ttl_s, rdata }]))
 }
 
 /// The address at the beginning of a line; `0` is what some lists write for `0.0.0.0`.

@@ -12,24 +12,41 @@
 //! names is rejected with the format that could take it. What is taken for what was meant is
 //! written down in `deploy/feeds.md`.
 
+mod action;
+mod adblock;
+mod csv;
+mod dnsmasq;
 mod domains;
 mod hosts;
+mod jsonl;
+mod legal;
 mod lines;
+mod manifest;
 mod names;
 mod options;
 mod out;
 mod reason;
 pub mod rpz;
+mod settings;
+mod stix;
+mod subject;
+mod table;
+mod xlsx;
 
 use std::{
     fmt,
-    io::{BufRead, Read},
+    io::{BufRead, Read, Seek, SeekFrom},
     str::FromStr,
+    sync::Arc,
 };
 
-pub use options::{Encoding, Options, Origin};
+pub use legal::{LegalField, utc_offset};
+pub use manifest::Manifest;
+pub use options::{Encoding, Options, Origin, TableOptions};
 use out::Out;
 pub use reason::Reason;
+pub use settings::BadOption;
+pub use table::{COLUMN_WORDS, Column, SubjectKind};
 
 use crate::policy::Rule;
 
@@ -65,11 +82,33 @@ pub enum Format {
     Hosts,
     /// A name a line.
     Domains,
+    /// Comma-separated values.
+    Csv,
+    /// A workbook (Office Open XML).
+    Xlsx,
+    /// A JSON object a line.
+    Jsonl,
+    /// A filter list of Adblock Plus or uBlock Origin.
+    Adblock,
+    /// Configuration of dnsmasq.
+    Dnsmasq,
+    /// A bundle of STIX 2.1.
+    Stix,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: &[Self] = &[Self::Rpz, Self::Hosts, Self::Domains];
+    pub const ALL: &[Self] = &[
+        Self::Rpz,
+        Self::Hosts,
+        Self::Domains,
+        Self::Csv,
+        Self::Xlsx,
+        Self::Jsonl,
+        Self::Adblock,
+        Self::Dnsmasq,
+        Self::Stix,
+    ];
 
     /// Its word in commands and settings.
     pub const fn name(self) -> &'static str {
@@ -77,6 +116,12 @@ impl Format {
             Self::Rpz => "rpz",
             Self::Hosts => "hosts",
             Self::Domains => "domains",
+            Self::Csv => "csv",
+            Self::Xlsx => "xlsx",
+            Self::Jsonl => "jsonl",
+            Self::Adblock => "adblock",
+            Self::Dnsmasq => "dnsmasq",
+            Self::Stix => "stix",
         }
     }
 
@@ -133,12 +178,19 @@ pub enum Error {
     /// It is not in an encoding that this format is read in.
     #[error("the list is in {0}: save it as UTF-8")]
     Encoding(&'static str),
+    /// It does not have the form that the whole of it must have.
+    #[error("the list cannot be read as a whole: {0}")]
+    Form(String),
+    /// It, or what it unpacks to, is too large.
+    #[error("the list is larger than {0} bytes{1}")]
+    TooLarge(u64, &'static str),
 }
 
 /// How much of an input votes on its encoding, in bytes.
 const BEGINNING_BYTES: u64 = 256 << 10;
 
-/// Reads a whole input.
+/// Reads a whole input once. What TXT records of a policy zone say of its rules is not known then:
+/// [`read`] knows.
 ///
 /// # Errors
 /// When it cannot be read as this format at all; what was found until then is with the sink.
@@ -153,13 +205,48 @@ pub fn parse(
     let encoding = options.encoding.settled(&beginning);
     let options = Options { encoding, ..options.clone() };
     let mut out = Out::new(&options, sink);
+    if let Some(manifest) = &options.manifest {
+        manifest.report(&mut out);
+    }
     let input = &mut beginning.as_slice().chain(input);
     match format {
         Format::Rpz => rpz::parse(input, &mut out)?,
         Format::Hosts => hosts::parse(input, &mut out)?,
         Format::Domains => domains::parse(input, &mut out)?,
+        Format::Csv => csv::parse(input, &mut out)?,
+        Format::Xlsx => xlsx::parse(input, &mut out)?,
+        Format::Jsonl => jsonl::parse(input, &mut out)?,
+        Format::Adblock => adblock::parse(input, &mut out)?,
+        Format::Dnsmasq => dnsmasq::parse(input, &mut out)?,
+        Format::Stix => stix::parse(input, &mut out)?,
     }
     Ok(out.summary)
+}
+
+/// Reads a whole input from where it stands, a policy zone twice if there are TXT records in it
+/// that say what the law wants known of its rules: they may stand anywhere.
+///
+/// # Errors
+/// As [`parse`].
+pub fn read(
+    format: Format,
+    input: &mut (impl BufRead + Seek),
+    options: &Options,
+    sink: &mut dyn Sink,
+) -> Result<Summary, Error> {
+    if format != Format::Rpz {
+        return parse(format, input, options, sink);
+    }
+    let start = input.stream_position()?;
+    let mut options = options.clone();
+    if manifest::may_have_companions(input)? {
+        input.seek(SeekFrom::Start(start))?;
+        if let Some(found) = manifest::companions(input, &options)? {
+            options.manifest = Some(Arc::new(found));
+        }
+    }
+    input.seek(SeekFrom::Start(start))?;
+    parse(format, input, &options, sink)
 }
 
 #[cfg(test)]

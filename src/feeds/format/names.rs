@@ -149,7 +149,7 @@ fn why_not(text: &str) -> Reason {
 }
 
 /// Undoes what is done to names and URLs so that nobody follows them by accident.
-fn refanged(text: &str) -> std::borrow::Cow<'_, str> {
+pub(super) fn refanged(text: &str) -> std::borrow::Cow<'_, str> {
     let http = text.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("hxxp"));
     if !http && !text.contains(['[', '(', '{']) {
         return text.into();

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::Reason;
+use super::{Manifest, Reason, table::Column};
 use crate::{
     name::Name,
     policy::{Action, Legal},
@@ -27,6 +27,32 @@ pub struct Options {
     pub ttl_max_s: u32,
     /// The TTL of local data in formats that have none, in seconds.
     pub ttl_s: u32,
+    /// The longest text of one field beside a rule, in bytes.
+    pub field_bytes_max: usize,
+    /// The offset from UTC, in seconds, of times that say none.
+    pub utc_offset_s: i32,
+    /// What a companion of the list says of its rules.
+    pub manifest: Option<Arc<Manifest>>,
+    /// How tables are read.
+    pub table: TableOptions,
+    /// The largest workbook, in bytes, packed.
+    pub workbook_bytes_max: u64,
+    /// The largest workbook, in bytes, unpacked.
+    pub workbook_unpacked_bytes_max: u64,
+}
+
+/// How CSV files and workbooks are read.
+#[derive(Clone, Debug, Default)]
+pub struct TableOptions {
+    /// The field of a rule, and its column: a heading, a number from 1 or a letter. Where there is
+    /// none, the headings decide.
+    pub columns: Vec<(Column, String)>,
+    /// The sheet of a workbook; the first that is visible when empty.
+    pub sheet: String,
+    /// The row with the headings, from 1; 0 for none; none to be found.
+    pub header_row: Option<u32>,
+    /// What parts the columns of a CSV file; none to be found.
+    pub delimiter: Option<u8>,
 }
 
 /// The zone that a list in RPZ form is.
@@ -64,6 +90,12 @@ impl Default for Options {
             line_bytes_max: 65_536,
             ttl_max_s: 86_400,
             ttl_s: 300,
+            field_bytes_max: 4_096,
+            utc_offset_s: 0,
+            manifest: None,
+            table: TableOptions::default(),
+            workbook_bytes_max: 64 << 20,
+            workbook_unpacked_bytes_max: 1 << 30,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{net::IpAddr, net::SocketAddr, path::Path, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::{ALLOW, ActionOverride, Fault, FeedSpec, INSTANT, Location, SpecError, is_feed_name};
-use crate::{config, name::Name, policy::ContentClass};
+use crate::{config, feeds::format, name::Name, policy::ContentClass};
 
 /// Every format's word.
 pub(super) const FORMATS: &[&str] =
@@ -96,6 +96,13 @@ impl FeedSpec {
         let delimiter = matches!(o.delimiter.as_str(), "" | "," | ";" | "\t" | "|");
         ensure(delimiter, "options.delimiter", Fault::NotOneOf(&[",", ";", "\t", "|"]))?;
         ensure(o.columns.len() <= ITEMS_MAX, "options.columns", Fault::TooMany(ITEMS_MAX))?;
+        for word in o.columns.keys() {
+            let known = format::COLUMN_WORDS.contains(&word.as_str());
+            let key = format!("options.columns.{word}");
+            ensure(known, &key, Fault::NotOneOf(format::COLUMN_WORDS))?;
+        }
+        let offset = format::utc_offset(&o.utc_offset).is_some();
+        ensure(offset, "options.utc_offset", Fault::UtcOffset)?;
         let row = o.header_row.unwrap_or(1);
         ensure(row <= 1_000, "options.header_row", Fault::OutOfRange(0, 1_000))
     }

@@ -45,6 +45,8 @@ pub enum Fault {
     Contact,
     /// Not a public key of minisign.
     MinisignKey,
+    /// Not an offset from UTC.
+    UtcOffset,
     /// Only for sources of this kind.
     OnlyFor(&'static str),
 }
@@ -84,6 +86,7 @@ impl fmt::Display for Fault {
             Self::TooMany(max) => write!(f, "more than {max}"),
             Self::Contact => f.write_str("write a mailto:, tel: or https: address"),
             Self::MinisignKey => f.write_str("write a public key of minisign: 56 characters, RW…"),
+            Self::UtcOffset => f.write_str("write an offset from UTC, such as +08:00"),
             Self::OnlyFor(kind) => write!(f, "only for {kind}"),
         }
     }
@@ -109,6 +112,7 @@ impl Fault {
             Self::TooMany(max) => format!("超过 {max} 个"),
             Self::Contact => "请写 mailto:、tel: 或 https: 地址".to_owned(),
             Self::MinisignKey => "请写 minisign 公钥（56 个字符，以 RW 开头）".to_owned(),
+            Self::UtcOffset => "请写与 UTC 的时差，例如 +08:00".to_owned(),
             Self::OnlyFor(kind) => format!("仅适用于 {kind}"),
         }
     }

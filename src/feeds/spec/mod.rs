@@ -119,6 +119,8 @@ pub struct FormatOptions {
     pub encoding: String,
     /// What parts the columns of a CSV file; empty to be found.
     pub delimiter: String,
+    /// The offset from UTC of times in the list that say none, such as `+08:00`; empty for UTC.
+    pub utc_offset: String,
     /// A second list, beside the first, with what the law wants known of its rules; empty for none.
     pub manifest: String,
 }

@@ -108,7 +108,7 @@ fn unicode(word: &[u8], origin: Option<&Name>) -> Result<Name, Reason> {
 }
 
 /// The number of a type's word.
-pub(super) fn type_number(word: &[u8]) -> Option<u16> {
+pub(crate) fn type_number(word: &[u8]) -> Option<u16> {
     let is = |t: &str| word.eq_ignore_ascii_case(t.as_bytes());
     if is("CNAME") {
         return Some(rtype::CNAME);
@@ -121,7 +121,7 @@ pub(super) fn type_number(word: &[u8]) -> Option<u16> {
 }
 
 /// The data of a record of this type, from its words.
-pub(super) fn rdata<'e>(
+pub(crate) fn rdata<'e>(
     number: u16,
     type_word: &[u8],
     words: impl Iterator<Item = &'e [u8]> + Clone,

@@ -19,6 +19,9 @@ mod record;
 mod text;
 mod words;
 
+pub(super) use data::{rdata, type_number};
 pub use owner::trigger;
-pub use record::{COMPANION_LABEL, Meaning, Record, meaning};
+pub(super) use record::may_be_local_data;
+pub use record::{COMPANION_LABEL, Companion, Meaning, Record, meaning};
 pub(super) use text::parse;
+pub(super) use words::Words;

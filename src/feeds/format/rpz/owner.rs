@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::super::Reason;
 use crate::{
     name::{NAME_BYTES_MAX, Name},
-    policy::{NamePattern, Trigger},
+    policy::{NamePattern, Trigger, canonical_prefix},
 };
 
 /// An owner, below its zone's apex.
@@ -143,7 +143,7 @@ fn address(labels: &[u8]) -> Result<IpNet, Reason> {
     if net.trunc() != net {
         return Err(bad("bits behind the prefix: which network is meant cannot be known"));
     }
-    Ok(net)
+    Ok(canonical_prefix(net))
 }
 
 fn v6(backwards: &[&str]) -> Result<Ipv6Addr, Reason> {

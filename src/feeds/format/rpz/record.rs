@@ -28,6 +28,17 @@ pub struct Record<'a> {
     pub rdata: &'a [u8],
 }
 
+/// What a TXT record beside a rule says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Companion {
+    /// Where the record stands.
+    pub line: u64,
+    /// The rule's trigger.
+    pub trigger: Trigger,
+    /// The strings, each `field=value`.
+    pub strings: Vec<Box<[u8]>>,
+}
+
 /// What a record is to policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
@@ -147,15 +158,20 @@ fn local_data(record: &Record<'_>, options: &Options) -> Result<Action, Reason> 
     let reason = match record.rtype {
         rtype::DNAME => "a DNAME cannot be a rule (RPZ §3)",
         rtype::NS => "an NS record cannot be a rule: a policy zone delegates nothing",
-        0 | rtype::OPT => "a type that no record has",
-        t if rtype::META.contains(&t) => "a type that no record has",
-        _ => {
+        t if may_be_local_data(t) => {
             let ttl = record.ttl.min(options.ttl_max_s);
             let record = LocalRecord { rtype: record.rtype, ttl, rdata: record.rdata.into() };
             return Ok(Action::LocalData(Arc::new([record])));
         }
+        _ => "a type that no record has",
     };
     Err(Reason::new("bad-type", reason))
+}
+
+/// Whether a rule can answer with records of this type.
+pub(crate) fn may_be_local_data(number: u16) -> bool {
+    let never = [0, rtype::NS, rtype::CNAME, rtype::SOA, rtype::DNAME, rtype::OPT];
+    !never.contains(&number) && !rtype::META.contains(&number) && !rtype::DNSSEC.contains(&number)
 }
 
 /// The strings of a TXT record.

@@ -10,7 +10,7 @@ use super::{
     },
     data,
     owner::below,
-    record::{Meaning, Record, action_of, meaning, rtype},
+    record::{Companion, Meaning, Record, action_of, meaning, rtype},
     words::{Words, depth_behind},
 };
 use crate::name::Name;
@@ -260,7 +260,12 @@ impl<'o, 'a> Reader<'o, 'a> {
     fn means(&mut self, at: Place<'_>, meaning: Meaning) {
         match meaning {
             Meaning::Rule(trigger, action) => self.out.rule(at, trigger, action),
-            Meaning::Companion(..) => self.out.summary.companions += 1,
+            Meaning::Companion(trigger, strings) => {
+                self.out.summary.companions += 1;
+                if let Some(found) = &mut self.out.companions {
+                    found.push(Companion { line: at.line, trigger, strings });
+                }
+            }
             Meaning::Soa(serial) => {
                 self.out.summary.serial = Some(serial);
                 self.out.summary.ignored += 1;

@@ -5,10 +5,10 @@ use super::super::Reason;
 /// The words of an entry, by their places in it. Kept and used again, so that an entry costs no
 /// allocation.
 #[derive(Debug, Default)]
-pub(super) struct Words {
+pub(crate) struct Words {
     places: Vec<(usize, usize)>,
     /// Whether the entry begins with space: its owner is that of the entry before.
-    pub(super) indented: bool,
+    pub(crate) indented: bool,
 }
 
 impl Words {
@@ -17,7 +17,7 @@ impl Words {
     ///
     /// # Errors
     /// When a quote does not end on its line or an escape has nothing behind it.
-    pub(super) fn split(&mut self, entry: &[u8]) -> Result<(), Reason> {
+    pub(crate) fn split(&mut self, entry: &[u8]) -> Result<(), Reason> {
         self.places.clear();
         self.indented = matches!(entry.first(), Some(b' ' | b'\t'));
         let mut at = 0;
@@ -36,17 +36,17 @@ impl Words {
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.places.len()
     }
 
     /// The last word of `entry`, when it stands at this place.
-    pub(super) fn only<'e>(&self, entry: &'e [u8], index: usize) -> Option<&'e [u8]> {
+    pub(crate) fn only<'e>(&self, entry: &'e [u8], index: usize) -> Option<&'e [u8]> {
         self.get(entry, index).filter(|_| self.len() == index + 1)
     }
 
     /// The word at this place of `entry`.
-    pub(super) fn get<'e>(&self, entry: &'e [u8], index: usize) -> Option<&'e [u8]> {
+    pub(crate) fn get<'e>(&self, entry: &'e [u8], index: usize) -> Option<&'e [u8]> {
         self.places.get(index).map(|&(from, to)| &entry[from..to])
     }
 }
