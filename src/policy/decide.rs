@@ -5,8 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::{
     Action, Hit, Matches, NamePattern, Outcome, Override, PolicySet, Trigger,
     hit::{HitClass, Kind, Rank},
-    index::{Class, Closeness},
-    key::Tag,
+    index::{Class, Closeness, Found, key::Tag},
     set::{SERVER_TAGS, Slot},
 };
 use crate::{clock::Timestamp, name::Name};
@@ -217,18 +216,16 @@ impl Slot {
         }
         let mut best: Option<(Closeness, NamePattern, &Class)> = None;
         for name in names {
-            let trigger = |tag: Tag, suffix: &[u8]| NamePattern {
-                name: Name::from_checked(suffix),
-                wildcard: tag == tags[1],
+            let wire = name.wire();
+            let pattern = |f: &Found<'_>| NamePattern {
+                name: Name::from_checked(&wire[f.start..]),
+                wildcard: f.tag == tags[1],
             };
-            let mut met = None;
-            let found =
-                index.find_name(tags, name.wire(), self.feed.settings.subtree, |f, suffix| {
-                    let pattern = trigger(f.tag, suffix);
-                    met = Some(pattern);
-                    self.counts(f.class, at.now, || named(kind, pattern))
-                });
-            if let (Some(found), Some(pattern)) = (found, met) {
+            let found = index.find_name(tags, wire, self.feed.settings.subtree, |f| {
+                self.counts(f.class, at.now, || named(kind, pattern(f)))
+            });
+            if let Some(found) = found {
+                let pattern = pattern(&found);
                 let before = |(closeness, other, _): &(Closeness, NamePattern, _)| {
                     (found.closeness, canonical(&pattern)) < (*closeness, canonical(other))
                 };

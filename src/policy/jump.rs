@@ -3,7 +3,11 @@
 use std::net::IpAddr;
 
 use super::{
-    Matches, Outcome, PolicySet, Trigger, UrlKind, decide::At, hit::Kind, key::Tag, set::Slot,
+    Matches, Outcome, PolicySet, Trigger, UrlKind,
+    decide::At,
+    hit::Kind,
+    index::key::{self, Tag},
+    set::Slot,
     url::Canonical,
 };
 use crate::{clock::Timestamp, name::Name};
@@ -51,13 +55,16 @@ impl Slot {
         let trigger = |kind, text: &str| Trigger::Url(kind, text.into());
         let whole = || trigger(UrlKind::Exact, url.text());
         self.text(Tag::UrlExact, Kind::Url, url.text(), whole, at, matches);
-        if self.feed.index.has(&[Tag::UrlPrefix]) {
-            let hosts = |path| url.hosts().map(move |host| format!("{host}{path}"));
-            url.paths().flat_map(hosts).any(|text| {
-                let prefix = || trigger(UrlKind::Prefix, &text);
-                self.text(Tag::UrlPrefix, Kind::UrlPrefix, &text, prefix, at, matches)
-            });
-        }
+        let index = &self.feed.index;
+        let paths = url.paths().filter(|path| {
+            let slashes = key::slashes(path.as_bytes());
+            index.has_size(Tag::UrlPrefix, slashes.into())
+        });
+        let hosts = |path| url.hosts().map(move |host| format!("{host}{path}"));
+        paths.flat_map(hosts).any(|text| {
+            let prefix = || trigger(UrlKind::Prefix, &text);
+            self.text(Tag::UrlPrefix, Kind::UrlPrefix, &text, prefix, at, matches)
+        });
         url.hosts().any(|host| {
             let of_host = || trigger(UrlKind::Host, host);
             self.text(Tag::UrlHost, Kind::UrlHost, host, of_host, at, matches)

@@ -52,7 +52,6 @@ mod hit;
 mod in_force;
 mod index;
 mod jump;
-mod key;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -68,7 +67,7 @@ pub use decide::{AnswerFacts, Cut, Decision};
 pub use explain::{Effect, Explained, Listing, Thing};
 pub use hit::{Hit, Kind, Matches, Outcome};
 pub use in_force::InForce;
-pub use index::{Added, Index, IndexBuilder};
+pub use index::{Added, BadIndex, Index, IndexBuilder};
 pub use jump::JumpFacts;
 pub use rule::{Action, Legal, LocalRecord, NamePattern, Rule, Tier, Trigger, UrlKind};
 pub use set::{Extras, PolicySet, Suspended};

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{FeedInForce, Override, hit::HitClass, key::Tag};
+use super::{FeedInForce, Override, hit::HitClass, index::key::Tag};
 use crate::clock::Timestamp;
 
 /// What takes part beside the feeds.
