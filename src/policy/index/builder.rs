@@ -117,7 +117,10 @@ impl IndexBuilder {
             self.put(hash, &key, class);
             return Added::New;
         };
-        let Class { action, legal } = &self.classes.list[old as usize];
+        // A file that lies about its classes is no reason to stop.
+        let Some(Class { action, legal }) = self.classes.list.get(old as usize) else {
+            return Added::Conflict;
+        };
         match merged(action, &rule.action) {
             _ if old == class => Added::Duplicate,
             None => Added::Conflict,
@@ -138,7 +141,8 @@ impl IndexBuilder {
         let hash = self.key.of(key.tag, &key.payload);
         let Some((place, _)) = self.find(hash, &key) else { return false };
         self.take_out(hash, place);
-        self.counts[key.tag as usize] -= 1;
+        let count = &mut self.counts[key.tag as usize];
+        *count = count.saturating_sub(1);
         true
     }
 
@@ -146,7 +150,7 @@ impl IndexBuilder {
     pub fn get(&self, trigger: &Trigger) -> Option<Rule> {
         let key = Key::of(trigger);
         let (_, class) = self.find(self.key.of(key.tag, &key.payload), &key)?;
-        Some(super::rule(trigger.clone(), &self.classes.list[class as usize]))
+        Some(super::rule(trigger.clone(), self.classes.list.get(class as usize)?))
     }
 
     fn find(&self, hash: u64, key: &Key) -> Option<(Place, ClassId)> {
