@@ -187,7 +187,7 @@ impl IndexBuilder {
         let all = (begun > 0 && now > 2 * begun + 1024) || self.taken_out > now / 2 + 1024;
         let mut renumbered = all.then(Classes::default);
         let mut shards = Vec::with_capacity(SHARDS);
-        for shard in 0..SHARDS {
+        for (shard, anew) in anew.into_iter().enumerate() {
             let made = Shard {
                 base: std::mem::take(&mut self.base[shard]),
                 live: Some(std::mem::take(&mut self.kept[shard])),
@@ -195,7 +195,7 @@ impl IndexBuilder {
             };
             let made = match &mut renumbered {
                 Some(to) => made.anew(self.key, |id| to.renumber(&self.classes, id)),
-                None if anew[shard] => made.anew(self.key, |id| id),
+                None if anew => made.anew(self.key, |id| id),
                 None => made.settled(self.key),
             };
             shards.push(made);

@@ -193,7 +193,7 @@ fn classes_that_nobody_has_are_left_behind() {
     for version in 1..10 {
         index = of(index.next(), rules(version));
         assert!(index.classes.len() <= 2 * 2000 + 1024, "{}", index.classes.len());
-        let rule = rules(version).last().unwrap();
+        let rule = rules(version).next_back().unwrap();
         assert_eq!(index.get(&rule.trigger), Some(rule));
     }
 }
