@@ -92,7 +92,7 @@ impl FeedSettings {
     }
 
     /// Whether a rule of this feed counts at `now`.
-    pub(super) fn is_in_force(&self, own: &Legal, now: Timestamp) -> bool {
+    pub fn is_in_force(&self, own: &Legal, now: Timestamp) -> bool {
         let [from, until] = self.times_of(own);
         from <= now && (until == Timestamp::ZERO || now < until)
     }

@@ -1,6 +1,7 @@
 //! Zones from real primaries, as the transfer client takes them.
 
 mod peers;
+mod share;
 
 use std::{net::SocketAddr, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 

@@ -385,3 +385,128 @@ impl Primary for Pdns {
         self.home.log()
     }
 }
+
+/// A resolver that enforces a zone of ours.
+pub(crate) trait Resolver {
+    /// Where it answers, and hears of new versions.
+    fn address(&self) -> SocketAddr;
+    /// Its log, for whoever wants to know why.
+    fn log(&self) -> String;
+}
+
+/// A resolver as a child process.
+pub(crate) struct Peer {
+    home: Home,
+    _process: Process,
+}
+
+impl Resolver for Peer {
+    fn address(&self) -> SocketAddr {
+        self.home.address()
+    }
+
+    fn log(&self) -> String {
+        self.home.log()
+    }
+}
+
+impl Peer {
+    fn start(home: Home, command: &mut Command) -> Self {
+        let process = Process::start(command.env("PATH", PATH), &home.path("log"));
+        eventually(&format!("{command:?} answers"), || {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+            socket.send_to(&ask("up.example", 1).wire(), home.address()).unwrap();
+            socket.recv(&mut [0; 4_096]).ok()
+        });
+        Self { home, _process: process }
+    }
+}
+
+/// BIND, with `zone` from `primary`, signed, as its policy; it asks `upstream`.
+pub(crate) fn bind_resolver(zone: &str, primary: SocketAddr, upstream: SocketAddr) -> Peer {
+    let home = Home::new("");
+    let (dir, port) = (home.text(), home.port);
+    let (ours, theirs) = (primary.port(), upstream.port());
+    let config = home.write(
+        "named.conf",
+        &format!(
+            r#"key "{KEY}" {{ algorithm hmac-sha256; secret "{SECRET}"; }};
+controls {{ }};
+options {{
+    directory "{dir}"; pid-file "{dir}/pid"; session-keyfile "{dir}/session.key";
+    listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
+    recursion yes; dnssec-validation no; forward only;
+    forwarders {{ 127.0.0.1 port {theirs}; }};
+    response-policy {{ zone "{zone}" max-policy-ttl 1; }} min-update-interval 0;
+    max-cache-ttl 1; max-ncache-ttl 1; min-refresh-time 1; min-retry-time 1; max-retry-time 1;
+}};
+zone "{zone}" {{
+    type secondary; file "{dir}/shared"; masterfile-format text;
+    primaries {{ 127.0.0.1 port {ours} key {KEY}; }};
+}};
+"#
+        ),
+    );
+    Peer::start(home, Command::new("named").arg("-g").arg("-c").arg(config))
+}
+
+/// Unbound, with `zone` from `primary` as its policy; it asks `upstream`.
+pub(crate) fn unbound(zone: &str, primary: SocketAddr, upstream: SocketAddr) -> Peer {
+    let home = Home::new("");
+    let (dir, port) = (home.text(), home.port);
+    let (ours, theirs) = (primary.port(), upstream.port());
+    let config = home.write(
+        "unbound.conf",
+        &format!(
+            r#"server:
+    interface: 127.0.0.1@{port}
+    directory: "{dir}"
+    chroot: ""
+    username: ""
+    pidfile: "{dir}/pid"
+    use-syslog: no
+    verbosity: 2
+    do-not-query-localhost: no
+    module-config: "respip iterator"
+    cache-max-ttl: 1
+    cache-max-negative-ttl: 1
+remote-control:
+    control-enable: no
+forward-zone:
+    name: "."
+    forward-addr: 127.0.0.1@{theirs}
+rpz:
+    name: "{zone}"
+    primary: 127.0.0.1@{ours}
+    allow-notify: 127.0.0.1
+    zonefile: "{dir}/shared"
+"#
+        ),
+    );
+    Peer::start(home, Command::new("unbound").arg("-d").arg("-c").arg(config))
+}
+
+/// PowerDNS Recursor, with `zone` from `primary`, signed, as its policy; it asks `upstream`.
+pub(crate) fn pdns_recursor(zone: &str, primary: SocketAddr, upstream: SocketAddr) -> Peer {
+    let home = Home::new("");
+    let (dir, port) = (home.text(), home.port);
+    let lua = home.write(
+        "rpz.lua",
+        &format!(
+            "rpzPrimary({{\"{primary}\"}}, \"{zone}\", {{tsigname=\"{KEY}\", \
+             tsigalgo=\"hmac-sha256\", tsigsecret=\"{SECRET}\", refresh=1}})\n"
+        ),
+    );
+    home.write(
+        "recursor.conf",
+        &format!(
+            "local-address=127.0.0.1\nlocal-port={port}\nsocket-dir={dir}\ndaemon=no\n\
+             dnssec=off\nsecurity-poll-suffix=\nforward-zones-recurse=.={upstream}\n\
+             dont-query=\nmax-cache-ttl=1\nmax-negative-ttl=1\npacketcache-ttl=1\n\
+             lua-config-file={}\nhint-file=no\n",
+            lua.display()
+        ),
+    );
+    Peer::start(home, Command::new("pdns_recursor").arg(format!("--config-dir={dir}")))
+}

@@ -1,0 +1,419 @@
+//! Zones that we serve, enforced by the resolvers of others: BIND, Unbound and PowerDNS.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use hickory_proto::{
+    op::{Message, MessageType, ResponseCode},
+    rr::{RData, Record, RecordType, rdata::A},
+};
+use tokio::runtime::Runtime;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracegate::{
+    clock::{Clock, Timestamp},
+    feeds::{
+        share::{
+            Manner, NotifyBounds, Registry, ServeBounds, SharedZone, Sharing, Sockets, Timers,
+            tell, write,
+        },
+        transfer::{Growing, Outcome, Primary, Serial, Zone},
+    },
+    name::Name,
+    policy::{
+        Action, Extras, FeedInForce, FeedSettings, Index, Legal, PolicySet, Rule, Tier, Trigger,
+    },
+};
+
+use super::{
+    fetch, keys,
+    peers::{self, KEY, Resolver, SECRET},
+    zone,
+};
+use crate::{dns_client::ask, harness::eventually};
+
+/// Answers every question with one address, so that what is not blocked is seen.
+struct Anything {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+const ANSWER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
+
+impl Anything {
+    fn new() -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let (address, stop) = (socket.local_addr().unwrap(), Arc::<AtomicBool>::default());
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut buffer = [0; 4_096];
+            while !stopped.load(Ordering::Relaxed) {
+                let Ok((len, from)) = socket.recv_from(&mut buffer) else { continue };
+                let Ok(mut message) = Message::from_vec(&buffer[..len]) else { continue };
+                message.metadata.message_type = MessageType::Response;
+                message.metadata.recursion_available = true;
+                let asked = message.queries[0].clone();
+                if asked.query_type() == RecordType::A {
+                    let data = RData::A(A(ANSWER));
+                    message.add_answer(Record::from_rdata(asked.name().clone(), 1, data));
+                }
+                socket.send_to(&message.to_vec().unwrap(), from).unwrap();
+            }
+        });
+        Self { address, stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Anything {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+/// Our side: sockets that serve two zones, one by key and one by address.
+struct Ours {
+    runtime: Runtime,
+    registry: Arc<Registry>,
+    address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    dir: tempfile::TempDir,
+}
+
+pub(super) const BY_KEY: &str = "keyed.test";
+const BY_ADDRESS: &str = "open.test";
+
+const TIMERS: Timers = Timers { refresh: 3_600, retry: 60, expire: 604_800, ttl: 60 };
+
+fn serve_bounds() -> ServeBounds {
+    ServeBounds {
+        connections_max: 16,
+        connections_per_address_max: 8,
+        message_bytes_max: 16_384,
+        idle_timeout: Duration::from_secs(5),
+    }
+}
+
+impl Ours {
+    fn new() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let registry = Arc::new(Registry::default());
+        let any = (Ipv4Addr::LOCALHOST, 0).into();
+        let bind = Sockets::bind(
+            any,
+            Arc::clone(&registry),
+            keys(SECRET),
+            Clock::system(),
+            serve_bounds(),
+        );
+        let sockets = runtime.block_on(bind).unwrap();
+        let address = sockets.local_addr().unwrap();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        runtime.spawn(sockets.run(stop.clone(), tasks.clone()));
+        let dir = tempfile::tempdir().unwrap();
+        Self { runtime, registry, address, stop, tasks, dir }
+    }
+
+    /// Shares a zone with these secondaries.
+    fn share(&self, name: &str, key: &str, secondaries: Vec<SocketAddr>) -> Arc<SharedZone> {
+        let apex = Name::from_text(name).unwrap();
+        let zone = Arc::new(SharedZone::open(self.dir.path(), &apex, TIMERS, 4).unwrap());
+        let sharing = Sharing { zone: Arc::clone(&zone), key: key.into(), secondaries };
+        self.registry.share(sharing);
+        zone
+    }
+
+    /// Publishes these rules and tells the secondaries.
+    fn publish(&self, name: &str, set: &PolicySet) -> Serial {
+        let sharing = self.registry.shared(&Name::from_text(name).unwrap()).unwrap();
+        let serial = sharing.zone.publish(records(set, name), Clock::system().now()).unwrap();
+        let soa = sharing.zone.soa().unwrap();
+        let key = keys(SECRET).find(&sharing.key);
+        let bounds = NotifyBounds { attempts_max: 5, timeout: Duration::from_secs(1) };
+        for secondary in &sharing.secondaries {
+            let clock = Clock::system();
+            let told = tell(*secondary, sharing.zone.apex(), &soa, key.as_ref(), &clock, bounds);
+            self.runtime.block_on(told).unwrap();
+        }
+        serial.unwrap()
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.runtime.block_on(self.tasks.wait());
+    }
+}
+
+fn rule(trigger: &str, action: Action) -> Rule {
+    Rule { trigger: trigger.parse::<Trigger>().unwrap(), action, legal: Arc::default() }
+}
+
+fn feed(name: &str, rules: &[Rule], settings: FeedSettings) -> Arc<FeedInForce> {
+    let mut builder = Index::builder();
+    for rule in rules {
+        builder.add(rule);
+    }
+    let index = Arc::new(builder.finish());
+    Arc::new(FeedInForce { name: name.into(), version: 1, index, settings, closed: false })
+}
+
+fn one_feed(rules: &[Rule]) -> PolicySet {
+    PolicySet::new(1, vec![feed("list", rules, FeedSettings::default())], Extras::default())
+}
+
+fn growing(
+    set: &PolicySet,
+    name: &str,
+    now: Timestamp,
+) -> (Growing, tracegate::feeds::share::Tally) {
+    let apex = Name::from_text(name).unwrap();
+    let mut growing = Growing::new(&apex);
+    let manner = Manner { apex: &apex, now, ttl: 30, gateway: &[], suspended: &[] };
+    let tally = write(set, &manner, &mut growing);
+    (growing, tally)
+}
+
+fn records(set: &PolicySet, name: &str) -> Growing {
+    growing(set, name, Clock::system().now()).0
+}
+
+/// What a resolver does with a question for an address.
+fn effect(resolver: SocketAddr, name: &str) -> Option<String> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    socket.send_to(&ask(name, 1).wire(), resolver).unwrap();
+    let mut buffer = [0; 4_096];
+    let len = socket.recv(&mut buffer).ok()?;
+    let message = Message::from_vec(&buffer[..len]).ok()?;
+    let addresses: Vec<String> = message
+        .answers
+        .iter()
+        .filter_map(|r| match &r.data {
+            RData::A(a) => Some(a.0.to_string()),
+            _ => None,
+        })
+        .collect();
+    Some(match message.metadata.response_code {
+        ResponseCode::NXDomain => "nxdomain".into(),
+        ResponseCode::NoError if addresses.is_empty() => "nodata".into(),
+        ResponseCode::NoError => addresses.join(","),
+        other => other.to_string(),
+    })
+}
+
+fn rules() -> Vec<Rule> {
+    let mut rules: Vec<Rule> =
+        (0..60_000).map(|i| rule(&format!("bad{i}.example"), Action::Nxdomain)).collect();
+    let local =
+        tracegate::policy::LocalRecord { rtype: 1, ttl: 30, rdata: Box::new([198, 51, 100, 7]) };
+    rules.extend([
+        rule("nodata.example", Action::Nodata),
+        rule("*.wild.example", Action::Nxdomain),
+        rule("good.wild.example", Action::Passthru),
+        rule("local.example", Action::LocalData(Arc::new([local]))),
+        rule("url-host:elsewhere.example", Action::Nxdomain),
+    ]);
+    rules
+}
+
+/// The resolver enforces what we publish, and what we publish next.
+fn enforces(ours: &Ours, zone: &str, resolver: &dyn Resolver) {
+    let at = resolver.address();
+    let expect = |name: &str, expected: &str| {
+        eventually(&format!("{name} is {expected}; {}", resolver.log()), || {
+            (effect(at, name)? == expected).then_some(())
+        });
+    };
+    expect("bad0.example", "nxdomain");
+    let answer = ANSWER.to_string();
+    for (name, expected) in [
+        ("bad59999.example", "nxdomain"),
+        ("sub.bad0.example", answer.as_str()),
+        ("nodata.example", "nodata"),
+        ("deep.a.wild.example", "nxdomain"),
+        ("wild.example", answer.as_str()),
+        ("good.wild.example", answer.as_str()),
+        ("local.example", "198.51.100.7"),
+        ("elsewhere.example", answer.as_str()),
+    ] {
+        expect(name, expected);
+    }
+    let mut next = rules();
+    next.remove(1);
+    next.push(rule("new.example", Action::Nxdomain));
+    ours.publish(zone, &one_feed(&next));
+    expect("new.example", "nxdomain");
+    expect("bad1.example", &answer);
+    expect("bad0.example", "nxdomain");
+}
+
+#[test]
+fn bind_enforces_what_we_share() {
+    let (upstream, ours) = (Anything::new(), Ours::new());
+    let resolver = peers::bind_resolver(BY_KEY, ours.address, upstream.address);
+    ours.share(BY_KEY, KEY, vec![resolver.address()]);
+    ours.publish(BY_KEY, &one_feed(&rules()));
+    enforces(&ours, BY_KEY, &resolver);
+    // The second version came as differences.
+    assert!(resolver.log().contains("1 messages, 6 records"), "{}", resolver.log());
+}
+
+#[test]
+fn unbound_enforces_what_we_share() {
+    let (upstream, ours) = (Anything::new(), Ours::new());
+    let local = (Ipv4Addr::LOCALHOST, 9).into();
+    // There before Unbound is: it asks at its start and then at its timers alone.
+    let zone = ours.share(BY_ADDRESS, "", vec![local]);
+    let now = Clock::system().now();
+    zone.publish(records(&one_feed(&rules()), BY_ADDRESS), now).unwrap();
+    let resolver = peers::unbound(BY_ADDRESS, ours.address, upstream.address);
+    ours.share(BY_ADDRESS, "", vec![resolver.address()]);
+    enforces(&ours, BY_ADDRESS, &resolver);
+}
+
+#[test]
+fn powerdns_enforces_what_we_share() {
+    let (upstream, ours) = (Anything::new(), Ours::new());
+    // It hears of nothing and asks every second.
+    let zone = ours.share(BY_KEY, KEY, vec![]);
+    let now = Clock::system().now();
+    zone.publish(records(&one_feed(&rules()), BY_KEY), now).unwrap();
+    let resolver = peers::pdns_recursor(BY_KEY, ours.address, upstream.address);
+    enforces(&ours, BY_KEY, &resolver);
+}
+
+#[test]
+fn what_we_share_comes_back_as_it_was() {
+    let ours = Ours::new();
+    let shared = ours.share(BY_KEY, KEY, vec![]);
+    let first = ours.publish(BY_KEY, &one_feed(&rules()));
+    let from = |key| Primary {
+        addresses: vec![ours.address],
+        tls: None,
+        zone: Name::from_text(BY_KEY).unwrap(),
+        key,
+        whole: false,
+    };
+    let primary = from(keys(SECRET).find(KEY));
+    let (held, incremental) = zone(fetch(&primary, None));
+    assert!(!incremental);
+    assert_eq!((held.soa().serial, held.len()), (first, 60_000 + 4 + 1));
+    for gone in 2..5 {
+        ours.publish(BY_KEY, &one_feed(&rules()[gone..]));
+    }
+    // Three steps at once.
+    let (now, incremental) = zone(fetch(&primary, Some(&held)));
+    assert!(incremental);
+    let served = std::fs::read(ours.dir.path().join("zone-keyed.test/zone")).unwrap();
+    assert_eq!(Zone::clone(&now).into_text(), served);
+    assert_eq!(now.len(), 60_000 - 4 + 4 + 1);
+    let nothing = fetch(&primary, Some(&now)).unwrap();
+    assert!(matches!(nothing, Outcome::UpToDate(soa) if soa.serial == now.soa().serial));
+    // Two more, and the first is no longer known: the whole zone.
+    for gone in 5..7 {
+        ours.publish(BY_KEY, &one_feed(&rules()[gone..]));
+    }
+    let (whole, incremental) = zone(fetch(&primary, Some(&held)));
+    assert!(!incremental);
+    assert_eq!(whole.soa().serial, shared.soa().unwrap().serial);
+
+    // Nobody else gets it.
+    let unsigned = fetch(&from(None), None).unwrap_err().to_string();
+    assert_eq!(unsigned, "the primary answered with response code 5");
+    let other = keys("YW5vdGhlciBzZWNyZXQgb2YgYSB0ZXN0LCAzMiBieXRlcyE=").find(KEY);
+    fetch(&from(other), None).unwrap_err();
+    let elsewhere = Primary { zone: Name::from_text("other.test").unwrap(), ..primary };
+    fetch(&elsewhere, None).unwrap_err();
+}
+
+#[test]
+fn connections_have_limits() {
+    use std::{io::Read, net::TcpStream};
+    let ours = Ours::new();
+    let open = || {
+        let stream = TcpStream::connect(ours.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream
+    };
+    let mut held: Vec<TcpStream> = (0..8).map(|_| open()).collect();
+    // The ninth of one address is closed at once, the others when they say nothing.
+    assert_eq!(open().read(&mut [0]).unwrap(), 0);
+    assert_eq!(held[0].read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn a_merged_zone_says_what_all_feeds_do_together() {
+    let hint = FeedSettings { tier: Tier::Hint, ..FeedSettings::default() };
+    let observing =
+        FeedSettings { action: tracegate::policy::Override::Observe, ..FeedSettings::default() };
+    let subtree = FeedSettings { subtree: true, ..FeedSettings::default() };
+    let expired = Rule {
+        legal: Arc::new(Legal { expires_at: Timestamp::from_secs(10), ..Legal::default() }),
+        ..rule("over.example", Action::Nxdomain)
+    };
+    let set = PolicySet::new(
+        1,
+        vec![
+            feed(
+                "first",
+                &[
+                    rule("*.shop.example", Action::Passthru),
+                    rule("both.example", Action::Nodata),
+                    rule("16.0.0.2.192.rpz-ip", Action::Drop),
+                ],
+                FeedSettings::default(),
+            ),
+            feed("hints", &[rule("a.tree.example", Action::Nxdomain)], hint),
+            feed("watched", &[rule("seen.example", Action::Nxdomain)], observing),
+            feed(
+                "second",
+                &[
+                    rule("bad.shop.example", Action::Nxdomain),
+                    rule("both.example", Action::Nxdomain),
+                    rule("24.0.7.2.192.rpz-ip", Action::Nxdomain),
+                    rule("24.0.100.51.198.rpz-client-ip", Action::TcpOnly),
+                    rule("allowed.example", Action::Nxdomain),
+                    rule("url-prefix:x.example/a/", Action::Nxdomain),
+                    expired,
+                ],
+                FeedSettings::default(),
+            ),
+            feed("trees", &[rule("tree.example", Action::Nxdomain)], subtree),
+        ],
+        Extras {
+            allow: Some(feed(
+                "allow",
+                &[rule("allowed.example", Action::Passthru)],
+                FeedSettings::default(),
+            )),
+            ..Extras::default()
+        },
+    );
+    let (growing, tally) = growing(&set, "merged.test", Timestamp::from_secs(1_000));
+    let soa = b"\0\0\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01";
+    let zone = growing.finish(tracegate::feeds::transfer::Soa::from_rdata(60, soa).unwrap());
+    insta::assert_snapshot!(super::lines(&zone).join("\n"), @r"
+    *.shop.example 30 IN CNAME rpz-passthru.
+    *.tree.example 30 IN CNAME .
+    16.0.0.2.192.rpz-ip 30 IN CNAME rpz-drop.
+    24.0.100.51.198.rpz-client-ip 30 IN CNAME rpz-tcp-only.
+    a.tree.example 30 IN CNAME rpz-passthru.
+    allowed.example 30 IN CNAME rpz-passthru.
+    bad.shop.example 30 IN CNAME rpz-passthru.
+    both.example 30 IN CNAME *.
+    tree.example 30 IN CNAME .
+    ");
+    insta::assert_snapshot!(format!("{tally:?}"), @"Tally { not_in_dns: 1, standing: 2, superseded: 4, inactive: 1, unfit: 0 }");
+}
