@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ranges::{Limits, limits};
+use super::{
+    Transfers,
+    ranges::{Limits, limits},
+};
 
 /// Lists of rules.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -31,6 +34,8 @@ pub struct Feeds {
     pub workbook_unpacked_bytes_max: u64,
     /// The longest text that a person gives: reasons, owners, contacts; in bytes.
     pub note_bytes_max: usize,
+    /// Zone transfers, in and out.
+    pub transfer: Transfers,
 }
 
 /// What the numbers may be.
@@ -59,6 +64,7 @@ impl Default for Feeds {
             workbook_bytes_max: 32 << 20,
             workbook_unpacked_bytes_max: 256 << 20,
             note_bytes_max: 4_096,
+            transfer: Transfers::default(),
         }
     }
 }

@@ -23,6 +23,7 @@ mod ranges;
 mod source;
 mod spool;
 mod store;
+mod transfer;
 mod warnings;
 
 use std::path::PathBuf;
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 pub use source::Source;
 pub use spool::{Durability, FullPolicy, OnFull, Spool};
 pub use store::{Engine, RETENTION_DAYS_MIN, Store, Trace};
+pub use transfer::Transfers;
 pub use warnings::warnings;
 
 use crate::record::NodeName;

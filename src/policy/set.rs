@@ -122,6 +122,25 @@ impl PolicySet {
         self.slots.iter().map(|s| &s.feed)
     }
 
+    /// What is in force of one feed, as if there were no other; none where there is no such feed.
+    pub fn alone(&self, feed: &str) -> Option<Self> {
+        let slot = self.slots.iter().find(|s| *s.feed.name == *feed)?;
+        let suspended = slot.suspended.iter();
+        let suspended = suspended.map(|rule| Suspended { feed: "".into(), rule: rule.clone() });
+        let extras = Extras { suspended: suspended.collect(), ..Extras::default() };
+        Some(Self::new(self.id, vec![Arc::clone(&slot.feed)], extras))
+    }
+
+    /// Whether an appeal suspends the rule of this feed with this trigger.
+    pub fn is_suspended(&self, feed: &str, rule: &str) -> bool {
+        self.slots.iter().any(|s| *s.feed.name == *feed && s.suspended.contains(rule))
+    }
+
+    /// Whether an appeal suspends any rule.
+    pub fn has_suspended(&self) -> bool {
+        self.slots.iter().any(|s| !s.suspended.is_empty())
+    }
+
     /// The feed that has no version to go by and forbids to answer without it.
     pub fn closed(&self) -> Option<&Arc<str>> {
         self.closed.as_ref()

@@ -2,11 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
-
-use tokio::sync::Notify;
 
 use super::zone::SharedZone;
 use crate::name::Name;
@@ -41,8 +40,6 @@ pub struct Watched {
     pub primaries: Vec<IpAddr>,
     /// The name of the key that it signs with; empty for none.
     pub key: String,
-    /// What is woken when it tells of a new version. Many tellings at once are one.
-    pub wake: Arc<Notify>,
 }
 
 impl Watched {
@@ -55,11 +52,21 @@ impl Watched {
 /// A zone's name, and who takes it.
 type OfZone = (Box<[u8]>, Watched);
 
+/// Who is told.
+struct Told(Box<dyn Fn(&str) + Send + Sync>);
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
+    }
+}
+
 /// What the sockets for transfers serve; changed while they do.
 #[derive(Debug, Default)]
 pub struct Registry {
     shared: RwLock<BTreeMap<Box<[u8]>, Arc<Sharing>>>,
     watched: RwLock<BTreeMap<String, OfZone>>,
+    told: OnceLock<Told>,
 }
 
 impl Registry {
@@ -93,12 +100,23 @@ impl Registry {
         self.watched.write().unwrap_or_else(PoisonError::into_inner).remove(feed);
     }
 
-    /// Wakes whoever takes `apex` from `peer`; whether anybody does.
+    /// Calls `told` with the name of each feed whose primary tells of a new version. It must not
+    /// block. Only the first call counts.
+    pub fn on_told(&self, told: impl Fn(&str) + Send + Sync + 'static) {
+        if self.told.set(Told(Box::new(told))).is_err() {
+            tracing::debug!("somebody listens to primaries already");
+        }
+    }
+
+    /// Tells whoever takes `apex` from `peer`; whether anybody does.
     pub(super) fn told(&self, apex: &Name, peer: IpAddr, signed: Option<&str>) -> bool {
         let all = self.watched.read().unwrap_or_else(PoisonError::into_inner);
         let apex = apex.lower();
-        let ours =
-            all.values().filter(|(name, w)| **name == *apex.wire() && w.allows(peer, signed));
-        ours.map(|(_, w)| w.wake.notify_one()).count() > 0
+        let ours = |(zone, w): &OfZone| **zone == *apex.wire() && w.allows(peer, signed);
+        let feeds: Vec<&String> = all.iter().filter(|(_, w)| ours(w)).map(|(f, _)| f).collect();
+        if let Some(Told(told)) = self.told.get() {
+            feeds.iter().for_each(|feed| told(feed));
+        }
+        !feeds.is_empty()
     }
 }

@@ -10,6 +10,7 @@ use tokio::{net::UdpSocket, time::timeout};
 
 use crate::{
     clock::Clock,
+    config,
     feeds::transfer::{
         OPCODE_NOTIFY, QueryError, Sent, Soa,
         wire::{Reader, rtype},
@@ -24,6 +25,16 @@ pub struct NotifyBounds {
     pub attempts_max: u32,
     /// The wait for an answer to the first; twice as long each time.
     pub timeout: Duration,
+}
+
+impl NotifyBounds {
+    /// What the configuration says.
+    pub const fn new(config: &config::Transfers) -> Self {
+        Self {
+            attempts_max: config.notify_attempts_max,
+            timeout: Duration::from_millis(config.notify_timeout_ms),
+        }
+    }
 }
 
 /// Why a secondary has not heard.

@@ -19,8 +19,7 @@ use crate::{
     feeds::transfer::{Growing, wire::rtype},
     name::Name,
     policy::{
-        Action, AnswerFacts, FeedInForce, NamePattern, Override, PolicySet, Rule, Suspended, Tier,
-        Trigger,
+        Action, AnswerFacts, FeedInForce, NamePattern, Override, PolicySet, Rule, Tier, Trigger,
     },
 };
 
@@ -50,8 +49,6 @@ pub struct Manner<'a> {
     pub ttl: u32,
     /// Where names of tier `interstitial` lead; empty for nowhere.
     pub gateway: &'a [IpAddr],
-    /// Rules that an appeal suspends.
-    pub suspended: &'a [Suspended],
 }
 
 /// The label that no list has: what is true of it is true of every name below that is not listed.
@@ -184,13 +181,9 @@ impl Writer<'_> {
     }
 
     fn is_active(&self, feed: &FeedInForce, rule: &Rule) -> bool {
-        let suspended = || {
-            let text = rule.trigger.to_string();
-            let of = |s: &&Suspended| s.feed.is_empty() || *s.feed == *feed.name;
-            self.manner.suspended.iter().filter(of).any(|s| *s.rule == *text)
-        };
+        let suspended = || self.set.is_suspended(&feed.name, &rule.trigger.to_string());
         feed.settings.is_in_force(&rule.legal, self.manner.now)
-            && (self.manner.suspended.is_empty() || !suspended())
+            && !(self.set.has_suspended() && suspended())
     }
 
     /// What is done in DNS; none when the answer stands.

@@ -25,7 +25,7 @@ use super::{
     answer::{Answer, Transfer, answer},
     stream::produce,
 };
-use crate::{clock::Clock, feeds::transfer::Keys};
+use crate::{clock::Clock, config, feeds::transfer::Keys};
 
 /// Messages of a transfer made ahead of the secondary.
 const AHEAD: usize = 2;
@@ -44,6 +44,18 @@ pub struct ServeBounds {
     pub message_bytes_max: usize,
     /// A connection on which nothing moves is closed after this.
     pub idle_timeout: Duration,
+}
+
+impl ServeBounds {
+    /// What the configuration says.
+    pub const fn new(config: &config::Transfers) -> Self {
+        Self {
+            connections_max: config.connections_max,
+            connections_per_address_max: config.connections_per_address_max,
+            message_bytes_max: config.message_bytes_max,
+            idle_timeout: Duration::from_millis(config.idle_timeout_ms),
+        }
+    }
 }
 
 /// What serves NOTIFY, SOA, IXFR and AXFR.

@@ -21,6 +21,7 @@ use std::{
 
 use crate::{
     clock::Timestamp,
+    config,
     feeds::transfer::{
         Growing, Serial, Soa, Zone,
         text::{read_line, write_line},
@@ -40,6 +41,18 @@ pub struct Timers {
     pub expire: u32,
     /// The TTL of SOA and NS, in seconds.
     pub ttl: u32,
+}
+
+impl Timers {
+    /// What the configuration says.
+    pub const fn new(config: &config::Transfers, ttl: u32) -> Self {
+        Self {
+            refresh: config.share_refresh_s,
+            retry: config.share_retry_s,
+            expire: config.share_expire_s,
+            ttl,
+        }
+    }
 }
 
 /// The change from one version to the next.

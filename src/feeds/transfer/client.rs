@@ -28,7 +28,7 @@ use super::{
     wire::rtype,
     zone::{Soa, Zone},
 };
-use crate::{clock::Clock, name::Name};
+use crate::{clock::Clock, config, name::Name};
 
 /// Where a zone is transferred from.
 #[derive(Clone, Debug)]
@@ -56,6 +56,22 @@ pub struct Bounds {
     pub transfer_timeout: Duration,
     /// The transfer's size.
     pub caps: Caps,
+}
+
+impl Bounds {
+    /// What the configuration says, for lists of at most `bytes_max` bytes.
+    pub const fn new(config: &config::Transfers, bytes_max: u64) -> Self {
+        Self {
+            query_timeout: Duration::from_millis(config.query_timeout_ms),
+            idle_timeout: Duration::from_millis(config.idle_timeout_ms),
+            transfer_timeout: Duration::from_millis(config.transfer_timeout_ms),
+            caps: Caps {
+                messages_max: config.messages_max,
+                records_max: config.records_max,
+                bytes_max,
+            },
+        }
+    }
 }
 
 /// Why there is no transfer.

@@ -37,8 +37,8 @@ pub enum KeyError {
     Exposed(PathBuf),
     #[error("{0} holds no key: write what tsig-keygen prints, or algorithm:name:secret")]
     Form(PathBuf),
-    #[error("{0} holds another key: the key's name must be {1}")]
-    Name(PathBuf, String),
+    #[error("{0} holds a key that another file holds, too: {1}")]
+    Twice(PathBuf, String),
     #[error("{0}: the algorithm must be hmac-sha256, hmac-sha384 or hmac-sha512")]
     Algorithm(PathBuf),
     #[error("{0}: the secret must be at least 16 bytes in base64")]
@@ -56,18 +56,20 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Reads the file of each name.
+    /// Reads a key from each file.
     ///
     /// # Errors
     /// The first that cannot be used.
-    pub fn load<'a>(
-        files: impl IntoIterator<Item = (&'a String, &'a PathBuf)>,
-    ) -> Result<Self, KeyError> {
-        let read = |(name, path): (&String, &PathBuf)| {
-            let name = canonical(name);
-            read_key(path, &name).map(|key| (name, key))
-        };
-        files.into_iter().map(read).collect::<Result<_, _>>().map(Self)
+    pub fn load(files: &[PathBuf]) -> Result<Self, KeyError> {
+        let mut keys = Self::default();
+        for path in files {
+            let key = read_key(path)?;
+            let name = key_name(&key);
+            if keys.0.insert(name.clone(), key).is_some() {
+                return Err(KeyError::Twice(path.clone(), name));
+            }
+        }
+        Ok(keys)
     }
 
     /// The key of this name.
@@ -94,13 +96,10 @@ fn canonical(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
-fn read_key(path: &Path, name: &str) -> Result<Key, KeyError> {
+fn read_key(path: &Path) -> Result<Key, KeyError> {
     let text = read_file(path)?;
     let form = || KeyError::Form(path.to_owned());
-    let (algorithm, found, secret) = parse(&text).ok_or_else(form)?;
-    if canonical(found) != name {
-        return Err(KeyError::Name(path.to_owned(), name.to_owned()));
-    }
+    let (algorithm, name, secret) = parse(&text).ok_or_else(form)?;
     let algorithm = match algorithm {
         "hmac-sha256" => Algorithm::Sha256,
         "hmac-sha384" => Algorithm::Sha384,
@@ -111,7 +110,7 @@ fn read_key(path: &Path, name: &str) -> Result<Key, KeyError> {
     if secret.len() < SECRET_BYTES_MIN {
         return Err(KeyError::Secret(path.to_owned()));
     }
-    let name: KeyName = name.parse().map_err(|_| form())?;
+    let name: KeyName = canonical(name).parse().map_err(|_| form())?;
     Key::new(algorithm, &secret, name, None, None).map_err(|_| form())
 }
 
@@ -202,7 +201,7 @@ mod tests {
         let path = dir.path().join("key");
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        Keys::load([(&"Feed.Key.".to_owned(), &path)])
+        Keys::load(std::slice::from_ref(&path))
             .map_err(|e| e.to_string().replace(path.to_str().unwrap(), "FILE"))
     }
 
@@ -216,7 +215,7 @@ mod tests {
         let key = keys.find("feed.key").unwrap();
         assert_eq!((key.algorithm(), key_name(&key)), (Algorithm::Sha512, "feed.key".to_owned()));
         assert_eq!(format!("{keys:?}"), r#"{"feed.key"}"#);
-        let keys = load(&format!("# ours\nhmac-sha256:feed.key:{SECRET}\n"), 0o400).unwrap();
+        let keys = load(&format!("# ours\nhmac-sha256:Feed.Key.:{SECRET}\n"), 0o400).unwrap();
         assert_eq!(keys.find("FEED.key.").unwrap().algorithm(), Algorithm::Sha256);
         assert!(keys.find("other").is_none());
     }
@@ -230,7 +229,7 @@ mod tests {
             assert!(!error.contains(SECRET), "{error}");
         };
         check(&line("hmac-sha256", "feed.key"), 0o640, "chmod 600");
-        check(&line("hmac-sha256", "other"), 0o600, "the key's name must be feed.key");
+        check(&line("hmac-sha256", "a..b"), 0o600, "holds no key");
         check(&line("hmac-md5", "feed.key"), 0o600, "must be hmac-sha256");
         check("hmac-sha256:feed.key:c2hvcnQ=", 0o600, "at least 16 bytes");
         check("hmac-sha256:feed.key:!", 0o600, "at least 16 bytes");

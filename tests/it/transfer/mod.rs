@@ -1,5 +1,6 @@
 //! Zones from real primaries, as the transfer client takes them.
 
+mod fake;
 mod peers;
 mod share;
 
@@ -32,7 +33,7 @@ fn keys(secret: &str) -> Keys {
     let file = dir.path().join("key");
     std::fs::write(&file, format!("hmac-sha256:{KEY}:{secret}\n")).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    Keys::load([(&KEY.to_owned(), &file)]).unwrap()
+    Keys::load(&[file]).unwrap()
 }
 
 fn primary(address: SocketAddr) -> Primary {
@@ -62,7 +63,10 @@ fn zone(outcome: Result<Outcome, Error>) -> (Arc<Zone>, bool) {
 }
 
 /// Every way that a zone comes from one server. `differences`: whether it can send them.
-fn comes_from(server: &dyn Server, differences: bool) {
+fn comes_from<S: Server>(start: impl FnOnce(&str, u16) -> S, differences: bool) {
+    let ours = share::Ours::new();
+    let server = start(&text(), ours.address.port());
+    let told = ours.told_of(server.address());
     let primary = primary(server.address());
     let (held, incremental) = zone(fetch(&primary, None));
     assert_eq!((held.soa().serial, held.len(), incremental), (Serial(1), 50_002, false));
@@ -75,6 +79,8 @@ fn comes_from(server: &dyn Server, differences: bool) {
                  32.1.2.0.192.rpz-client-ip CNAME rpz-passthru.\nlocal.example A 192.0.2.7\n\
                  local.example TXT \"order 7\"\n";
     server.publish(&zone_text(2, &(many_rules(49_999) + added)));
+    // It tells us, and what it has then is the new zone.
+    eventually("we are told of serial 2", || told.try_recv().ok());
     let fetched = eventually("serial 2 is there", || match fetch(&primary, Some(&held)).unwrap() {
         Outcome::Zone { zone, incremental } => Some((zone, incremental)),
         Outcome::UpToDate(_) => None,
@@ -111,23 +117,23 @@ fn text() -> String {
 
 #[test]
 fn a_zone_comes_from_bind() {
-    comes_from(&peers::bind(&text(), free_port()), true);
+    comes_from(peers::bind, true);
 }
 
 #[test]
 fn a_zone_comes_from_knot() {
-    comes_from(&peers::knot(&text(), free_port()), true);
+    comes_from(peers::knot, true);
 }
 
 #[test]
 fn a_zone_comes_from_nsd() {
-    comes_from(&peers::nsd(&text(), free_port()), true);
+    comes_from(peers::nsd, true);
 }
 
 #[test]
 fn a_zone_comes_from_powerdns() {
     // It answers IXFR with the whole zone.
-    comes_from(&peers::pdns(&text(), free_port()), false);
+    comes_from(peers::pdns, false);
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread::JoinHandle,
     time::Duration,
@@ -20,14 +21,15 @@ use tracegate::{
     clock::{Clock, Timestamp},
     feeds::{
         share::{
-            Manner, NotifyBounds, Registry, ServeBounds, SharedZone, Sharing, Sockets, Timers,
-            tell, write,
+            Manner, NotifyBounds, Publisher, PublisherOptions, Registry, ServeBounds, SharedZone,
+            Sharing, Sockets, Timers, Wanted, Watched, tell, write,
         },
         transfer::{Growing, Outcome, Primary, Serial, Zone},
     },
     name::Name,
     policy::{
-        Action, Extras, FeedInForce, FeedSettings, Index, Legal, PolicySet, Rule, Tier, Trigger,
+        Action, Extras, FeedInForce, FeedSettings, InForce, Index, Legal, PolicySet, Rule,
+        Suspended, Tier, Trigger,
     },
 };
 
@@ -80,10 +82,10 @@ impl Drop for Anything {
 }
 
 /// Our side: sockets that serve two zones, one by key and one by address.
-struct Ours {
+pub(super) struct Ours {
     runtime: Runtime,
     registry: Arc<Registry>,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     stop: CancellationToken,
     tasks: TaskTracker,
     dir: tempfile::TempDir,
@@ -104,7 +106,7 @@ fn serve_bounds() -> ServeBounds {
 }
 
 impl Ours {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let runtime = Runtime::new().unwrap();
         let registry = Arc::new(Registry::default());
         let any = (Ipv4Addr::LOCALHOST, 0).into();
@@ -121,6 +123,15 @@ impl Ours {
         runtime.spawn(sockets.run(stop.clone(), tasks.clone()));
         let dir = tempfile::tempdir().unwrap();
         Self { runtime, registry, address, stop, tasks, dir }
+    }
+
+    /// What a primary tells us of [`peers::ZONE`].
+    pub(super) fn told_of(&self, primary: SocketAddr) -> mpsc::Receiver<String> {
+        let (tell, told) = mpsc::channel();
+        self.registry.on_told(move |feed| tell.send(feed.to_owned()).unwrap_or_default());
+        let watched = Watched { primaries: vec![primary.ip()], key: KEY.into() };
+        self.registry.watch("list", &Name::from_text(peers::ZONE).unwrap(), watched);
+        told
     }
 
     /// Shares a zone with these secondaries.
@@ -180,7 +191,7 @@ fn growing(
 ) -> (Growing, tracegate::feeds::share::Tally) {
     let apex = Name::from_text(name).unwrap();
     let mut growing = Growing::new(&apex);
-    let manner = Manner { apex: &apex, now, ttl: 30, gateway: &[], suspended: &[] };
+    let manner = Manner { apex: &apex, now, ttl: 30, gateway: &[] };
     let tally = write(set, &manner, &mut growing);
     (growing, tally)
 }
@@ -416,4 +427,105 @@ fn a_merged_zone_says_what_all_feeds_do_together() {
     tree.example 30 IN CNAME .
     ");
     insta::assert_snapshot!(format!("{tally:?}"), @"Tally { not_in_dns: 1, standing: 2, superseded: 4, inactive: 1, unfit: 0 }");
+}
+
+#[test]
+fn notify_counts_from_primaries_and_keys_alone() {
+    let ours = Ours::new();
+    let elsewhere = (Ipv4Addr::new(192, 0, 2, 1), 53).into();
+    let told = ours.told_of(elsewhere);
+    let apex = Name::from_text(peers::ZONE).unwrap();
+    let soa = b"\0\0\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01";
+    let soa = tracegate::feeds::transfer::Soa::from_rdata(60, soa).unwrap();
+    let bounds = NotifyBounds { attempts_max: 2, timeout: Duration::from_secs(2) };
+    let notify = |zone: &Name, key: Option<&domain::tsig::Key>| {
+        let clock = Clock::system();
+        let telling = tell(ours.address, zone, &soa, key, &clock, bounds);
+        ours.runtime.block_on(telling).map_err(|e| e.to_string())
+    };
+    let refused = Err("it answered with response code 5".to_owned());
+    assert_eq!(notify(&apex, None), refused);
+    assert_eq!(notify(&Name::from_text("other.test").unwrap(), None), refused);
+    assert!(told.try_recv().is_err());
+    let key = keys(SECRET).find(KEY);
+    assert_eq!(notify(&apex, key.as_ref()), Ok(()));
+    assert_eq!(told.try_recv().unwrap(), "list");
+    let other = keys("YW5vdGhlciBzZWNyZXQgb2YgYSB0ZXN0LCAzMiBieXRlcyE=").find(KEY);
+    assert_eq!(notify(&apex, other.as_ref()), Err("it answered with response code 9".to_owned()));
+    assert!(told.try_recv().is_err());
+}
+
+#[test]
+fn shared_zones_follow_what_is_in_force() {
+    let ours = Ours::new();
+    let in_force = InForce::new();
+    let clock = Clock::fixed(Timestamp::from_secs(1_000));
+    let wanted = |feed: Option<&str>, zone: &str| Wanted {
+        feed: feed.map(str::to_owned),
+        zone: zone.to_owned(),
+        key: KEY.to_owned(),
+        secondaries: vec![],
+    };
+    let both = vec![wanted(Some("list"), "list.test"), wanted(None, "merged.test")];
+    let wants = Arc::new(Mutex::new(both));
+    let asked = Arc::clone(&wants);
+    let publisher = Publisher::new(PublisherOptions {
+        in_force: in_force.clone(),
+        wanted: Arc::new(move || asked.lock().unwrap().clone()),
+        registry: Arc::clone(&ours.registry),
+        keys: keys(SECRET),
+        root: ours.dir.path().to_owned(),
+        timers: TIMERS,
+        differences_max: 4,
+        gateway: vec![[198, 51, 100, 1].into()],
+        ttl: 30,
+        notify: NotifyBounds { attempts_max: 1, timeout: Duration::from_secs(1) },
+        clock: clock.clone(),
+        tasks: ours.tasks.clone(),
+        stop: ours.stop.clone(),
+    });
+    ours.runtime.spawn(ours.tasks.track_future(publisher.run()));
+    let until = Rule {
+        legal: Arc::new(Legal { expires_at: Timestamp::from_secs(2_000), ..Legal::default() }),
+        ..rule("until.example", Action::Nxdomain)
+    };
+    let warned = FeedSettings { tier: Tier::Interstitial, ..FeedSettings::default() };
+    let list = feed("list", &[rule("a.example", Action::Nxdomain), until], FeedSettings::default());
+    let other = feed("other", &[rule("b.example", Action::Nxdomain)], warned);
+    let set = |id, feeds: &[&Arc<FeedInForce>], extras| {
+        let feeds = feeds.iter().map(|f| Arc::clone(f)).collect();
+        in_force.swap(Arc::new(PolicySet::new(id, feeds, extras)));
+    };
+    let expect = |zone: &str, expected: &[&str]| {
+        let path = ours.dir.path().join(format!("zone-{zone}/zone"));
+        eventually(&format!("{zone} is {expected:?}"), || {
+            let text = std::fs::read_to_string(&path).ok()?;
+            let lines: Vec<&str> = text.lines().skip(2).filter(|l| !l.contains(" NS ")).collect();
+            (lines == expected).then_some(())
+        });
+    };
+    set(1, &[&list, &other], Extras::default());
+    let (a, b) = ("a.example 30 IN CNAME .", "b.example 30 IN A 198.51.100.1");
+    let until = "until.example 30 IN CNAME .";
+    expect("list.test", &[a, until]);
+    expect("merged.test", &[a, b, until]);
+    // A rule's time is over.
+    clock.set(Timestamp::from_secs(2_000));
+    expect("list.test", &[a]);
+    expect("merged.test", &[a, b]);
+    // An appeal suspends a rule.
+    let suspended = Suspended { feed: "list".into(), rule: "a.example".into() };
+    set(2, &[&list, &other], Extras { suspended: vec![suspended], ..Extras::default() });
+    expect("list.test", &[]);
+    expect("merged.test", &[b]);
+    set(3, &[&list], Extras::default());
+    expect("list.test", &[a]);
+    expect("merged.test", &[a]);
+    // It is shared no longer.
+    wants.lock().unwrap().retain(|w| w.feed.is_none());
+    set(4, &[&list], Extras::default());
+    eventually("the zone is gone", || {
+        (!ours.dir.path().join("zone-list.test").exists()).then_some(())
+    });
+    assert!(ours.registry.shared(&Name::from_text("list.test").unwrap()).is_none());
 }
