@@ -32,6 +32,7 @@ mod policy_dns;
 mod policy_front;
 mod policy_gateway;
 mod policy_lab;
+mod policy_peers;
 mod server;
 mod site;
 mod spool;
