@@ -23,6 +23,8 @@ pub struct Metrics {
     pub spool: SpoolMetrics,
     /// Shipping, the store, the engine.
     pub store: StoreMetrics,
+    /// Feeds and rules.
+    pub feeds: FeedsMetrics,
     /// The API and looks at the records.
     pub api: ApiMetrics,
     recorder: Arc<PrometheusRecorder>,
@@ -139,6 +141,32 @@ pub struct StoreMetrics {
     pub partitions_dropped: Counter,
 }
 
+/// Feeds and rules.
+pub struct FeedsMetrics {
+    /// Rules in force.
+    pub rules: Gauge,
+    /// What they take of memory, in bytes.
+    pub rules_bytes: Gauge,
+    /// Feeds in force, own rules included.
+    pub feeds: Gauge,
+    /// Changes of the set in force.
+    pub swaps: Counter,
+}
+
+/// One feed.
+pub struct FeedMetrics {
+    /// Rules in force.
+    pub rules: Gauge,
+    /// The version in force.
+    pub version: Gauge,
+    /// Versions received.
+    pub versions: Counter,
+    /// Sources that gave nothing usable, and versions that cannot be read.
+    pub failures: Counter,
+    /// Since its source was last reached, in seconds.
+    pub refreshed_seconds: Gauge,
+}
+
 /// The API and looks at the records.
 pub struct ApiMetrics {
     /// Requests answered with success.
@@ -172,6 +200,7 @@ impl Metrics {
             gateway: GatewayMetrics::new(&make),
             spool: SpoolMetrics::new(&make),
             store: StoreMetrics::new(&make),
+            feeds: FeedsMetrics::new(&make),
             api: ApiMetrics::new(&make),
             handle,
             recorder: Arc::new(recorder),
@@ -215,6 +244,11 @@ impl Metrics {
         self.recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
     }
 
+    /// The handles of one feed. Feeds are few and named by operators (`feeds.feeds_max`).
+    pub fn feed(&self, name: &str) -> FeedMetrics {
+        FeedMetrics::new(&Make(&self.recorder), name)
+    }
+
     /// The Prometheus text of everything.
     pub fn render(&self) -> String {
         self.handle.render()
@@ -250,6 +284,18 @@ impl Make<'_> {
     fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
         self.0.describe_gauge(KeyName::from(name), None, help.into());
         self.0.register_gauge(&Key::from_name(name), &METADATA)
+    }
+
+    fn of_feed(&self, name: &'static str, help: &'static str, feed: &str) -> Counter {
+        self.0.describe_counter(KeyName::from(name), None, help.into());
+        let labels = vec![Label::new("feed", feed.to_owned())];
+        self.0.register_counter(&Key::from_parts(name, labels), &METADATA)
+    }
+
+    fn of_feed_gauge(&self, name: &'static str, help: &'static str, feed: &str) -> Gauge {
+        self.0.describe_gauge(KeyName::from(name), None, help.into());
+        let labels = vec![Label::new("feed", feed.to_owned())];
+        self.0.register_gauge(&Key::from_parts(name, labels), &METADATA)
     }
 
     fn histogram(&self, name: &'static str, help: &'static str) -> Histogram {
@@ -435,6 +481,37 @@ impl StoreMetrics {
             partitions_dropped: m.counter(
                 "tracegate_store_partitions_dropped_total",
                 "Partitions dropped after their retention",
+            ),
+        }
+    }
+}
+
+impl FeedsMetrics {
+    fn new(m: &Make<'_>) -> Self {
+        Self {
+            rules: m.gauge("tracegate_feeds_rules", "Rules in force"),
+            rules_bytes: m.gauge("tracegate_feeds_rules_bytes", "What they take of memory"),
+            feeds: m.gauge("tracegate_feeds", "Feeds in force, own rules included"),
+            swaps: m.counter("tracegate_feeds_swaps_total", "Changes of the set in force"),
+        }
+    }
+}
+
+impl FeedMetrics {
+    fn new(m: &Make<'_>, feed: &str) -> Self {
+        Self {
+            rules: m.of_feed_gauge("tracegate_feed_rules", "Rules in force", feed),
+            version: m.of_feed_gauge("tracegate_feed_version", "The version in force", feed),
+            versions: m.of_feed("tracegate_feed_versions_total", "Versions received", feed),
+            failures: m.of_feed(
+                "tracegate_feed_failures_total",
+                "Sources that gave nothing usable, and versions that cannot be read",
+                feed,
+            ),
+            refreshed_seconds: m.of_feed_gauge(
+                "tracegate_feed_refreshed_seconds",
+                "Since its source was last reached",
+                feed,
             ),
         }
     }

@@ -71,7 +71,9 @@ CREATE TABLE own_rules (
     feed TEXT NOT NULL CHECK (feed IN ('instant', 'allow')),
     rule TEXT NOT NULL, -- the trigger
     owner TEXT NOT NULL,
-    expires INTEGER NOT NULL,
+    authority TEXT NOT NULL, -- who ordered it
+    order_number TEXT NOT NULL,
+    expires INTEGER NOT NULL, -- 0: never
     expires_confirmed INTEGER NOT NULL -- once a second person has confirmed it
 ) STRICT;
 

@@ -8,10 +8,19 @@
 //! control state: append-only events in a database ([`FeedStore`]) that the nodes of one machine
 //! may share. Every event is also a record in `feed_events`, promised in the same transaction.
 
+pub mod blast;
 mod events;
 pub mod format;
+mod judge;
+mod ledger;
+mod load;
+mod protected;
 pub mod report;
+mod service;
+mod settings;
 pub mod share;
+mod shelf;
+pub mod source;
 mod spec;
 mod sqlite;
 mod store;
@@ -19,7 +28,14 @@ pub mod transfer;
 
 use std::path::PathBuf;
 
+use crate::sql;
+
 pub use events::EventKind;
+pub use protected::{Protected, Why};
+pub use service::{
+    By, Changes, Diff, FeedStatus, Feeds, FeedsOptions, LookState, NewAllow, NewAppeal, NewBlock,
+    OnNode, Outcome, Took, VersionStatus,
+};
 pub use spec::{
     ALLOW, ActionOverride, Ede, FEED_NAME_MAX, Fault, FeedSpec, FormatOptions, INSTANT, Limits,
     Location, OnFailure, Share, SpecError, Transfer, is_feed_name,
@@ -45,6 +61,48 @@ pub enum Error {
     /// A feed's settings cannot be used.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// No version waits for approval, or not this one.
+    #[error("no version waits for approval, or not this one")]
+    NotHeld,
+    /// A later version has been in force meanwhile.
+    #[error("a later version has been in force meanwhile")]
+    Superseded,
+    /// It is in force already.
+    #[error("it is in force already")]
+    InForceAlready,
+    /// The bytes of a version are no longer on disk.
+    #[error("version {0} is no longer on disk")]
+    NotKept(u64),
+    /// The bytes of a version are not what was received.
+    #[error("version {0} is damaged on disk")]
+    Damaged(u64),
+    /// A version cannot be read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
+    /// Neither a rule nor a name, URL or address.
+    #[error("{0:?} is neither a name, a URL, an address nor a rule")]
+    BadRule(String),
+    /// It must not be blocked.
+    #[error("{0}")]
+    Protected(String),
+    /// The person who made a block cannot confirm it.
+    #[error("another person has to confirm it")]
+    SamePerson,
+    /// It has ended, or was decided so already.
+    #[error("it is over, or stands so already")]
+    Over,
+    /// A time in the past.
+    #[error("the end lies in the past")]
+    Past,
+    /// A longer time than the configuration allows.
+    #[error("it may last at most {0} seconds")]
+    TooLate(u64),
+    /// As many as the configuration allows.
+    #[error("there may be at most {1} {0}")]
+    TooMany(&'static str, usize),
+    /// A text longer than the configuration allows.
+    #[error("a text may have at most {0} bytes")]
+    TooLong(usize),
     /// There is no room for the change or its record. Nothing was changed.
     #[error("there is no room for the change")]
     Full,
@@ -54,6 +112,9 @@ pub enum Error {
     /// The database of policy.
     #[error("policy.sqlite: {0}")]
     Database(sql::Error),
+    /// The spool failed.
+    #[error("the spool: {0}")]
+    Spool(#[from] crate::spool::Error),
     /// A file failed.
     #[error("{path}: {source}")]
     Io {
@@ -63,8 +124,6 @@ pub enum Error {
         source: std::io::Error,
     },
 }
-
-use crate::sql;
 
 impl From<rusqlite::Error> for Error {
     fn from(e: rusqlite::Error) -> Self {

@@ -127,7 +127,11 @@ pub struct Rejection {
 pub struct NewOwnRule {
     /// Whose it is.
     pub owner: String,
-    /// When it ends.
+    /// Who ordered it; empty for nobody.
+    pub authority: String,
+    /// The order's number.
+    pub order_number: String,
+    /// When it ends; [`Timestamp::ZERO`] for never.
     pub expires: Timestamp,
     /// When it ends once a second person has confirmed it.
     pub expires_confirmed: Timestamp,
@@ -142,18 +146,24 @@ pub struct OwnRule {
     pub rule: String,
     /// Whose it is.
     pub owner: String,
+    /// Who ordered it; empty for nobody.
+    pub authority: String,
+    /// The order's number.
+    pub order_number: String,
     /// Who made it.
     pub actor: String,
     /// Why.
     pub reason: String,
     /// Since when.
     pub since: Timestamp,
-    /// Until when, as things stand.
+    /// Until when, as things stand; [`Timestamp::ZERO`] for without end.
     pub expires: Timestamp,
     /// Until when once it is confirmed.
     pub expires_confirmed: Timestamp,
     /// Who confirmed it; empty for nobody.
     pub confirmed_by: String,
+    /// When; [`Timestamp::ZERO`] for never.
+    pub confirmed_at: Timestamp,
     /// Who ended it before its time; empty for nobody.
     pub ended_by: String,
     /// When; [`Timestamp::ZERO`] for never.
@@ -163,7 +173,8 @@ pub struct OwnRule {
 impl OwnRule {
     /// Whether it counts at `now`.
     pub fn is_in_force(&self, now: Timestamp) -> bool {
-        self.ended_at == Timestamp::ZERO && self.since <= now && now < self.expires
+        let over = self.expires != Timestamp::ZERO && self.expires <= now;
+        self.ended_at == Timestamp::ZERO && self.since <= now && !over
     }
 }
 
@@ -256,6 +267,8 @@ pub struct FeedRow {
     pub version_event: u64,
     /// Its newest version; 0 for none.
     pub newest: u64,
+    /// Whether that one could not be read.
+    pub newest_failed: bool,
 }
 
 /// A version as it is kept.
@@ -353,6 +366,9 @@ pub trait FeedStore: Send + Sync + Debug {
 
     /// What stands after the event `upto`; own rules that expired before `now` are left out.
     fn standing(&self, upto: u64, now: Timestamp) -> Result<Standing, Error>;
+
+    /// A feed's settings as they were after the event `upto`; none where there were none.
+    fn spec_at(&self, feed: &str, upto: u64) -> Result<Option<String>, Error>;
 
     /// Events.
     fn events(&self, query: &EventQuery<'_>) -> Result<Vec<Event>, Error>;

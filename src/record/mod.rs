@@ -7,6 +7,7 @@
 
 mod dns;
 mod events;
+mod feeds;
 mod id;
 mod links;
 pub mod rowbinary;
@@ -16,6 +17,7 @@ mod table;
 
 pub use dns::{AnswerData, Resolution, ResolutionTail};
 pub use events::{Access, FrameRow, GapRow, NodeRow, Verification};
+pub use feeds::{FeedEvent, RuleRow};
 pub use id::{BadNodeName, BadRecordId, Flow, LaneId, NodeName, RecordId};
 pub use links::{Conversion, Jump, Notice};
 pub use schema::SchemaId;

@@ -1,16 +1,15 @@
 //! What needs no sockets of its own: spool, control state, resolver.
 
-use std::{
-    fs::DirBuilder, net::SocketAddr, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Error, alive::Alive, clock_check};
+use super::{Error, alive::Alive, clock_check, policy};
 use crate::{
     clock::Clock,
     config::Config,
+    feeds::Feeds,
     gateway,
     links::{
         self, Codes, LinkStore, Links, LinksOptions, Secrets, SqliteLinks, TargetRules, Tokens,
@@ -39,6 +38,10 @@ pub(super) struct Core {
     pub(super) tokens: Arc<Tokens>,
     /// The rules in force: whoever changes them swaps the set here.
     pub(super) in_force: InForce,
+    /// Whoever changes them.
+    pub(super) feeds: Arc<Feeds>,
+    /// Ends the work of feeds.
+    pub(super) feeds_stop: CancellationToken,
     pub(super) resolver: Arc<Resolver>,
     /// Bound before anything else, so that a port in use is known at once.
     pub(super) sockets: Sockets,
@@ -63,11 +66,7 @@ impl Core {
         let node = node_name(&config)?;
         let sockets = Sockets::bind(&config)?;
         let dir = &config.data_dir;
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(Error::io("the data directory"))?;
+        policy::make_private(dir).map_err(Error::io("the data directory"))?;
         let of_spool = spool::Options {
             dir: dir.join("spool"),
             node: node.clone(),
@@ -85,18 +84,15 @@ impl Core {
         let control: Arc<dyn LinkStore> =
             Arc::new(SqliteLinks::open(&dir.join("control.sqlite"), readers)?);
         let kept = links::restore(&*control, &mut recovery)?;
+        let of_feeds = policy::Opened::new(&config, &node, &mut recovery)?;
         let report = recovery.finish()?;
         alive.recovered();
         if report.deferred == 0 {
             control.forget(&kept)?;
+            of_feeds.forget(&node)?;
         }
-        tracing::info!(
-            frames = report.frames,
-            restored = report.restored,
-            missing = report.missing,
-            damaged = report.damaged,
-            "the spool is open"
-        );
+        let spool::Report { frames, restored, missing, damaged, .. } = report;
+        tracing::info!(frames, restored, missing, damaged, "the spool is open");
 
         if let Some(bound) = &sockets.dns {
             // Loops to ourselves are found by the addresses really bound.
@@ -104,19 +100,20 @@ impl Core {
         }
         let suffixes = Arc::new(PublicSuffixes::load(config.dns.public_suffix_file.as_deref())?);
         let tasks = TaskTracker::new();
-        let in_force = InForce::new();
-        let (resolver, _) = Resolver::new(resolver::Options {
-            dns: config.dns.clone(),
-            rules: config.policy.clone(),
-            in_force: in_force.clone(),
-            node: node.clone(),
-            on_full: config.spool.on_full.clone(),
-            suffixes: Arc::clone(&suffixes),
-            metrics: Arc::clone(&metrics),
-            clock: clock.clone(),
-            runtime: Handle::current(),
-            tasks: tasks.clone(),
+        let (in_force, feeds_stop) = (InForce::new(), CancellationToken::new());
+        let feeds = of_feeds.start(&policy::Parts {
+            config: &config,
+            spool: &spool,
+            node: &node,
+            clock: &clock,
+            metrics: &metrics,
+            in_force: &in_force,
+            suffixes: &suffixes,
+            sockets: &sockets,
+            tasks: &tasks,
+            stop: &feeds_stop,
         })?;
+        let resolver = resolver_of(&config, &node, &in_force, &suffixes, &metrics, &clock, &tasks)?;
         let tokens = Arc::new(Tokens::open(
             Arc::clone(&control),
             &secrets,
@@ -148,6 +145,8 @@ impl Core {
             links,
             tokens,
             in_force,
+            feeds,
+            feeds_stop,
             resolver,
             sockets,
         })
@@ -169,6 +168,30 @@ impl Core {
             Err(_) => Err(Error::Ended("the closing of the spool".into())),
         }
     }
+}
+
+fn resolver_of(
+    config: &Config,
+    node: &NodeName,
+    in_force: &InForce,
+    suffixes: &Arc<PublicSuffixes>,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+    tasks: &TaskTracker,
+) -> Result<Arc<Resolver>, Error> {
+    let (resolver, _) = Resolver::new(resolver::Options {
+        dns: config.dns.clone(),
+        rules: config.policy.clone(),
+        in_force: in_force.clone(),
+        node: node.clone(),
+        on_full: config.spool.on_full.clone(),
+        suffixes: Arc::clone(suffixes),
+        metrics: Arc::clone(metrics),
+        clock: clock.clone(),
+        runtime: Handle::current(),
+        tasks: tasks.clone(),
+    })?;
+    Ok(resolver)
 }
 
 /// Asks the rules in force about targets.
@@ -199,7 +222,7 @@ impl Sockets {
     }
 
     /// Every HTTP address: none of them may be a link's target.
-    fn addresses(&self) -> Vec<SocketAddr> {
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.gateway.iter().chain(&self.api).filter_map(|l| l.local_addr().ok()).collect()
     }
 }

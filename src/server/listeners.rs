@@ -5,7 +5,7 @@ use std::{io, sync::Arc, thread, time::Duration};
 use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Addresses, Error, core::Core, storage::Storage};
+use super::{Addresses, Error, core::Core, policy, storage::Storage};
 use crate::{
     api::{self, ApiParts, ApiState, Check, Hosts},
     gateway::{Gateway, GatewayParts, Lanes},
@@ -296,6 +296,8 @@ fn checks(core: &Core, storage: &Storage) -> Vec<Check> {
     }];
     let links = Arc::clone(&core.links);
     checks.push(Check { name: "control", needed: false, look: Box::new(move || control(&links)) });
+    let look = Box::new(policy::check(&core.feeds));
+    checks.push(Check { name: "feeds", needed: false, look });
     if let Some(engine) = &storage.engine {
         let state = engine.state();
         checks.push(Check {

@@ -19,6 +19,8 @@ mod clock_check;
 mod core;
 mod demo;
 mod listeners;
+mod past;
+mod policy;
 mod run_file;
 mod storage;
 mod upkeep;
@@ -59,6 +61,9 @@ pub enum Error {
     /// Links, tokens and the rest of the control state.
     #[error("control state: {0}")]
     Links(#[from] links::Error),
+    /// Feeds and their control state.
+    #[error("feeds: {0}")]
+    Feeds(crate::feeds::Error),
     /// The public suffix list.
     #[error(transparent)]
     Suffixes(#[from] BadSuffixList),
@@ -140,6 +145,9 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let mut core = Core::build(config, clock, metrics, alive)?;
     let mut storage = storage::Storage::start(&core)?;
     let mut upkeep = upkeep::Upkeep::start(&core, &storage)?;
+    let memory = core.config.trace.memory_bytes_max;
+    let mut following =
+        policy::Following::start(&core.feeds, &storage, &core.tasks, &core.feeds_stop, memory);
     let mut listeners = listeners::Listeners::start(&mut core, &mut storage)?;
     let addresses = listeners.addresses(&storage);
     let run_file = run_file::RunFile::write(&core.config.data_dir, &addresses)
@@ -158,6 +166,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
             ended = listeners.ended() => break Err(ended),
             ended = storage.ended() => break Err(ended),
             ended = upkeep.ended() => break Err(ended),
+            ended = following.ended() => break Err(ended),
         }
     };
     if let Err(error) = &ended {
@@ -168,6 +177,8 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let deadline = core.clock.monotonic() + grace;
     let stopped = listeners.stop(grace).await;
     core.tasks.close();
+    let left = deadline.saturating_duration_since(core.clock.monotonic());
+    following.stop(left).await;
     let left = deadline.saturating_duration_since(core.clock.monotonic());
     let shipped = storage.stop_shipping(left).await;
     // A reader's statement is a record: the engine goes before the spool.

@@ -255,6 +255,8 @@ fn the_past_is_asked_as_the_present_is<D: Database>() {
 fn own_rule(store: &dyn FeedStore, kind: EventKind, feed: &str, rule: &str, secs: i64) -> u64 {
     let new = NewOwnRule {
         owner: "noc".into(),
+        authority: "CAC".into(),
+        order_number: "7".into(),
         expires: at(secs + 10),
         expires_confirmed: at(secs + 99),
     };

@@ -64,9 +64,9 @@ pub struct FeedSpec {
     /// Whether an exact name means everything below it, too.
     #[serde(default)]
     pub subtree: bool,
-    /// Whether names that it lists are resolved all the same before they are decided, because an
-    /// earlier feed could win by the answer.
-    #[serde(default)]
+    /// Whether names that it lists are resolved all the same before they are decided where an
+    /// earlier feed could win by the answer. Where not, it decides at once, before those feeds.
+    #[serde(default = "yes")]
     pub qname_wait_recurse: bool,
     /// Whether the operator's allow rules win over it.
     #[serde(default = "yes")]

@@ -200,6 +200,13 @@ impl FeedStore for SqliteFeeds {
         Ok(read::standing(&self.readers.take(), upto, now)?)
     }
 
+    fn spec_at(&self, feed: &str, upto: u64) -> Result<Option<String>, Error> {
+        let db = self.readers.take();
+        let sql = "SELECT spec FROM specs WHERE feed = ?1 AND event_id <= ?2
+                   ORDER BY event_id DESC LIMIT 1";
+        Ok(db.prepare_cached(sql)?.query_row(params![feed, upto], |row| row.get(0)).optional()?)
+    }
+
     fn events(&self, query: &EventQuery<'_>) -> Result<Vec<Event>, Error> {
         Ok(read::events(&self.readers.take(), query)?)
     }

@@ -25,7 +25,8 @@ const EVENT: &str = "id, ts, node, actor, kind, feed, version, subject, reason, 
 /// that counts.
 const OWN_RULE: &str = "
     SELECT r.event_id, r.rule, r.owner, e.actor, e.reason, e.ts, r.expires, r.expires_confirmed,
-           coalesce(ce.actor, ''), coalesce(ee.actor, ''), coalesce(ee.ts, 0), cs.event_id IS NULL
+           coalesce(ce.actor, ''), coalesce(ee.actor, ''), coalesce(ee.ts, 0), cs.event_id IS NULL,
+           r.authority, r.order_number, coalesce(ce.ts, 0)
     FROM own_rules AS r
     JOIN events AS e ON e.id = r.event_id
     LEFT JOIN own_rule_steps AS cs
@@ -106,6 +107,7 @@ fn feeds(db: &Connection, upto: u64) -> Read<Vec<FeedRow>> {
             version: 0,
             version_event: 0,
             newest: 0,
+            newest_failed: false,
         })
     })?;
     for feed in &mut feeds {
@@ -122,6 +124,15 @@ fn feeds(db: &Connection, upto: u64) -> Read<Vec<FeedRow>> {
         feed.newest = db
             .prepare_cached(sql)?
             .query_row(params![feed.name, feed.added, upto], |row| row.get(0))?;
+        let sql = "SELECT kind = 'failed' FROM events WHERE feed = ?1 AND version = ?2 AND id <= ?3
+                       AND kind IN ('received', 'held', 'activated', 'approved', 'refused',
+                                    'rolled-back', 'failed')
+                   ORDER BY id DESC LIMIT 1";
+        let failed = db
+            .prepare_cached(sql)?
+            .query_row(params![feed.name, feed.newest, upto], |row| row.get(0))
+            .optional()?;
+        feed.newest_failed = feed.newest > 0 && failed.unwrap_or(false);
     }
     Ok(feeds)
 }
@@ -129,7 +140,7 @@ fn feeds(db: &Connection, upto: u64) -> Read<Vec<FeedRow>> {
 fn standing_rules(db: &Connection, feed: &str, upto: u64, now: Timestamp) -> Read<Vec<OwnRule>> {
     let sql = format!(
         "{OWN_RULE} WHERE r.feed = ?2 AND r.event_id <= ?1 AND es.event_id IS NULL
-             AND iif(cs.event_id IS NULL, r.expires, r.expires_confirmed) > ?3
+             AND iif(cs.event_id IS NULL, r.expires, r.expires_confirmed) NOT BETWEEN 1 AND ?3
          ORDER BY r.event_id"
     );
     collect(db, &sql, params![upto, feed, now.0], own_rule_row)
@@ -159,12 +170,15 @@ fn own_rule_row(row: &Row<'_>) -> Read<OwnRule> {
         id: row.get(0)?,
         rule: row.get(1)?,
         owner: row.get(2)?,
+        authority: row.get(12)?,
+        order_number: row.get(13)?,
         actor: row.get(3)?,
         reason: row.get(4)?,
         since: Timestamp(row.get(5)?),
         expires,
         expires_confirmed: Timestamp(row.get(7)?),
         confirmed_by: row.get(8)?,
+        confirmed_at: Timestamp(row.get(14)?),
         ended_by: row.get(9)?,
         ended_at: Timestamp(row.get(10)?),
     })

@@ -34,9 +34,13 @@ pub(super) fn body(tx: &Transaction<'_>, id: u64, e: &Event, body: Body<'_>) -> 
         Body::Version(arrived) => version(tx, id, e, arrived)?,
         Body::Judgement(judgement, rejections) => judged(tx, id, e, judgement, rejections)?,
         Body::OwnRule(rule) => {
-            let sql = "INSERT INTO own_rules VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let sql = "INSERT INTO own_rules VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
             let (until, confirmed) = (rule.expires.0, rule.expires_confirmed.0);
-            tx.execute(sql, params![id, e.feed, e.subject, rule.owner, until, confirmed])?;
+            let order = (&rule.authority, &rule.order_number);
+            tx.execute(
+                sql,
+                params![id, e.feed, e.subject, rule.owner, order.0, order.1, until, confirmed],
+            )?;
         }
         Body::Confirmed(rule) => step(tx, id, rule, "confirmed")?,
         Body::Ended(rule) => step(tx, id, rule, "ended")?,

@@ -1,0 +1,194 @@
+//! From a version's bytes to its rules.
+//!
+//! Entries that are no rules, or that protected names forbid, are counted by reason and kept with
+//! line and text up to a limit; the others become an [`Index`]. Only a list that cannot be read at
+//! all, or is longer than a list may be, has no rules.
+
+use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    FeedSpec,
+    format::{self, Format, Place, Reason, Sink, Summary},
+    protected::Protected,
+    store::Rejection,
+};
+use crate::{
+    config,
+    policy::{Added, Index, IndexBuilder, Rule, Trigger},
+};
+
+/// Duplicates and contradictions kept with line and text, of each.
+const EXAMPLES_MAX: usize = 100;
+
+/// Read at once.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Why a list has no rules.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    /// The feed's settings do not fit its format.
+    #[error("{0}")]
+    Settings(String),
+    /// It is not in that format.
+    #[error("{0}")]
+    Format(String),
+    /// It has more rules than it may.
+    #[error("more than {0} rules")]
+    TooMany(u64),
+}
+
+/// What a list was read into.
+#[derive(Debug, Default)]
+pub(super) struct ListRead {
+    pub(super) rejected: u64,
+    pub(super) duplicates: u64,
+    pub(super) conflicts: u64,
+    /// Rules about servers of zones.
+    pub(super) server_rules: u64,
+    /// Entries that were not taken, by reason.
+    pub(super) by_reason: BTreeMap<&'static str, u64>,
+    /// Some of them.
+    pub(super) rejections: Vec<Rejection>,
+    pub(super) summary: Summary,
+}
+
+/// What reading needs besides the list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading<'a> {
+    pub(super) spec: &'a FeedSpec,
+    pub(super) limits: &'a config::Feeds,
+    pub(super) protected: &'a Protected,
+}
+
+impl Reading<'_> {
+    /// Reads a whole list. What it has in common with `base`, it shares the memory of.
+    pub(super) fn read(
+        &self,
+        list: &Path,
+        manifest: Option<&Path>,
+        base: Option<&Index>,
+    ) -> Result<(Index, ListRead), Unreadable> {
+        let rules_max = self.spec.rules_max(self.limits);
+        let mut collector = Collector {
+            reading: *self,
+            builder: base.map_or_else(Index::builder, Index::next),
+            read: ListRead::default(),
+            rules_max,
+            kept_max: self.limits.rejected_kept_max,
+        };
+        let summary = self.stream(list, manifest, &mut collector)?;
+        if collector.is_full() {
+            return Err(Unreadable::TooMany(rules_max));
+        }
+        let read = ListRead { summary, ..collector.read };
+        Ok((collector.builder.finish(), read))
+    }
+
+    /// Hands every entry of a list to `sink`.
+    pub(super) fn stream(
+        &self,
+        list: &Path,
+        manifest: Option<&Path>,
+        sink: &mut dyn Sink,
+    ) -> Result<Summary, Unreadable> {
+        let bad = |e: &dyn std::fmt::Display| Unreadable::Format(e.to_string());
+        let format = Format::from_name(&self.spec.format)
+            .ok_or_else(|| Unreadable::Settings(format!("no format {:?}", self.spec.format)))?;
+        let options = format::Options::of(self.spec, self.limits);
+        let mut options = options.map_err(|e| Unreadable::Settings(e.to_string()))?;
+        if let Some(manifest) = manifest {
+            let json = std::fs::read(manifest).map_err(|e| bad(&e))?;
+            let manifest = format::Manifest::parse(&json, &options).map_err(|e| bad(&e))?;
+            options.manifest = Some(manifest.into());
+        }
+        let file = File::open(list).map_err(|e| bad(&e))?;
+        let mut input = BufReader::with_capacity(BUFFER_BYTES, file);
+        format::read(format, &mut input, &options, sink).map_err(|e| bad(&e))
+    }
+
+    /// Why a rule may not be.
+    fn refuses(&self, rule: &Rule) -> Option<Reason> {
+        self.protected.refuses(rule, self.spec.subtree)
+    }
+}
+
+impl ListRead {
+    /// What was found, for people and programs.
+    pub(super) fn findings(&self) -> Map<String, Value> {
+        let mut findings = Map::new();
+        findings.insert("rejected_by".into(), json!(self.by_reason));
+        findings.insert("conflicts_in_list".into(), self.conflicts.into());
+        findings.insert("ignored".into(), self.summary.ignored.into());
+        if let Some(serial) = self.summary.serial {
+            findings.insert("serial".into(), serial.into());
+        }
+        findings
+    }
+}
+
+struct Collector<'a> {
+    reading: Reading<'a>,
+    builder: IndexBuilder,
+    read: ListRead,
+    rules_max: u64,
+    kept_max: usize,
+}
+
+impl Collector<'_> {
+    fn is_full(&self) -> bool {
+        self.builder.len() as u64 > self.rules_max
+    }
+
+    fn keep(&mut self, at: Place<'_>, code: &str, reason: &str) {
+        let text = String::from_utf8_lossy(at.text);
+        let text_max = self.reading.limits.rejected_text_bytes_max;
+        self.read.rejections.push(Rejection {
+            line: at.line,
+            code: code.to_owned(),
+            reason: reason.to_owned(),
+            text: crate::record::capped(&text, text_max).to_owned(),
+        });
+    }
+}
+
+impl Sink for Collector<'_> {
+    fn rule(&mut self, at: Place<'_>, rule: Rule) {
+        if let Some(reason) = self.reading.refuses(&rule) {
+            return self.reject(at, reason);
+        }
+        match self.builder.add(&rule) {
+            Added::New => {
+                let of_server = matches!(rule.trigger, Trigger::Nsdname(_) | Trigger::Nsip(_));
+                self.read.server_rules += u64::from(of_server);
+            }
+            Added::Merged => {}
+            Added::Duplicate => {
+                self.read.duplicates += 1;
+                if self.read.duplicates <= EXAMPLES_MAX as u64 {
+                    self.keep(at, "duplicate", "the same rule stands further up");
+                }
+            }
+            Added::Conflict => {
+                self.read.conflicts += 1;
+                if self.read.conflicts <= EXAMPLES_MAX as u64 {
+                    let why = format!("another rule for {} stands further up", rule.trigger);
+                    self.keep(at, "conflict", &why);
+                }
+            }
+        }
+    }
+
+    fn reject(&mut self, at: Place<'_>, reason: Reason) {
+        self.read.rejected += 1;
+        *self.read.by_reason.entry(reason.code).or_default() += 1;
+        if self.read.rejected <= self.kept_max as u64 {
+            self.keep(at, reason.code, &reason.text);
+        }
+    }
+
+    fn wants_more(&self) -> bool {
+        !self.is_full()
+    }
+}

@@ -1,0 +1,197 @@
+//! What no list may touch: public suffixes, the apexes of zones that we serve, our own hosts, and
+//! what the operator names.
+//!
+//! A rule for such a name, or for everything below a name above it, is rejected by itself and takes
+//! no other rule with it. A name below a served zone is not protected: lists may name it. A rule
+//! that lets things through harms none of them.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
+
+use super::format::Reason;
+use crate::{
+    name::Name,
+    policy::{Action, NamePattern, Rule, Trigger, UrlKind},
+    record::PublicSuffixes,
+};
+
+/// Why a name is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// It is the apex of a zone that we serve.
+    Apex,
+    /// The gateway or the API is reached by it.
+    OwnHost,
+    /// The operator said so, in `feeds.protected`.
+    Listed,
+}
+
+impl Why {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Apex => "the apex of a zone served here",
+            Self::OwnHost => "a host of the gateway or the API",
+            Self::Listed => "named in feeds.protected",
+        }
+    }
+}
+
+/// What no list may touch.
+#[derive(Clone, Debug)]
+pub struct Protected {
+    suffixes: Arc<PublicSuffixes>,
+    /// In lower-case wire form.
+    names: HashMap<Box<[u8]>, Why>,
+    /// Protected names above which a wildcard may not stand: the ancestors of those.
+    above: HashMap<Box<[u8]>, Box<[u8]>>,
+    addresses: Vec<IpAddr>,
+}
+
+fn protected(what: &str) -> Reason {
+    Reason { code: "protected", text: format!("protected: {what}").into() }
+}
+
+impl Protected {
+    /// The public suffixes alone.
+    pub fn new(suffixes: Arc<PublicSuffixes>) -> Self {
+        let (names, above) = (HashMap::new(), HashMap::new());
+        Self { suffixes, names, above, addresses: Vec::new() }
+    }
+
+    /// Protects a host: a name or an address; what is neither is passed over.
+    pub fn add(&mut self, host: &str, why: Why) {
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            // A list of loopback addresses guards against rebinding, and harms nobody's visitor.
+            if !address.is_loopback() && !address.is_unspecified() {
+                self.addresses.push(address.to_canonical());
+            }
+            return;
+        }
+        let Ok(name) = Name::from_text(host) else { return };
+        let name = name.lower();
+        for above in name.suffixes().skip(1).filter(|s| s.len() > 1) {
+            self.above.entry(above.into()).or_insert_with(|| name.wire().into());
+        }
+        self.names.insert(name.wire().into(), why);
+    }
+
+    /// Why a rule may not be; none when it may. `subtree` is the feed's.
+    pub fn refuses(&self, rule: &Rule, subtree: bool) -> Option<Reason> {
+        if rule.action == Action::Passthru {
+            return None;
+        }
+        match &rule.trigger {
+            Trigger::Qname(pattern) | Trigger::Nsdname(pattern) => self.name(pattern, subtree),
+            Trigger::ClientIp(net) | Trigger::Nsip(net) => everything(net),
+            Trigger::ResponseIp(net) => everything(net).or_else(|| self.address(net)),
+            Trigger::Url(UrlKind::Host, host) => self.host(host),
+            Trigger::Url(UrlKind::Prefix, text) => {
+                let (host, path) = text.split_once('/')?;
+                path.is_empty().then(|| self.host(host)).flatten()
+            }
+            Trigger::Url(UrlKind::Exact, _) | Trigger::Code(_) => None,
+        }
+    }
+
+    fn host(&self, host: &str) -> Option<Reason> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return self.address(&IpNet::from(address));
+        }
+        let name = Name::from_text(host).ok()?.lower();
+        // Every host below it is meant, too.
+        self.name(&NamePattern { name, wildcard: false }, true)
+    }
+
+    fn name(&self, pattern: &NamePattern, subtree: bool) -> Option<Reason> {
+        let wire = pattern.name.wire();
+        if let Some(why) = self.names.get(wire) {
+            return Some(protected(why.text()));
+        }
+        if wire.len() == 1 || self.suffixes.is_suffix(&pattern.name.to_string()) {
+            return Some(protected("a public suffix"));
+        }
+        if !pattern.wildcard && !subtree {
+            return None;
+        }
+        let below = self.above.get(wire)?;
+        let below = Name::from_wire(below).ok()?;
+        Some(protected(&format!("{below}, which it covers")))
+    }
+
+    fn address(&self, net: &IpNet) -> Option<Reason> {
+        let covered = self.addresses.iter().find(|a| net.contains(*a))?;
+        Some(protected(&format!("{covered}, an address of the gateway or the API")))
+    }
+}
+
+/// A prefix of no bits is everybody.
+fn everything(net: &IpNet) -> Option<Reason> {
+    (net.prefix_len() == 0).then(|| protected("every address there is"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Legal;
+
+    fn guard() -> Protected {
+        let mut guard = Protected::new(Arc::new(PublicSuffixes::load(None).unwrap()));
+        guard.add("corp.example.org", Why::Apex);
+        guard.add("go.example.net", Why::OwnHost);
+        guard.add("203.0.113.7", Why::OwnHost);
+        guard.add("127.0.0.1", Why::OwnHost);
+        guard.add("www.gov.cn", Why::Listed);
+        guard
+    }
+
+    #[test]
+    fn what_lists_may_not_touch() {
+        let guard = guard();
+        let check = |rule: &str, subtree: bool, expected: Option<&str>| {
+            let rule = Rule {
+                trigger: rule.parse().unwrap(),
+                action: Action::Nxdomain,
+                legal: Arc::new(Legal::default()),
+            };
+            let reason = guard.refuses(&rule, subtree).map(|r| r.text.into_owned());
+            match expected {
+                None => assert_eq!(reason, None, "{}", rule.trigger),
+                Some(part) => {
+                    let reason = reason.unwrap_or_default();
+                    assert!(reason.contains(part), "{}: {reason:?}", rule.trigger);
+                }
+            }
+        };
+        check("bad.example", false, None);
+        check("*.bad.example", false, None);
+        check("com", false, Some("public suffix"));
+        check("*.co.uk", false, Some("public suffix"));
+        check("corp.example.org", false, Some("apex"));
+        check("*.corp.example.org", false, Some("apex"));
+        check("phish.corp.example.org", false, None);
+        check("*.example.org", false, Some("corp.example.org, which it covers"));
+        check("example.org", false, None);
+        check("example.org", true, Some("covers"));
+        check("go.example.net", false, Some("gateway"));
+        check("www.gov.cn", false, Some("feeds.protected"));
+        check("32.7.113.0.203.rpz-ip", false, Some("203.0.113.7"));
+        check("24.0.113.0.203.rpz-ip", false, Some("203.0.113.7"));
+        check("8.0.0.0.127.rpz-ip", false, None);
+        check("url-host:go.example.net", false, Some("gateway"));
+        check("url-prefix:go.example.net/", false, Some("gateway"));
+        check("url-prefix:go.example.net/a/", false, None);
+        check("code:abc", false, None);
+    }
+
+    #[test]
+    fn letting_through_harms_nobody() {
+        let rule = Rule {
+            trigger: "com".parse().unwrap(),
+            action: Action::Passthru,
+            legal: Arc::new(Legal::default()),
+        };
+        assert_eq!(guard().refuses(&rule, false), None);
+    }
+}

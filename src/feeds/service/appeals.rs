@@ -1,0 +1,100 @@
+//! Appeals: somebody says that a rule is wrong.
+
+use std::sync::Arc;
+
+use super::{
+    super::{
+        Error,
+        events::EventKind,
+        ledger::Entry,
+        store::{Appeal, AppealStatus, Body},
+    },
+    By, Feeds,
+    own::trigger_of,
+};
+
+/// An appeal to be opened. Why is [`By::reason`].
+#[derive(Clone, Debug, Default)]
+pub struct NewAppeal {
+    /// The feed whose rule it is about; empty for every feed's.
+    pub feed: String,
+    /// What is listed: as for [`super::NewBlock::what`].
+    pub what: String,
+    /// How to reach whoever appeals.
+    pub claimant: String,
+}
+
+/// Appeals looked through for those that nobody has decided.
+const LOOKED_AT: usize = 100_000;
+
+impl Feeds {
+    /// Takes an appeal down. It changes nothing until somebody decides. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::BadRule`], [`Error::Unknown`] for a feed that there is not, [`Error::TooMany`],
+    /// [`Error::TooLong`], or when the database fails.
+    pub fn open_appeal(self: &Arc<Self>, appeal: &NewAppeal, by: &By) -> Result<Appeal, Error> {
+        let rule = trigger_of(&appeal.what)?.to_string();
+        self.note(&by.reason)?;
+        let claimant = self.note(&appeal.claimant)?;
+        if !appeal.feed.is_empty() {
+            self.feed(&appeal.feed)?;
+        }
+        let id = self.upon(&appeal.feed, |basis| {
+            let all = self.store().appeals(0, LOOKED_AT)?;
+            let open = all.iter().filter(|a| a.status == AppealStatus::Open).count();
+            if open >= self.config.appeals_open_max {
+                return Err(Error::TooMany("appeals", self.config.appeals_open_max));
+            }
+            let entry = Entry::new(EventKind::AppealOpened, &appeal.feed).about(&rule);
+            let entry = entry.by(&by.actor, &by.reason).with("claimant", claimant);
+            let body = Body::Appeal { feed: &appeal.feed, claimant };
+            Ok(self.ledger.write(&entry, body, Some(basis))?.id)
+        })?;
+        self.appeal(id)
+    }
+
+    /// Decides an appeal; may be decided again. While it is `suspended` or `lifted`, the rule does
+    /// not count, from the next query on. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Over`] when it stands so already, [`Error::TooLong`], or when
+    /// the database fails.
+    pub fn decide_appeal(
+        self: &Arc<Self>,
+        id: u64,
+        status: AppealStatus,
+        by: &By,
+    ) -> Result<Appeal, Error> {
+        self.note(&by.reason)?;
+        let feed = self.appeal(id)?.feed;
+        self.upon(&feed, |basis| {
+            let appeal = self.appeal(id)?;
+            if appeal.status == status {
+                return Err(Error::Over);
+            }
+            let entry = Entry::new(EventKind::AppealDecided, &feed).about(&appeal.subject);
+            let entry = entry.by(&by.actor, &by.reason).with("id", id);
+            let entry = entry.with("status", status.name());
+            self.ledger.write(&entry, Body::AppealStep(id, status), Some(basis))
+        })?;
+        self.obey()?;
+        self.appeal(id)
+    }
+
+    /// One appeal. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], or when the database fails.
+    pub fn appeal(&self, id: u64) -> Result<Appeal, Error> {
+        self.store().appeal(id)?.ok_or(Error::Unknown("appeal"))
+    }
+
+    /// Appeals with ids below `before` (0 for no bound), newest first. Blocks.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn appeals(&self, before: u64, limit: usize) -> Result<Vec<Appeal>, Error> {
+        self.store().appeals(before, limit)
+    }
+}

@@ -1,0 +1,236 @@
+//! What people change about feeds and their versions.
+
+use std::sync::Arc;
+
+use super::{
+    super::{
+        Error, Fault, FeedSpec, SpecError,
+        events::EventKind,
+        format::Options,
+        ledger::Entry,
+        store::{Body, EventQuery, FeedRow, VersionRow},
+    },
+    By, Feeds,
+    take::validator_mark,
+};
+
+impl Feeds {
+    /// Adds a feed; `spec` is its settings in JSON. Its source is looked at at once. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Spec`], [`Error::Taken`], [`Error::TooMany`], or when the database fails.
+    pub fn add(self: &Arc<Self>, spec: &str, by: &By) -> Result<FeedSpec, Error> {
+        let spec = self.checked(spec)?;
+        self.note(&by.reason)?;
+        let json = spec.to_json()?;
+        self.store().set_mark(&validator_mark(&spec.name), None)?;
+        self.upon(&spec.name, |basis| {
+            let feeds = self.standing()?.feeds;
+            if feeds.iter().any(|f| f.name == spec.name) {
+                return Err(Error::Taken);
+            }
+            if feeds.len() >= self.config.feeds_max {
+                return Err(Error::TooMany("feeds", self.config.feeds_max));
+            }
+            let entry = Entry::new(EventKind::FeedAdded, &spec.name).by(&by.actor, &by.reason);
+            let entry = entry.with("spec", serde_json::json!(spec));
+            self.ledger.write(&entry, Body::Spec(&json), Some(basis))
+        })?;
+        self.obey()?;
+        Ok(spec)
+    }
+
+    /// Changes a feed's settings, which take force at once; what a list's rules depend on counts
+    /// from the next look at its source on, which is at once, too. Blocks.
+    ///
+    /// # Errors
+    /// As [`Feeds::add`].
+    pub fn change(self: &Arc<Self>, name: &str, spec: &str, by: &By) -> Result<FeedSpec, Error> {
+        let spec = self.checked(spec)?;
+        self.note(&by.reason)?;
+        if spec.name != name {
+            let fault = Fault::NotOneOf(&["the feed's own name"]);
+            return Err(SpecError { key: "name".into(), fault }.into());
+        }
+        let json = spec.to_json()?;
+        self.upon(name, |basis| {
+            let (row, _) = self.feed(name)?;
+            if row.spec == json {
+                return Ok(());
+            }
+            let entry = Entry::new(EventKind::FeedChanged, name).by(&by.actor, &by.reason);
+            let entry = entry.with("spec", serde_json::json!(spec));
+            self.ledger.write(&entry, Body::Spec(&json), Some(basis)).map(|_| ())
+        })?;
+        self.store().set_mark(&validator_mark(name), None)?;
+        self.obey()?;
+        Ok(spec)
+    }
+
+    /// Removes a feed: none of its rules is in force any more. Its history stays. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], or when the database fails.
+    pub fn remove(self: &Arc<Self>, name: &str, by: &By) -> Result<(), Error> {
+        self.note(&by.reason)?;
+        self.upon(name, |basis| {
+            self.feed(name)?;
+            let entry = Entry::new(EventKind::FeedRemoved, name).by(&by.actor, &by.reason);
+            self.ledger.write(&entry, Body::None, Some(basis))
+        })?;
+        self.obey()
+    }
+
+    /// Lets a held version take force: the newest one held when `version` is none. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`], [`Error::Superseded`] when a later version was in force meanwhile,
+    /// [`Error::NotKept`], or when the database fails.
+    pub fn approve(
+        self: &Arc<Self>,
+        name: &str,
+        version: Option<u64>,
+        by: &By,
+    ) -> Result<u64, Error> {
+        self.note(&by.reason)?;
+        let number = self.upon(name, |basis| {
+            let held = self.held(name, version)?;
+            if self.newest_decided(name)? > held.number {
+                return Err(Error::Superseded);
+            }
+            self.decide(EventKind::Approved, &held, by, basis)?;
+            Ok(held.number)
+        })?;
+        self.obey()?;
+        self.rows_wanted.notify_one();
+        Ok(number)
+    }
+
+    /// Refuses a held version for good. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`], or when the database fails.
+    pub fn refuse(&self, name: &str, version: Option<u64>, by: &By) -> Result<u64, Error> {
+        self.note(&by.reason)?;
+        self.upon(name, |basis| {
+            let held = self.held(name, version)?;
+            self.write_about(EventKind::Refused, &held, by, basis)?;
+            Ok(held.number)
+        })
+    }
+
+    /// Puts an earlier version back in force: the one that was before this one when `to` is none.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] when it never was in force, [`Error::NotKept`] when it is no longer on
+    /// disk, or when the database fails.
+    pub fn rollback(self: &Arc<Self>, name: &str, to: Option<u64>, by: &By) -> Result<u64, Error> {
+        self.note(&by.reason)?;
+        let number = self.upon(name, |basis| {
+            let (row, _) = self.feed(name)?;
+            let number = self.earlier(&row, to)?;
+            let version = self.store().version(name, number)?;
+            let version = version.ok_or(Error::Unknown("version"))?;
+            self.decide(EventKind::RolledBack, &version, by, basis)?;
+            Ok(number)
+        })?;
+        self.obey()?;
+        Ok(number)
+    }
+
+    fn checked(&self, spec: &str) -> Result<FeedSpec, Error> {
+        let spec = FeedSpec::parse(spec, &self.config)?;
+        Options::of(&spec, &self.config)
+            .map_err(|e| SpecError { key: e.key, fault: Fault::Json(e.why.to_string()) })?;
+        Ok(spec)
+    }
+
+    /// A version that waits for a person.
+    fn held(&self, name: &str, version: Option<u64>) -> Result<VersionRow, Error> {
+        let (row, _) = self.feed(name)?;
+        let found = match version {
+            Some(number) => {
+                let found = self.store().version(name, number)?;
+                Some(found.ok_or(Error::Unknown("version"))?)
+            }
+            None => {
+                let newest = self.store().versions(name, 0, self.config.versions_kept)?;
+                newest.into_iter().find(|v| v.last.kind == EventKind::Held)
+            }
+        };
+        // Of a feed of the same name that was there before, nothing waits.
+        let held = found.filter(|v| v.last.kind == EventKind::Held && v.event > row.added);
+        held.ok_or(Error::NotHeld)
+    }
+
+    /// The highest version that ever was to be in force, since the feed was added.
+    fn newest_decided(&self, name: &str) -> Result<u64, Error> {
+        let (row, _) = self.feed(name)?;
+        let kinds = &EventKind::DECIDING;
+        let limit = self.config.versions_kept * 4;
+        let query = EventQuery {
+            feed: Some(name),
+            kinds,
+            newest_first: true,
+            limit,
+            ..EventQuery::default()
+        };
+        let events = self.store().events(&query)?;
+        let since = events.iter().filter(|e| e.id > row.added);
+        Ok(since.map(|e| e.version).max().unwrap_or(0))
+    }
+
+    /// The version to go back to.
+    fn earlier(&self, row: &FeedRow, to: Option<u64>) -> Result<u64, Error> {
+        let kinds = &EventKind::DECIDING;
+        let query = EventQuery {
+            feed: Some(&row.name),
+            kinds,
+            newest_first: true,
+            limit: 10_000,
+            ..EventQuery::default()
+        };
+        let events = self.store().events(&query)?;
+        let mut decided = events.iter().filter(|e| e.id > row.added).map(|e| e.version);
+        let found = match to {
+            Some(to) => decided.find(|v| *v == to),
+            None => decided.find(|v| *v < row.version),
+        };
+        let number = found.ok_or(Error::Unknown("earlier version that was in force"))?;
+        if number == row.version { Err(Error::InForceAlready) } else { Ok(number) }
+    }
+
+    /// Has a version's rules at hand, then says that it is to be in force.
+    fn decide(
+        &self,
+        kind: EventKind,
+        version: &VersionRow,
+        by: &By,
+        basis: u64,
+    ) -> Result<(), Error> {
+        let index = self.load(&version.feed, version.number)?;
+        self.make_ready(&version.feed, version.number, &index);
+        let written = self.write_about(kind, version, by, basis);
+        if written.is_err() {
+            self.unready(&version.feed, version.number);
+        }
+        written
+    }
+
+    fn write_about(
+        &self,
+        kind: EventKind,
+        version: &VersionRow,
+        by: &By,
+        basis: u64,
+    ) -> Result<(), Error> {
+        let mut entry =
+            Entry::new(kind, &version.feed).version(version.number).by(&by.actor, &by.reason);
+        (entry.digest, entry.signer) = (version.arrived.digest, &version.arrived.signer);
+        let counts = version.judgement.as_ref().map_or((0, 0), |j| (j.accepted, j.rejected));
+        (entry.accepted, entry.rejected) = counts;
+        self.ledger.write(&entry, Body::None, Some(basis))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,536 @@
+//! What is in force on this node.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{
+    super::{
+        ALLOW, Error, FeedSpec, INSTANT, OnFailure,
+        events::EventKind,
+        ledger::Entry,
+        store::{Body, EventQuery, FeedRow, OwnRule, Standing},
+    },
+    Feeds, lock,
+};
+use crate::{
+    clock::Timestamp,
+    policy::{
+        Action, Extras, FeedInForce, FeedSettings, Index, Legal, PolicySet, Rule, Suspended, Tier,
+    },
+};
+
+/// What this node has in force, and what it is about to.
+#[derive(Debug, Default)]
+pub(super) struct Force {
+    /// The newest event that was obeyed.
+    seen: u64,
+    standing: Arc<Standing>,
+    /// Versions loaded, by feed.
+    loaded: HashMap<String, Loaded>,
+    /// Versions being loaded, or that were read just now: feed and number.
+    loading: HashSet<(String, u64)>,
+    ready: HashMap<(String, u64), Arc<Index>>,
+    /// Why a feed's version cannot be loaded.
+    failures: BTreeMap<String, (u64, String)>,
+    sets: u64,
+    key: Vec<Key>,
+    /// What was told of being in force, by feed, and whether there may be more to tell.
+    told: HashMap<String, u64>,
+    untold: bool,
+    /// Sets that were in force, until nobody decides by them any more: that a thread which answers
+    /// drops the last of a large one would be felt.
+    retired: Vec<Arc<PolicySet>>,
+    /// Instant blocks and allow rules as they were built last, and their versions.
+    own: [(u64, Option<Arc<FeedInForce>>); 2],
+}
+
+/// A version's rules.
+#[derive(Clone, Debug)]
+pub(super) struct Loaded {
+    pub(super) version: u64,
+    pub(super) index: Arc<Index>,
+}
+
+/// What tells one set from another.
+#[derive(Clone, Debug, PartialEq)]
+enum Key {
+    Feed { name: String, spec: String, version: u64, closed: bool },
+    Own(u64, u64),
+    Suspended(Vec<(String, String)>),
+}
+
+/// What a node has to tell: a feed, the version that is in force there now (0 for none), and the
+/// event that asked for it.
+struct News {
+    feed: String,
+    version: u64,
+    asked: u64,
+}
+
+impl Feeds {
+    /// Puts in force whatever the database says that is not yet. Blocks on the disk, briefly:
+    /// versions that have to be loaded are loaded beside it. The caller must be inside a runtime.
+    ///
+    /// # Errors
+    /// When the database cannot be read: what was in force stays.
+    pub fn obey(self: &Arc<Self>) -> Result<(), Error> {
+        let (news, to_load) = {
+            let mut force = lock(&self.force);
+            force.retired.retain(|set| Arc::strong_count(set) > 1);
+            let newest = self.store().newest()?;
+            if newest != force.seen {
+                let standing = self.store().standing(newest, self.clock().now())?;
+                (force.standing, force.seen) = (Arc::new(standing), newest);
+            }
+            let to_load = force.wanted();
+            self.rebuild(&mut force);
+            (force.news(), to_load)
+        };
+        for (feed, version) in to_load {
+            let feeds = Arc::clone(self);
+            self.tasks.spawn_blocking(move || feeds.load_in_background(&feed, version));
+        }
+        self.tell(&news);
+        Ok(())
+    }
+
+    /// Obeys what other nodes change, until the end.
+    pub async fn follow(self: Arc<Self>) {
+        let mut ticks = interval(Duration::from_millis(self.config.poll_ms));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing = false;
+        while self.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let obeyed = self.blocking(|feeds| feeds.obey()).await;
+            if let Err(error) = &obeyed
+                && !failing
+            {
+                tracing::error!(%error, "policy.sqlite cannot be read; the rules stay as they are");
+            }
+            failing = obeyed.is_err();
+        }
+    }
+
+    /// Loads everything, at the start.
+    pub(super) fn load_all(self: &Arc<Self>) -> Result<(), Error> {
+        let mut force = lock(&self.force);
+        let newest = self.store().newest()?;
+        let standing = self.store().standing(newest, self.clock().now())?;
+        (force.standing, force.seen) = (Arc::new(standing), newest);
+        let wanted = force.wanted();
+        let loaded: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = wanted
+                .into_iter()
+                .map(|(feed, version)| {
+                    scope.spawn(move || (self.load_or_older(&feed, version), feed, version))
+                })
+                .collect();
+            threads.into_iter().filter_map(|t| t.join().ok()).collect()
+        });
+        for (result, feed, version) in loaded {
+            force.loading.remove(&(feed.clone(), version));
+            match result {
+                Ok(loaded) if loaded.version == version => {
+                    force.loaded.insert(feed, loaded);
+                }
+                Ok(older) => {
+                    let why = format!("version {version} is not on disk: an older one is in force");
+                    tracing::error!(feed, version, older = older.version, "{why}");
+                    force.failures.insert(feed.clone(), (version, why));
+                    force.loaded.insert(feed, older);
+                }
+                Err(error) => {
+                    tracing::error!(feed, version, %error, "a feed cannot be loaded");
+                    force.failures.insert(feed, (version, error.to_string()));
+                }
+            }
+        }
+        self.rebuild(&mut force);
+        Ok(())
+    }
+
+    fn load_in_background(self: &Arc<Self>, feed: &str, version: u64) {
+        let loaded = self.load(feed, version);
+        {
+            let mut force = lock(&self.force);
+            let key = (feed.to_owned(), version);
+            force.loading.remove(&key);
+            match loaded {
+                Ok(index) => {
+                    force.ready.insert(key, index);
+                }
+                Err(error) => {
+                    tracing::error!(feed, version, %error, "a feed's version cannot be loaded");
+                    force.failures.insert(feed.to_owned(), (version, error.to_string()));
+                }
+            }
+        }
+        if let Err(error) = self.obey() {
+            tracing::error!(feed, %error, "a loaded version is not in force yet");
+        }
+    }
+
+    /// The newest version that was in force and can be loaded, this one first.
+    fn load_or_older(&self, feed: &str, version: u64) -> Result<Loaded, Error> {
+        let first = match self.load(feed, version) {
+            Ok(index) => return Ok(Loaded { version, index }),
+            Err(error) => error,
+        };
+        let kinds = &EventKind::DECIDING;
+        let query = EventQuery {
+            feed: Some(feed),
+            kinds,
+            newest_first: true,
+            limit: self.config.versions_kept,
+            ..EventQuery::default()
+        };
+        for event in self.store().events(&query)? {
+            if event.version != version
+                && let Ok(index) = self.load(feed, event.version)
+            {
+                return Ok(Loaded { version: event.version, index });
+            }
+        }
+        Err(first)
+    }
+
+    /// The rules of a version: compiled, or read anew.
+    pub(super) fn load(&self, feed: &str, version: u64) -> Result<Arc<Index>, Error> {
+        let row = self.store().version(feed, version)?.ok_or(Error::Unknown("version"))?;
+        let digest = row.arrived.digest;
+        let kept = self.shelf.version(feed, version, digest);
+        if !kept.is_there() {
+            return Err(Error::NotKept(version));
+        }
+        if let Some(index) = kept.index() {
+            return Ok(Arc::new(index));
+        }
+        if !kept.is_whole(digest)? {
+            return Err(Error::Damaged(version));
+        }
+        let spec = self.spec_of(feed, row.event)?;
+        let read = self.reading(&spec).read(&kept.list(), kept.manifest().as_deref(), None);
+        let (index, _) = read.map_err(|e| Error::Unreadable(e.to_string()))?;
+        kept.keep_index(&index);
+        Ok(Arc::new(index))
+    }
+
+    /// The version of a feed that is in force here, if any.
+    pub(super) fn loaded(&self, feed: &str) -> Option<Loaded> {
+        lock(&self.force).loaded.get(feed).cloned()
+    }
+
+    /// Has the rules of a version at hand for when it is decided.
+    pub(super) fn make_ready(&self, feed: &str, version: u64, index: &Arc<Index>) {
+        lock(&self.force).ready.insert((feed.to_owned(), version), Arc::clone(index));
+    }
+
+    /// Forgets them, when it was decided otherwise.
+    pub(super) fn unready(&self, feed: &str, version: u64) {
+        lock(&self.force).ready.remove(&(feed.to_owned(), version));
+    }
+
+    /// The set in force with another version of one feed.
+    pub(super) fn set_with(&self, row: &FeedRow, spec: &FeedSpec, index: &Arc<Index>) -> PolicySet {
+        let mut force = lock(&self.force);
+        let mut feeds = force.feeds();
+        feeds.retain(|(_, f)| *f.name != *row.name);
+        let version = row.newest + 1;
+        let one = in_force(&row.name, version, Arc::clone(index), spec.settings(), false);
+        feeds.push(((spec.position, row.name.clone()), Arc::new(one)));
+        force.set(feeds, self.clock().now())
+    }
+
+    /// Builds the set anew and swaps it, where anything in it is new.
+    fn rebuild(&self, force: &mut Force) {
+        force.take_loaded();
+        let key = force.key();
+        if key == force.key {
+            return;
+        }
+        let feeds = force.feeds();
+        let set = Arc::new(force.set(feeds, self.clock().now()));
+        self.gauges(&set);
+        let before = self.in_force.swap(set);
+        force.retired.push(before);
+        (force.key, force.untold) = (key, true);
+    }
+
+    /// Writes down what is in force here since when. What cannot be written is told again.
+    fn tell(&self, news: &[News]) {
+        for item in news {
+            if let Err(error) = self.tell_one(item) {
+                tracing::warn!(feed = item.feed, %error, "not yet written: what is in force");
+                let mut force = lock(&self.force);
+                force.told.remove(&item.feed);
+                force.untold = true;
+            }
+        }
+    }
+
+    fn tell_one(&self, item: &News) -> Result<(), Error> {
+        let store = self.store();
+        let kinds = &[EventKind::InForce];
+        let query = EventQuery {
+            feed: Some(&item.feed),
+            kinds,
+            newest_first: true,
+            limit: 64,
+            ..EventQuery::default()
+        };
+        let node = self.ledger.node.as_str();
+        let last = store.events(&query)?.into_iter().find(|e| e.node == node);
+        // A node that starts again tells nothing new.
+        if last.is_some_and(|e| e.version == item.version && e.id > item.asked) {
+            return Ok(());
+        }
+        let now = self.clock().now();
+        let row = store.version(&item.feed, item.version)?;
+        let mut entry = Entry::new(EventKind::InForce, &item.feed).version(item.version);
+        if let Some(row) = &row {
+            let asked = store.events(&EventQuery {
+                feed: Some(&item.feed),
+                from: item.asked.saturating_sub(1),
+                limit: 1,
+                ..EventQuery::default()
+            })?;
+            let decided = asked.first().map_or(now, |e| e.ts);
+            let rolled_back = asked.first().is_some_and(|e| e.kind == EventKind::RolledBack);
+            let received = row.arrived.received_at;
+            let since = if rolled_back { decided } else { received };
+            entry = entry
+                .with("received_at", received.to_string())
+                .with("decided_at", decided.to_string())
+                .with("seconds", now.since(since).as_secs_f64());
+            (entry.digest, entry.signer) = (row.arrived.digest, row.arrived.signer.as_str());
+            let counts = row.judgement.as_ref().map_or((0, 0), |j| (j.accepted, j.rejected));
+            (entry.accepted, entry.rejected) = counts;
+        }
+        self.ledger.write(&entry, Body::None, None)?;
+        Ok(())
+    }
+
+    fn gauges(&self, set: &PolicySet) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        let float = |n: usize| n as f64;
+        let rules: usize = set.feeds().map(|f| f.index.len()).sum();
+        let bytes: usize = set.feeds().map(|f| f.index.memory_bytes()).sum();
+        let m = &self.metrics.feeds;
+        m.rules.set(float(rules));
+        m.rules_bytes.set(float(bytes));
+        m.feeds.set(float(set.feeds().count()));
+        m.swaps.increment(1);
+        for feed in set.feeds() {
+            let of = self.metrics.feed(&feed.name);
+            of.rules.set(float(feed.index.len()));
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+            of.version.set(feed.version as f64);
+        }
+    }
+
+    /// Why the feeds are not as they should be, in one sentence; none when they are.
+    pub fn why_not(&self) -> Option<String> {
+        let force = lock(&self.force);
+        if let Some((feed, (_, why))) = force.failures.first_key_value() {
+            return Some(format!("{feed}: {why}"));
+        }
+        let failed = force.standing.feeds.iter().find(|f| f.newest_failed);
+        if let Some(feed) = failed {
+            return Some(format!("{}: version {} cannot be read", feed.name, feed.newest));
+        }
+        drop(force);
+        self.stale().map(|(feed, why)| format!("{feed}: {why}"))
+    }
+
+    /// Why a feed's version is not in force here; none when it is.
+    pub(super) fn failure(&self, feed: &str) -> Option<String> {
+        lock(&self.force).failures.get(feed).map(|(_, why)| why.clone())
+    }
+}
+
+impl Force {
+    /// The feeds that stand, and their settings in JSON.
+    pub(super) fn feeds_standing(&self) -> Vec<(String, String)> {
+        self.standing.feeds.iter().map(|f| (f.name.clone(), f.spec.clone())).collect()
+    }
+
+    /// Versions that are to be in force and are neither loaded nor on their way.
+    fn wanted(&mut self) -> Vec<(String, u64)> {
+        let mut wanted = Vec::new();
+        for feed in &self.standing.feeds {
+            let key = (feed.name.clone(), feed.version);
+            let loaded = self.loaded.get(&feed.name).is_some_and(|l| l.version == feed.version);
+            let failed = self.failures.get(&feed.name).is_some_and(|(v, _)| *v == feed.version);
+            let coming = self.ready.contains_key(&key) || self.loading.contains(&key);
+            if feed.version > 0 && !loaded && !failed && !coming {
+                self.loading.insert(key.clone());
+                wanted.push(key);
+            }
+        }
+        wanted
+    }
+
+    /// Takes over what was loaded, and forgets what stands no more.
+    fn take_loaded(&mut self) {
+        let standing = Arc::clone(&self.standing);
+        for feed in &standing.feeds {
+            let key = (feed.name.clone(), feed.version);
+            if let Some(index) = self.ready.remove(&key) {
+                let loaded = Loaded { version: feed.version, index };
+                self.loaded.insert(feed.name.clone(), loaded);
+                self.failures.remove(&feed.name);
+            }
+        }
+        let stands = |name: &str| standing.feeds.iter().any(|f| f.name == name && f.version > 0);
+        self.loaded.retain(|name, _| stands(name));
+        self.failures.retain(|name, _| stands(name));
+    }
+
+    fn key(&self) -> Vec<Key> {
+        let feeds = self.standing.feeds.iter().filter_map(|row| {
+            let (version, closed) = self.state(row)?;
+            Some(Key::Feed { name: row.name.clone(), spec: row.spec.clone(), version, closed })
+        });
+        let mut key: Vec<Key> = feeds.collect();
+        key.push(Key::Own(self.standing.instant_version, self.standing.allow_version));
+        key.push(Key::Suspended(self.standing.suspended.clone()));
+        key
+    }
+
+    /// The version of a feed that takes part, and whether nothing may be answered because of it.
+    fn state(&self, row: &FeedRow) -> Option<(u64, bool)> {
+        let spec = FeedSpec::read(&row.spec).ok()?;
+        let loaded = self.loaded.get(&row.name).map(|l| l.version);
+        let failed = row.newest_failed || self.failures.contains_key(&row.name);
+        match (failed, spec.on_failure) {
+            (true, OnFailure::Open) => None,
+            (true, OnFailure::Closed) => Some((loaded.unwrap_or(0), true)),
+            _ => loaded.map(|version| (version, false)),
+        }
+    }
+
+    /// The feeds that take part, with their places.
+    fn feeds(&self) -> Vec<((u32, String), Arc<FeedInForce>)> {
+        let feeds = self.standing.feeds.iter().filter_map(|row| {
+            let (version, closed) = self.state(row)?;
+            let spec = FeedSpec::read(&row.spec).ok()?;
+            let index = self.loaded.get(&row.name).map(|l| Arc::clone(&l.index));
+            let index = index.unwrap_or_else(|| Arc::new(Index::empty()));
+            let feed = in_force(&row.name, version, index, spec.settings(), closed);
+            Some(((spec.position, row.name.clone()), Arc::new(feed)))
+        });
+        feeds.collect()
+    }
+
+    fn set(
+        &mut self,
+        mut feeds: Vec<((u32, String), Arc<FeedInForce>)>,
+        now: Timestamp,
+    ) -> PolicySet {
+        feeds.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let standing = Arc::clone(&self.standing);
+        let instant = self.own(0, INSTANT, standing.instant_version, &standing.instant, now);
+        let allow = self.own(1, ALLOW, standing.allow_version, &standing.allow, now);
+        let suspended = standing.suspended.iter();
+        let suspended = suspended
+            .map(|(feed, rule)| Suspended {
+                feed: feed.as_str().into(),
+                rule: rule.as_str().into(),
+            })
+            .collect();
+        self.sets += 1;
+        let feeds = feeds.into_iter().map(|(_, feed)| feed).collect();
+        PolicySet::new(self.sets, feeds, Extras { instant, allow, suspended })
+    }
+
+    /// The operator's own rules as a feed.
+    fn own(
+        &mut self,
+        at: usize,
+        feed: &str,
+        version: u64,
+        rules: &[OwnRule],
+        now: Timestamp,
+    ) -> Option<Arc<FeedInForce>> {
+        let (built, kept) = &self.own[at];
+        if *built == version {
+            return kept.clone();
+        }
+        let mut builder = Index::builder();
+        for rule in rules.iter().rev().filter(|r| r.is_in_force(now)) {
+            if let Some(rule) = own_rule(feed, rule) {
+                builder.add(&rule);
+            }
+        }
+        let settings = FeedSettings { allow_may_win: false, ..FeedSettings::default() };
+        let built = (!builder.is_empty()).then(|| {
+            Arc::new(in_force(feed, version, Arc::new(builder.finish()), settings, false))
+        });
+        self.own[at] = (version, built.clone());
+        built
+    }
+
+    /// What there is to tell: versions in force that were not before.
+    fn news(&mut self) -> Vec<News> {
+        if !std::mem::take(&mut self.untold) {
+            return Vec::new();
+        }
+        let standing = Arc::clone(&self.standing);
+        let mut now: HashMap<&str, (u64, u64)> = HashMap::new();
+        for row in &standing.feeds {
+            let version = self.state(row).map_or(0, |(version, _)| version);
+            now.insert(&row.name, (version, row.version_event));
+        }
+        now.insert(INSTANT, (standing.instant_version, 0));
+        now.insert(ALLOW, (standing.allow_version, 0));
+        let mut news = Vec::new();
+        for (feed, (version, asked)) in &now {
+            if self.told.get(*feed).copied().unwrap_or(0) != *version {
+                news.push(News { feed: (*feed).to_owned(), version: *version, asked: *asked });
+            }
+        }
+        let gone = self.told.iter().filter(|(f, v)| !now.contains_key(f.as_str()) && **v > 0);
+        for (feed, _) in gone {
+            news.push(News { feed: feed.clone(), version: 0, asked: 0 });
+        }
+        for item in &news {
+            // Not twice while it is being written.
+            self.told.insert(item.feed.clone(), item.version);
+        }
+        news
+    }
+}
+
+fn in_force(
+    name: &str,
+    version: u64,
+    index: Arc<Index>,
+    settings: FeedSettings,
+    closed: bool,
+) -> FeedInForce {
+    FeedInForce { name: Arc::from(name), version, index, settings, closed }
+}
+
+/// An own rule as deciding takes it.
+pub(super) fn own_rule(feed: &str, rule: &OwnRule) -> Option<Rule> {
+    let trigger = rule.rule.parse().ok()?;
+    let (action, tier) = match feed {
+        ALLOW => (Action::Passthru, None),
+        _ => (Action::Nxdomain, Some(Tier::Block)),
+    };
+    let legal = Legal {
+        authority: rule.authority.as_str().into(),
+        order_number: rule.order_number.as_str().into(),
+        reason: rule.reason.as_str().into(),
+        tier,
+        effective_from: rule.since,
+        expires_at: rule.expires,
+        approver: rule.confirmed_by.as_str().into(),
+        ..Legal::default()
+    };
+    Some(Rule { trigger, action, legal: Arc::new(legal) })
+}

@@ -1,0 +1,578 @@
+//! From what a source brought to a version that is activated or held.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use tokio::{runtime::Handle, time::timeout};
+
+use super::{
+    super::{
+        ALLOW, Error, FeedSpec, INSTANT,
+        blast::{Blast, PastAsk, blast},
+        events::EventKind,
+        judge::{Case, Hold, holds},
+        ledger::Entry,
+        load::{ListRead, Unreadable},
+        shelf::Kept,
+        source::{Ask, Brought, Looked, SourceError},
+        store::{Body, FeedRow, Judgement, NewVersion, VersionRow},
+    },
+    By, Feeds, lock,
+    view::Changes,
+};
+use crate::policy::{Action, FeedSettings, Index, Override};
+
+/// A version that another node received and has not judged for so long is judged here.
+const TAKE_OVER: Duration = Duration::from_secs(60);
+
+/// Contradictions between feeds that are named.
+const CONFLICTS_NAMED: usize = 100;
+
+/// What came of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Took {
+    /// There was nothing new.
+    Unchanged,
+    /// It is in force.
+    InForce,
+    /// It waits for a person.
+    Held,
+    /// It cannot be read, or its source gave nothing usable.
+    Failed,
+}
+
+/// What came of looking at a source, or of a list that somebody gave us.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// What came of it; of a dry run, what would have.
+    pub outcome: Took,
+    /// Whether nothing was changed on purpose.
+    pub dry_run: bool,
+    /// The feed.
+    pub feed: String,
+    /// The version; 0 where there is none.
+    pub version: u64,
+    /// SHA-256 of what was received, in hexadecimal.
+    pub digest: String,
+    /// Rules taken.
+    pub accepted: u64,
+    /// Entries not taken.
+    pub rejected: u64,
+    /// Rules that were there already.
+    pub duplicates: u64,
+    /// Rules that contradict others.
+    pub conflicts: u64,
+    /// Rules that cannot be decided here.
+    pub not_evaluable: u64,
+    /// Why it waits, what was rejected for what, what it would change.
+    pub findings: Value,
+    /// How many rules come, go and change against the version in force; of a dry run alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+impl Outcome {
+    fn of(outcome: Took, feed: &str, version: u64) -> Self {
+        Self {
+            outcome,
+            dry_run: false,
+            feed: feed.to_owned(),
+            version,
+            digest: String::new(),
+            accepted: 0,
+            rejected: 0,
+            duplicates: 0,
+            conflicts: 0,
+            not_evaluable: 0,
+            findings: Value::Null,
+            changes: None,
+            problem: None,
+        }
+    }
+
+    fn judged(mut self, judgement: &Judgement, digest: [u8; 32]) -> Self {
+        self.digest = hex::encode(digest);
+        self.accepted = judgement.accepted;
+        self.rejected = judgement.rejected;
+        self.duplicates = judgement.duplicates;
+        self.conflicts = judgement.conflicts;
+        self.not_evaluable = judgement.not_evaluable;
+        self.findings = serde_json::from_str(&judgement.findings).unwrap_or_default();
+        self
+    }
+
+    pub(super) fn failed(feed: &str, problem: String) -> Self {
+        Self { problem: Some(problem), ..Self::of(Took::Failed, feed, 0) }
+    }
+}
+
+/// A version that was read and judged.
+struct Judged {
+    index: Arc<Index>,
+    judgement: Judgement,
+    read_rejections: Vec<crate::feeds::Rejection>,
+    holds: Vec<Hold>,
+}
+
+impl Feeds {
+    /// Looks at a feed's source now, and takes what is new.
+    ///
+    /// # Errors
+    /// When there is no such feed, or the database fails. A source that gives nothing usable is an
+    /// outcome.
+    pub async fn refresh(self: &Arc<Self>, feed: &str, by: &By) -> Result<Outcome, Error> {
+        let name = feed.to_owned();
+        let (spec, validator, last) = self.blocking(move |feeds| feeds.before_look(&name)).await?;
+        let looked = self.look(&spec, &validator, last.as_deref()).await;
+        let (name, by) = (feed.to_owned(), by.clone());
+        match looked {
+            Err(error) => {
+                let problem = error.to_string();
+                self.blocking(move |feeds| feeds.look_failed(&name, &problem)).await
+            }
+            Ok(Looked { brought, again_after }) => {
+                self.looked(feed, again_after);
+                let Some(brought) = brought else {
+                    return Ok(Outcome::of(Took::Unchanged, feed, 0));
+                };
+                self.blocking(move |feeds| feeds.take(&name, brought, &by)).await
+            }
+        }
+    }
+
+    /// Says what taking a list would do: the source's, or one that somebody gave us. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Feeds::refresh`].
+    pub async fn dry_run(
+        self: &Arc<Self>,
+        feed: &str,
+        given: Option<Brought>,
+    ) -> Result<Outcome, Error> {
+        let brought = match given {
+            Some(given) => given,
+            None => {
+                let name = feed.to_owned();
+                let (spec, _, last) = self.blocking(move |f| f.before_look(&name)).await?;
+                match self.look(&spec, "", last.as_deref()).await {
+                    Ok(Looked { brought: Some(brought), .. }) => brought,
+                    Ok(_) => return Ok(Outcome::of(Took::Unchanged, feed, 0)),
+                    Err(e) => return Ok(Outcome::failed(feed, e.to_string())),
+                }
+            }
+        };
+        let name = feed.to_owned();
+        self.blocking(move |feeds| feeds.rehearse(&name, &brought)).await
+    }
+
+    /// Takes a list that somebody gave us instead of the feed's source.
+    ///
+    /// # Errors
+    /// As [`Feeds::refresh`].
+    pub async fn apply(
+        self: &Arc<Self>,
+        feed: &str,
+        brought: Brought,
+        by: &By,
+    ) -> Result<Outcome, Error> {
+        let (name, by) = (feed.to_owned(), by.clone());
+        self.blocking(move |feeds| feeds.take(&name, brought, &by)).await
+    }
+
+    async fn look(
+        &self,
+        spec: &FeedSpec,
+        validator: &str,
+        last: Option<&Path>,
+    ) -> Result<Looked, SourceError> {
+        let ask = Ask {
+            spec,
+            validator,
+            last,
+            incoming: self.shelf.incoming(),
+            bytes_max: self.config.list_bytes_max,
+        };
+        let limit = Duration::from_millis(self.config.fetch_timeout_ms);
+        let late = || SourceError::Away(format!("nothing came within {} s", limit.as_secs()));
+        timeout(limit, self.source.look(ask)).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    fn before_look(
+        &self,
+        feed: &str,
+    ) -> Result<(FeedSpec, String, Option<std::path::PathBuf>), Error> {
+        let (row, spec) = self.feed(feed)?;
+        let validator = self.store().mark(&validator_mark(feed))?.unwrap_or_default();
+        let last = match row.newest {
+            0 => None,
+            newest => self.store().version(feed, newest)?,
+        };
+        let last = last.map(|v| self.shelf.version(feed, v.number, v.arrived.digest));
+        let last = last.filter(Kept::is_there).map(|kept| kept.list());
+        // What is gone must be sent again.
+        let validator = if last.is_some() { validator } else { String::new() };
+        Ok((spec, validator, last))
+    }
+
+    /// Keeps, reads and judges what was brought. One at a time of each feed.
+    fn take(self: &Arc<Self>, feed: &str, brought: Brought, by: &By) -> Result<Outcome, Error> {
+        let busy = self.busy(feed);
+        let _busy = lock(&busy);
+        let validator = brought.validator.clone();
+        let outcome = self.take_one(feed, brought, by)?;
+        let mark = Some(validator.as_str()).filter(|v| !v.is_empty());
+        self.store().set_mark(&validator_mark(feed), mark)?;
+        Ok(outcome)
+    }
+
+    fn take_one(self: &Arc<Self>, feed: &str, brought: Brought, by: &By) -> Result<Outcome, Error> {
+        let digest = brought.digest();
+        let arrived = NewVersion {
+            digest,
+            bytes: brought.list.bytes() + brought.manifest.as_ref().map_or(0, |m| m.bytes()),
+            received_at: self.clock().now(),
+            source: brought.from.clone(),
+            signer: brought.signer.clone(),
+        };
+        let mut brought = Some(brought);
+        let mut kept: Option<(u64, Kept)> = None;
+        let received = self.upon(feed, |basis| {
+            let (row, spec) = self.feed(feed)?;
+            if let Some(same) = self.is_known(&row, &spec, digest)? {
+                return Ok(Err(same));
+            }
+            let number = self.store().newest_version(feed)? + 1;
+            match (brought.take(), kept.take()) {
+                (Some(brought), _) => {
+                    kept = Some((number, self.shelf.keep(feed, number, brought)?));
+                }
+                (None, Some((before, files))) if before != number => {
+                    kept = Some((number, self.shelf.renumber(files, feed, number, digest)?));
+                }
+                (None, files) => kept = files,
+            }
+            let mut entry =
+                Entry::new(EventKind::Received, feed).version(number).by(&by.actor, &by.reason);
+            (entry.digest, entry.signer) = (digest, &arrived.signer);
+            let entry = entry.with("source", arrived.source.as_str()).with("bytes", arrived.bytes);
+            self.ledger.write(&entry, Body::Version(&arrived), Some(basis))?;
+            Ok(Ok((number, spec)))
+        })?;
+        let (number, spec) = match received {
+            Ok(received) => received,
+            Err(same) => return Ok(Outcome::of(Took::Unchanged, feed, same)),
+        };
+        self.metrics.feed(feed).versions.increment(1);
+        self.judge(feed, &spec, number, &arrived)
+    }
+
+    /// The newest version, when it is what was brought and was read as it would be now.
+    fn is_known(
+        &self,
+        row: &FeedRow,
+        spec: &FeedSpec,
+        digest: [u8; 32],
+    ) -> Result<Option<u64>, Error> {
+        if row.newest == 0 {
+            return Ok(None);
+        }
+        let Some(newest) = self.store().version(&row.name, row.newest)? else { return Ok(None) };
+        if newest.arrived.digest != digest {
+            return Ok(None);
+        }
+        let known = match &newest.judgement {
+            Some(judgement) => {
+                let findings: Value = serde_json::from_str(&judgement.findings).unwrap_or_default();
+                findings["reading"] == reading_key(spec).as_str()
+            }
+            // Somebody is at it.
+            None => true,
+        };
+        Ok(known.then_some(newest.number))
+    }
+
+    /// Reads and judges versions that were received and never judged: by a process that died here,
+    /// or by another node that seems to be gone.
+    pub(super) fn judge_left_over(self: &Arc<Self>, at_start: bool) -> Result<(), Error> {
+        for row in self.standing()?.feeds {
+            if row.newest == 0 {
+                continue;
+            }
+            let Some(version) = self.store().version(&row.name, row.newest)? else { continue };
+            let own = at_start && version.node == self.ledger.node.as_str();
+            let age = self.clock().now().since(version.arrived.received_at);
+            if version.judgement.is_some() || !(own || age > TAKE_OVER) {
+                continue;
+            }
+            let busy = self.busy(&row.name);
+            let Ok(_busy) = busy.try_lock() else { continue };
+            let spec = FeedSpec::read(&row.spec)?;
+            tracing::info!(feed = row.name, version = row.newest, "judging a version left over");
+            let judged = self.judge(&row.name, &spec, row.newest, &version.arrived);
+            if let Err(error) = judged {
+                tracing::error!(feed = row.name, %error, "a version left over cannot be judged");
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and judges a version that the database knows.
+    fn judge(
+        self: &Arc<Self>,
+        feed: &str,
+        spec: &FeedSpec,
+        number: u64,
+        arrived: &NewVersion,
+    ) -> Result<Outcome, Error> {
+        let kept = self.shelf.version(feed, number, arrived.digest);
+        let (row, _) = self.feed(feed)?;
+        let read = self.read_and_judge(&row, spec, &kept.list(), kept.manifest().as_deref());
+        let judged = match read {
+            Ok(judged) => judged,
+            Err(unreadable) => return self.cannot_read(feed, spec, number, arrived, &unreadable),
+        };
+        let Judged { index, judgement, read_rejections, holds } = judged;
+        let held = !holds.is_empty();
+        let kind = if held { EventKind::Held } else { EventKind::Activated };
+        kept.keep_index(&index);
+        if !held {
+            self.make_ready(feed, number, &index);
+        }
+        let written = self.upon(feed, |basis| {
+            let mut entry = Entry::new(kind, feed).version(number);
+            (entry.digest, entry.signer) = (arrived.digest, &arrived.signer);
+            (entry.accepted, entry.rejected) = (judgement.accepted, judgement.rejected);
+            let findings: Value = serde_json::from_str(&judgement.findings).unwrap_or_default();
+            let entry = entry.with("findings", findings);
+            self.ledger.write(&entry, Body::Judgement(&judgement, &read_rejections), Some(basis))
+        });
+        if let Err(error) = written {
+            self.unready(feed, number);
+            return Err(error);
+        }
+        self.obey()?;
+        self.rows_wanted.notify_one();
+        self.tidy(feed)?;
+        let took = if held { Took::Held } else { Took::InForce };
+        if held {
+            tracing::warn!(feed, version = number, "a version waits for approval");
+        }
+        Ok(Outcome::of(took, feed, number).judged(&judgement, arrived.digest))
+    }
+
+    fn cannot_read(
+        self: &Arc<Self>,
+        feed: &str,
+        spec: &FeedSpec,
+        number: u64,
+        arrived: &NewVersion,
+        unreadable: &Unreadable,
+    ) -> Result<Outcome, Error> {
+        let problem = unreadable.to_string();
+        tracing::error!(feed, version = number, problem, "a version cannot be read");
+        self.metrics.feed(feed).failures.increment(1);
+        let findings = json!({"problem": problem, "reading": reading_key(spec)});
+        let judgement = Judgement { findings: findings.to_string(), ..Judgement::default() };
+        self.upon(feed, |basis| {
+            let mut entry = Entry::new(EventKind::Failed, feed).version(number);
+            (entry.digest, entry.signer) = (arrived.digest, &arrived.signer);
+            let entry = entry.with("problem", problem.as_str());
+            self.ledger.write(&entry, Body::Judgement(&judgement, &[]), Some(basis))
+        })?;
+        self.obey()?;
+        let outcome = Outcome::of(Took::Failed, feed, number).judged(&judgement, arrived.digest);
+        Ok(Outcome { problem: Some(problem), ..outcome })
+    }
+
+    fn rehearse(self: &Arc<Self>, feed: &str, brought: &Brought) -> Result<Outcome, Error> {
+        let (row, spec) = self.feed(feed)?;
+        let manifest = brought.manifest.as_ref().map(|m| m.path());
+        let judged = self.read_and_judge(&row, &spec, brought.list.path(), manifest);
+        let judged = match judged {
+            Ok(judged) => judged,
+            Err(e) => {
+                let failed = Outcome::failed(feed, e.to_string());
+                return Ok(Outcome { dry_run: true, ..failed });
+            }
+        };
+        let took = if judged.holds.is_empty() { Took::InForce } else { Took::Held };
+        let before = self.loaded(feed).map_or_else(|| Arc::new(Index::empty()), |l| l.index);
+        let outcome = Outcome::of(took, feed, 0).judged(&judged.judgement, brought.digest());
+        let changes = Some(Changes::between(&before, &judged.index));
+        Ok(Outcome { dry_run: true, changes, ..outcome })
+    }
+
+    fn read_and_judge(
+        &self,
+        row: &FeedRow,
+        spec: &FeedSpec,
+        list: &Path,
+        manifest: Option<&Path>,
+    ) -> Result<Judged, Unreadable> {
+        let base = self.loaded(&row.name).map(|l| l.index);
+        let (index, read) = self.reading(spec).read(list, manifest, base.as_deref())?;
+        let index = Arc::new(index);
+        let mut findings = read.findings();
+        findings.insert("reading".into(), reading_key(spec).into());
+        let (conflicts, named) = self.conflicts(&row.name, spec, &index);
+        findings.insert("conflicts_with_feeds".into(), named);
+        let blast = self.blast_of(row, spec, &index);
+        let case = Case {
+            spec,
+            limits: &self.config,
+            before: self.rules_before(row),
+            after: index.len() as u64,
+            rejected: read.rejected,
+            blast: blast.as_ref().map_err(String::as_str),
+        };
+        let holds = holds(&case);
+        findings.insert("held_for".into(), json!(holds));
+        findings.insert("blast".into(), blast_json(&blast));
+        let judgement = judgement(&read, &index, conflicts, self.servers_known, findings);
+        Ok(Judged { index, judgement, read_rejections: read.rejections, holds })
+    }
+
+    /// How many rules the version in force has; none for a feed that has none in force.
+    fn rules_before(&self, row: &FeedRow) -> Option<u64> {
+        if row.version == 0 {
+            return None;
+        }
+        let version = self.store().version(&row.name, row.version).ok()??;
+        version.judgement.map(|j| j.accepted)
+    }
+
+    /// Rules that another feed in force decides otherwise: how many, and some of them.
+    fn conflicts(&self, name: &str, spec: &FeedSpec, index: &Index) -> (u64, Value) {
+        let set = self.in_force.load_full();
+        let own = spec.settings();
+        let (mut count, mut named) = (0, Vec::new());
+        let others = set.feeds().filter(|f| ![name, INSTANT, ALLOW].contains(&&*f.name));
+        for other in others {
+            // The smaller of the two is looked up in the larger.
+            let (small, large, swapped) = if index.len() <= other.index.len() {
+                (index, &*other.index, false)
+            } else {
+                (&*other.index, index, true)
+            };
+            for rule in small.iter() {
+                let Some(found) = large.get(&rule.trigger) else { continue };
+                let (ours, theirs) = if swapped { (&found, &rule) } else { (&rule, &found) };
+                let ours = word(&own, &ours.action);
+                let theirs = word(&other.settings, &theirs.action);
+                if ours == theirs {
+                    continue;
+                }
+                count += 1;
+                if named.len() < CONFLICTS_NAMED {
+                    named.push(json!({
+                        "feed": &*other.name, "rule": rule.trigger.to_string(),
+                        "ours": ours, "theirs": theirs,
+                    }));
+                }
+            }
+        }
+        (count, named.into())
+    }
+
+    /// What the version would decide otherwise in the past hours.
+    fn blast_of(
+        &self,
+        row: &FeedRow,
+        spec: &FeedSpec,
+        index: &Arc<Index>,
+    ) -> Result<Blast, String> {
+        let hours = u64::from(self.config.blast_hours);
+        if hours == 0 {
+            return Ok(Blast::default());
+        }
+        let query = self.past.get().ok_or("the store is not there yet")?;
+        let now = self.clock().now();
+        let from = now.saturating_sub(Duration::from_secs(hours * 3_600));
+        let ask = PastAsk {
+            from,
+            kinds_max: self.config.blast_kinds_max,
+            timeout_ms: self.config.blast_timeout_ms,
+        };
+        let limit = Duration::from_millis(self.config.blast_timeout_ms);
+        let asked = query(ask);
+        let past = Handle::current().block_on(async { timeout(limit, asked).await });
+        let past = past.map_err(|_| "the store did not answer in time".to_owned())??;
+        let new = self.set_with(row, spec, index);
+        let old = self.in_force.load_full();
+        Ok(blast(&past, from, (&old, &new), &self.suffixes, now))
+    }
+
+    /// Removes what need not be kept any more.
+    fn tidy(&self, feed: &str) -> Result<(), Error> {
+        let (row, _) = self.feed(feed)?;
+        let newest = self.store().versions(feed, 0, self.config.versions_kept)?;
+        let Some(oldest) = newest.last().map(|v| v.number) else { return Ok(()) };
+        let mut keep = vec![row.version];
+        keep.extend(self.rows_base(feed)?);
+        let held = newest.iter().filter(|v: &&VersionRow| v.last.kind == EventKind::Held);
+        keep.extend(held.map(|v| v.number));
+        let below = oldest.min(self.rows_pending_from(feed)?.unwrap_or(u64::MAX));
+        self.shelf.prune(feed, below, &keep);
+        self.store().forget_rejections(feed, below)
+    }
+}
+
+pub(super) fn validator_mark(feed: &str) -> String {
+    format!("validator:{feed}")
+}
+
+/// What of a feed's settings a list's rules depend on: another value makes another version of the
+/// same bytes.
+fn reading_key(spec: &FeedSpec) -> String {
+    let parts = json!([
+        spec.format,
+        spec.options,
+        spec.authority,
+        spec.order_number,
+        spec.content_class,
+        spec.action,
+        spec.subtree,
+        spec.limits.rules_max,
+    ]);
+    hex::encode(&Sha256::digest(parts.to_string().as_bytes())[..8])
+}
+
+fn judgement(
+    read: &ListRead,
+    index: &Index,
+    conflicts: u64,
+    servers_known: bool,
+    findings: Map<String, Value>,
+) -> Judgement {
+    Judgement {
+        accepted: index.len() as u64,
+        rejected: read.rejected,
+        duplicates: read.duplicates,
+        conflicts: read.conflicts + conflicts,
+        not_evaluable: if servers_known { 0 } else { read.server_rules },
+        findings: Value::Object(findings).to_string(),
+    }
+}
+
+/// What a rule does in a feed of these settings.
+fn word(settings: &FeedSettings, given: &Action) -> &'static str {
+    match &settings.action {
+        Override::Given => given.name(),
+        Override::Observe => "observe",
+        Override::Action(action) => action.name(),
+    }
+}
+
+fn blast_json(blast: &Result<Blast, String>) -> Value {
+    match blast {
+        Ok(blast) => json!(blast),
+        Err(why) => json!({"unknown": why}),
+    }
+}

@@ -1,0 +1,61 @@
+//! A feed's settings as deciding takes them.
+
+use std::sync::Arc;
+
+use super::{ActionOverride, FeedSpec};
+use crate::{
+    name::Name,
+    policy::{Action, ContentClass, EdeNote, FeedSettings, Legal, Override},
+};
+
+impl FeedSpec {
+    /// How its rules are read when something is decided.
+    pub fn settings(&self) -> FeedSettings {
+        let ede = self.ede.as_ref();
+        FeedSettings {
+            action: self.action.in_force(),
+            subtree: self.subtree,
+            tier: self.tier,
+            allow_may_win: self.allow_may_win,
+            qname_wait_recurse: self.qname_wait_recurse,
+            ede: ede.map(|e| EdeNote { code: e.code, text: Arc::from(e.text.as_str()) }),
+            legal: self.legal(),
+            contact: Arc::from(self.contact.join(" ")),
+            justification: Arc::from(self.justification.as_str()),
+        }
+    }
+
+    /// What rules do not say of themselves.
+    fn legal(&self) -> Legal {
+        let class = ContentClass::find(&self.content_class);
+        Legal {
+            authority: self.authority.as_str().into(),
+            order_number: self.order_number.as_str().into(),
+            content_class: class.map_or("", |c| c.code).into(),
+            ..Legal::default()
+        }
+    }
+}
+
+impl ActionOverride {
+    fn in_force(&self) -> Override {
+        Override::Action(match self {
+            Self::Given => return Override::Given,
+            Self::Observe => return Override::Observe,
+            Self::Nxdomain => Action::Nxdomain,
+            Self::Nodata => Action::Nodata,
+            Self::Passthru => Action::Passthru,
+            Self::Drop => Action::Drop,
+            Self::TcpOnly => Action::TcpOnly,
+            Self::Cname(target) => {
+                let below = target.strip_prefix("*.");
+                // Checked when the settings were taken; a name that is none would block.
+                let Ok(name) = Name::from_text(below.unwrap_or(target)) else {
+                    return Override::Action(Action::Nxdomain);
+                };
+                let wire = Arc::from(name.lower().wire());
+                if below.is_some() { Action::CnameBelow(wire) } else { Action::Cname(wire) }
+            }
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! Where lists come from: the seam between fetching and everything after it.
+//!
+//! A [`Source`] looks whether there is something new and brings it as a file, whole, hashed and on
+//! disk ([`Incoming`]). It neither parses nor judges. What it could not bring changes nothing.
+
+mod file;
+mod incoming;
+
+use std::{path::Path, time::Duration};
+
+pub use file::FileSource;
+use futures_util::future::BoxFuture;
+pub use incoming::{Incoming, Part};
+
+use super::FeedSpec;
+
+/// What a source is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The feed's settings.
+    pub spec: &'a FeedSpec,
+    /// What the source said of its last answer ([`Brought::validator`]); empty for none.
+    pub validator: &'a str,
+    /// The bytes of the newest version, as received; none when there is none.
+    pub last: Option<&'a Path>,
+    /// The directory for files that are being received.
+    pub incoming: &'a Path,
+    /// The longest list, in bytes.
+    pub bytes_max: u64,
+}
+
+/// What a source brought.
+#[derive(Debug)]
+pub struct Brought {
+    /// The list.
+    pub list: Part,
+    /// What the law wants known of its rules, where that is a file of its own.
+    pub manifest: Option<Part>,
+    /// Where it came from: the path, or the address after redirects.
+    pub from: String,
+    /// Who signed it, or the key that the transfer was signed with; empty for nobody.
+    pub signer: String,
+    /// What to ask with next time, so that nothing is sent twice: an entity tag, a serial.
+    pub validator: String,
+}
+
+/// What came of a look.
+#[derive(Debug)]
+pub struct Looked {
+    /// What is new; none when nothing is.
+    pub brought: Option<Brought>,
+    /// When the source itself wants to be asked again; none for the feed's own time.
+    pub again_after: Option<Duration>,
+}
+
+impl Looked {
+    /// Nothing is new.
+    pub const SAME: Self = Self { brought: None, again_after: None };
+}
+
+/// Why a source brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// It cannot be reached, or not be read. Later it may.
+    #[error("{0}")]
+    Away(String),
+    /// What it has is refused: unsigned, cut short, not where lists may be. Asking again helps
+    /// only when something changes there.
+    #[error("{0}")]
+    Refused(String),
+    /// The list is longer than a list may be.
+    #[error("the list is longer than {0} bytes")]
+    TooLong(u64),
+}
+
+/// Somewhere that lists come from.
+pub trait Source: Send + Sync {
+    /// Looks, and brings what is new.
+    fn look<'a>(&'a self, ask: Ask<'a>) -> BoxFuture<'a, Result<Looked, SourceError>>;
+}

@@ -1,0 +1,246 @@
+//! A crash at every point of a change of policy: nothing is lost, doubled or half in force.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use tracegate::{
+    clock::Timestamp,
+    feeds::{
+        Appeal, Body, Error, Event, EventKind, EventQuery, FeedStore, NewBlock, OwnRule, Rejection,
+        Standing, VersionRow,
+    },
+    links::OutboxRow,
+    record::{LaneId, NodeName, Table},
+};
+
+use crate::feeds_lab::{Machine, by};
+
+/// Where the process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Point {
+    BeforeCommit,
+    AfterCommit,
+    AfterAppend,
+}
+
+/// A database whose process dies at one point of one change.
+#[derive(Debug)]
+struct Dying {
+    inner: Arc<dyn FeedStore>,
+    at: Point,
+    kind: EventKind,
+    /// Changes of this kind until then.
+    left: AtomicU32,
+    dead: std::sync::atomic::AtomicBool,
+}
+
+impl Dying {
+    fn die(&self) -> Error {
+        self.dead.store(true, Ordering::SeqCst);
+        Error::Failed
+    }
+
+    fn alive(&self) -> Result<(), Error> {
+        if self.dead.load(Ordering::SeqCst) { Err(Error::Failed) } else { Ok(()) }
+    }
+}
+
+impl FeedStore for Dying {
+    fn commit(
+        &self,
+        event: &Event,
+        body: Body<'_>,
+        basis: Option<u64>,
+        record: &OutboxRow,
+    ) -> Result<u64, Error> {
+        self.alive()?;
+        let dies = event.kind == self.kind && self.left.fetch_sub(1, Ordering::SeqCst) == 1;
+        if dies && self.at == Point::BeforeCommit {
+            return Err(self.die());
+        }
+        let id = self.inner.commit(event, body, basis, record)?;
+        if dies && self.at == Point::AfterCommit {
+            // The record is promised and never appended.
+            self.die();
+            panic!("dies");
+        }
+        Ok(id)
+    }
+    fn forget(&self, node: &NodeName, records: &[(LaneId, u64)]) -> Result<(), Error> {
+        self.alive()?;
+        if self.at == Point::AfterAppend && self.left.load(Ordering::SeqCst) == 0 {
+            return Err(self.die());
+        }
+        self.inner.forget(node, records)
+    }
+    fn newest(&self) -> Result<u64, Error> {
+        self.alive()?;
+        self.inner.newest()
+    }
+    fn newest_of(&self, feed: &str) -> Result<u64, Error> {
+        self.alive()?;
+        self.inner.newest_of(feed)
+    }
+    fn newest_at(&self, at: Timestamp) -> Result<u64, Error> {
+        self.inner.newest_at(at)
+    }
+    fn takes_writes(&self) -> bool {
+        self.alive().is_ok()
+    }
+    fn outbox(&self, node: &NodeName) -> Result<Vec<OutboxRow>, Error> {
+        self.inner.outbox(node)
+    }
+    fn standing(&self, upto: u64, now: Timestamp) -> Result<Standing, Error> {
+        self.inner.standing(upto, now)
+    }
+    fn spec_at(&self, feed: &str, upto: u64) -> Result<Option<String>, Error> {
+        self.inner.spec_at(feed, upto)
+    }
+    fn events(&self, query: &EventQuery<'_>) -> Result<Vec<Event>, Error> {
+        self.inner.events(query)
+    }
+    fn versions(&self, feed: &str, before: u64, limit: usize) -> Result<Vec<VersionRow>, Error> {
+        self.inner.versions(feed, before, limit)
+    }
+    fn version(&self, feed: &str, number: u64) -> Result<Option<VersionRow>, Error> {
+        self.inner.version(feed, number)
+    }
+    fn newest_version(&self, feed: &str) -> Result<u64, Error> {
+        self.inner.newest_version(feed)
+    }
+    fn rejections(
+        &self,
+        feed: &str,
+        number: u64,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Rejection>, Error> {
+        self.inner.rejections(feed, number, from, limit)
+    }
+    fn forget_rejections(&self, feed: &str, number: u64) -> Result<(), Error> {
+        self.inner.forget_rejections(feed, number)
+    }
+    fn own_rules(&self, feed: &str, before: u64, limit: usize) -> Result<Vec<OwnRule>, Error> {
+        self.inner.own_rules(feed, before, limit)
+    }
+    fn own_rule(&self, id: u64) -> Result<Option<OwnRule>, Error> {
+        self.inner.own_rule(id)
+    }
+    fn appeals(&self, before: u64, limit: usize) -> Result<Vec<Appeal>, Error> {
+        self.inner.appeals(before, limit)
+    }
+    fn appeal(&self, id: u64) -> Result<Option<Appeal>, Error> {
+        self.inner.appeal(id)
+    }
+    fn mark(&self, name: &str) -> Result<Option<String>, Error> {
+        self.inner.mark(name)
+    }
+    fn set_mark(&self, name: &str, value: Option<&str>) -> Result<(), Error> {
+        self.alive()?;
+        self.inner.set_mark(name, value)
+    }
+}
+
+fn dying(machine: &Machine, at: Point, kind: EventKind) -> Arc<dyn FeedStore> {
+    let (left, dead) = (AtomicU32::new(1), std::sync::atomic::AtomicBool::new(false));
+    Arc::new(Dying { inner: machine.store(), at, kind, left, dead })
+}
+
+const POINTS: [Point; 3] = [Point::BeforeCommit, Point::AfterCommit, Point::AfterAppend];
+
+#[test]
+fn a_block_is_in_force_or_was_never_made_and_recorded_once() {
+    for at in POINTS {
+        let machine = Machine::new();
+        let node = machine.node_over("n1", dying(&machine, at, EventKind::Blocked));
+        let block = NewBlock { what: "evil.example".into(), ..NewBlock::default() };
+        let made =
+            catch_unwind(AssertUnwindSafe(|| node.with(|f| f.block_now(&block, &by("alice")))));
+        node.crash();
+        let node = machine.node("n1");
+        let stands = at != Point::BeforeCommit;
+        assert_eq!(node.blocks("evil.example"), stands, "{at:?}: {made:?}");
+        let store = machine.store();
+        assert_eq!(store.outbox(&"n1".parse().unwrap()).unwrap(), [], "{at:?}");
+        let all = node.end();
+        let blocked = all[&Table::FeedEvents].iter().filter(|r| r["event"] == "blocked").count();
+        assert_eq!(blocked, usize::from(stands), "{at:?}");
+    }
+}
+
+#[test]
+fn a_version_under_way_leaves_the_last_good_one_and_goes_on_after_the_restart() {
+    for kind in [EventKind::Received, EventKind::Activated, EventKind::InForce] {
+        for at in POINTS {
+            let machine = Machine::new();
+            machine.write("bureau", "bad.example\n");
+            let node = machine.node("n1");
+            node.add(&machine.spec("bureau"));
+            node.refresh("bureau");
+            node.end();
+            let node = machine.node_over("n1", dying(&machine, at, kind));
+            machine.write("bureau", "worse.example\n");
+            let looked = catch_unwind(AssertUnwindSafe(|| {
+                node.runtime.block_on(node.feeds.refresh("bureau", &by("alice")))
+            }));
+            // Whatever it was told, nobody was answered by a mixture.
+            let sees =
+                |n: &crate::feeds_lab::Node| (n.blocks("bad.example"), n.blocks("worse.example"));
+            let seen = sees(&node);
+            assert!(matches!(seen, (true, false) | (false, true)), "{kind:?} {at:?}: {looked:?}");
+            node.crash();
+            let node = machine.node("n1");
+            let seen = sees(&node);
+            assert!(matches!(seen, (true, false) | (false, true)), "{kind:?} {at:?}");
+            node.run();
+            crate::harness::eventually("the second version", || {
+                (sees(&node) == (false, true)).then_some(())
+            });
+            let versions = node.with(|f| f.versions("bureau", 0, 9)).unwrap();
+            assert_eq!(versions[0].version, 2, "{kind:?} {at:?}: received once");
+            let all = node.end();
+            let mut ids: Vec<_> = all[&Table::FeedEvents]
+                .iter()
+                .map(|r| {
+                    (r["lane"].clone(), r["seq"].clone()).0.to_string() + &r["seq"].to_string()
+                })
+                .collect();
+            let count = ids.len();
+            ids.sort();
+            ids.dedup();
+            assert_eq!(ids.len(), count, "{kind:?} {at:?}: no record twice");
+            for word in ["received", "activated"] {
+                let of_two = all[&Table::FeedEvents]
+                    .iter()
+                    .filter(|r| r["event"] == word && r["version"] == "2")
+                    .count();
+                assert_eq!(of_two, 1, "{kind:?} {at:?}: {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_without_an_event_are_in_nobodys_way() {
+    let machine = Machine::new();
+    machine.write("bureau", "bad.example\n");
+    let node = machine.node_over("n1", dying(&machine, Point::BeforeCommit, EventKind::Received));
+    node.add(&machine.spec("bureau"));
+    let failed = node.runtime.block_on(node.feeds.refresh("bureau", &by("alice")));
+    assert!(failed.is_err(), "{failed:?}");
+    let versions: PathBuf = machine.dir.path().join("feeds/versions/bureau");
+    assert_eq!(crate::feeds_lab::names(&versions).len(), 1, "the bytes are there");
+    node.crash();
+    machine.write("bureau", "other.example\n");
+    let node = machine.node("n1");
+    assert_eq!(node.refresh("bureau").version, 1);
+    assert!(node.blocks("other.example") && !node.blocks("bad.example"));
+    node.end();
+    assert!(machine.node("n1").blocks("other.example"));
+}
