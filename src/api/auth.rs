@@ -2,8 +2,8 @@
 //!
 //! A request passes in this order: its `Host` is one of ours (a page that rebinds its name to our
 //! address gets 421), its route is in [`ROUTES`] (else 404 or 405, whatever the router knows), its
-//! bearer token is valid and its role may (401, 403), and a body is JSON (415, which a form of a
-//! foreign page cannot send). There are no cookies and no CORS headers.
+//! bearer token is valid and its role may (401, 403), and a body is JSON, or bytes where the route
+//! takes a list (415; a form of a foreign page can send neither). There are no cookies and no CORS headers.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use super::{
     ApiState, Problem,
     problem::method_not_allowed,
-    routes::{Need, ROUTES},
+    routes::{Carries, Need, ROUTES, Route},
 };
 use crate::{
     config,
@@ -40,6 +40,10 @@ pub enum Right {
     Reload,
     /// Make, list and revoke tokens.
     Tokens,
+    /// See feeds, their versions, blocks, allow rules and appeals; ask what is listed.
+    ReadFeeds,
+    /// Change any of them, and decide.
+    ChangeFeeds,
 }
 
 /// The table of who may what.
@@ -47,9 +51,11 @@ pub const fn may(role: Role, right: Right) -> bool {
     match right {
         Right::ReadLinks => true,
         Right::WriteLinks => matches!(role, Role::Operator | Role::Writer),
-        Right::Trace => matches!(role, Role::Operator | Role::Investigator | Role::Auditor),
+        Right::Trace | Right::ReadFeeds => {
+            matches!(role, Role::Operator | Role::Investigator | Role::Auditor)
+        }
         Right::Metrics => matches!(role, Role::Operator | Role::Auditor),
-        Right::Reload | Right::Tokens => matches!(role, Role::Operator),
+        Right::Reload | Right::Tokens | Right::ChangeFeeds => matches!(role, Role::Operator),
     }
 }
 
@@ -101,8 +107,8 @@ fn admit(api: &ApiState, request: &mut Request) -> Result<(), Problem> {
         method => method,
     };
     // A route that is not in the table is never run, even when the router has it.
-    let need = ROUTES.iter().find(|r| r.path == path.as_str() && r.method == *method);
-    let need = need.ok_or_else(method_not_allowed)?.need;
+    let route = ROUTES.iter().find(|r| r.path == path.as_str() && r.method == *method);
+    let &Route { need, carries, .. } = route.ok_or_else(method_not_allowed)?;
     let open = match need {
         Need::Nothing => true,
         Need::RightUnlessLoopback(_) => peer.client.ip().to_canonical().is_loopback(),
@@ -123,8 +129,8 @@ fn admit(api: &ApiState, request: &mut Request) -> Result<(), Problem> {
         None => return Err(unauthorized()),
     }
     let has_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
-    if has_body && !is_json(request.headers()) {
-        return Err(unsupported());
+    if has_body && !is(carries.media_type(), request.headers()) {
+        return Err(unsupported(carries));
     }
     Ok(())
 }
@@ -134,9 +140,9 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn is(media_type: &str, headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json")
+    kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(media_type)
 }
 
 /// The `Host` values we answer to.
@@ -193,7 +199,7 @@ fn unauthorized() -> Problem {
     .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tracegate\""))
 }
 
-fn forbidden() -> Problem {
+pub(super) fn forbidden() -> Problem {
     Problem::new(
         StatusCode::FORBIDDEN,
         "forbidden",
@@ -202,13 +208,22 @@ fn forbidden() -> Problem {
     )
 }
 
-fn unsupported() -> Problem {
-    Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "json_required",
-        "The content type must be application/json.",
-        "内容类型必须为 application/json。",
-    )
+fn unsupported(carries: Carries) -> Problem {
+    let unsupported = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    match carries {
+        Carries::Json => Problem::new(
+            unsupported,
+            "json_required",
+            "The content type must be application/json.",
+            "内容类型必须为 application/json。",
+        ),
+        Carries::Bytes => Problem::new(
+            unsupported,
+            "bytes_required",
+            "The content type must be application/octet-stream.",
+            "内容类型必须为 application/octet-stream。",
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -269,7 +284,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, value.parse().unwrap());
-            assert_eq!(is_json(&headers), json, "{value}");
+            assert_eq!(is("application/json", &headers), json, "{value}");
         }
     }
 }

@@ -8,11 +8,15 @@
 //! `/healthz` and `/readyz` need no token. `/metrics` needs one except from this machine: whoever
 //! lets others reach the loopback address (a proxy on the same host) must not forward that path.
 
+mod appeals;
 mod auth;
 mod body;
+mod feeds;
 mod links;
+mod own;
 mod problem;
 mod routes;
+mod rules;
 mod system;
 mod time;
 mod tokens;
@@ -23,13 +27,16 @@ use std::{ops::Deref, sync::Arc};
 pub use auth::{Caller, Hosts, Right, may};
 pub use body::{Body, Params};
 pub use problem::{Problem, Words};
-pub use routes::{Need, ROUTES, Route, router};
+pub use routes::{Carries, Need, ROUTES, Route, router};
 pub use system::OPENAPI;
 pub use trace::routes as trace_routes;
+
+use tokio_util::task::TaskTracker;
 
 use crate::{
     clock::Clock,
     config,
+    feeds::Feeds,
     links::{Links, Tokens},
     metrics::Metrics,
     resolver::ZoneReport,
@@ -55,6 +62,10 @@ pub struct ApiParts {
     pub links: Arc<Links>,
     /// What short URLs begin with.
     pub short_url_base: String,
+    /// Feeds, and the policy in force.
+    pub feeds: Arc<Feeds>,
+    /// Owns what goes on after a handler has answered.
+    pub tasks: TaskTracker,
     /// The tokens.
     pub tokens: Arc<Tokens>,
     /// The measures.

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+    routing::{delete, get, patch, post},
 };
 use http::{HeaderValue, Method, header};
 
-use super::{ApiState, Problem, Right, auth, links, problem, system, tokens};
+use super::{ApiState, Problem, Right, appeals, auth, feeds, links, own, problem, system, tokens};
 
 /// What a caller needs for a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +38,44 @@ pub struct Route {
     pub path: &'static str,
     /// What it takes.
     pub need: Need,
+    /// What its body is.
+    pub carries: Carries,
+    /// Whether it may take as long as reading a list takes.
+    pub patient: bool,
+}
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// JSON.
+    Json,
+    /// Bytes, such as a list as its author wrote it.
+    Bytes,
+}
+
+impl Carries {
+    /// The content type it takes.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Bytes => "application/octet-stream",
+        }
+    }
 }
 
 const fn route(method: Method, path: &'static str, need: Need) -> Route {
-    Route { method, path, need }
+    Route { method, path, need, carries: Carries::Json, patient: false }
+}
+
+/// A route that takes a right.
+const fn right(method: Method, path: &'static str, right: Right) -> Route {
+    route(method, path, Need::Right(right))
+}
+
+/// One that waits for a list to be fetched, read and judged.
+const fn patient(path: &'static str, carries: Carries) -> Route {
+    let need = Need::Right(Right::ChangeFeeds);
+    Route { method: Method::POST, path, need, carries, patient: true }
 }
 
 /// Every route.
@@ -59,6 +93,34 @@ pub const ROUTES: &[Route] = &[
     route(Method::DELETE, "/api/v1/tokens/{name}", Need::Right(Right::Tokens)),
     route(Method::GET, "/api/v1/trace", Need::Token),
     route(Method::GET, "/api/v1/records/{id}", Need::Token),
+    right(Method::GET, "/api/v1/feeds", Right::ReadFeeds),
+    right(Method::POST, "/api/v1/feeds", Right::ChangeFeeds),
+    right(Method::GET, "/api/v1/feeds/{name}", Right::ReadFeeds),
+    right(Method::PATCH, "/api/v1/feeds/{name}", Right::ChangeFeeds),
+    right(Method::DELETE, "/api/v1/feeds/{name}", Right::ChangeFeeds),
+    patient("/api/v1/feeds/{name}/refresh", Carries::Json),
+    patient("/api/v1/feeds/{name}/apply", Carries::Json),
+    patient("/api/v1/feeds/{name}/content", Carries::Bytes),
+    patient("/api/v1/feeds/{name}/approve", Carries::Json),
+    right(Method::POST, "/api/v1/feeds/{name}/refuse", Right::ChangeFeeds),
+    patient("/api/v1/feeds/{name}/rollback", Carries::Json),
+    right(Method::GET, "/api/v1/feeds/{name}/versions", Right::ReadFeeds),
+    right(Method::GET, "/api/v1/feeds/{name}/versions/{version}", Right::ReadFeeds),
+    right(Method::GET, "/api/v1/feeds/{name}/diff", Right::ReadFeeds),
+    // Whoever asks for hits, or for another time, is recorded, refused or not.
+    route(Method::GET, "/api/v1/feeds/{name}/report", Need::Token),
+    right(Method::GET, "/api/v1/feeds/{name}/export", Right::ReadFeeds),
+    route(Method::GET, "/api/v1/rules", Need::Token),
+    right(Method::GET, "/api/v1/blocks", Right::ReadFeeds),
+    right(Method::POST, "/api/v1/blocks", Right::ChangeFeeds),
+    right(Method::POST, "/api/v1/blocks/{id}/confirm", Right::ChangeFeeds),
+    right(Method::POST, "/api/v1/blocks/{id}/lift", Right::ChangeFeeds),
+    right(Method::GET, "/api/v1/allow", Right::ReadFeeds),
+    right(Method::POST, "/api/v1/allow", Right::ChangeFeeds),
+    right(Method::DELETE, "/api/v1/allow/{id}", Right::ChangeFeeds),
+    right(Method::GET, "/api/v1/appeals", Right::ReadFeeds),
+    right(Method::POST, "/api/v1/appeals", Right::ChangeFeeds),
+    right(Method::PATCH, "/api/v1/appeals/{id}", Right::ChangeFeeds),
 ];
 
 /// The whole API. `more` are routes of others (traces), which are in [`ROUTES`] all the same.
@@ -74,6 +136,7 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/api/v1/zones/reload", post(system::reload_zones))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{name}", delete(tokens::revoke))
+        .merge(policy())
         .merge(more)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -82,6 +145,30 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .layer(middleware::from_fn_with_state(api.clone(), bound))
         .layer(middleware::from_fn(problem::render))
         .with_state(api)
+}
+
+/// The routes of feeds, of the operator's own rules and of appeals.
+fn policy() -> Router<ApiState> {
+    Router::new()
+        .route("/api/v1/feeds", get(feeds::list).post(feeds::add))
+        .route("/api/v1/feeds/{name}", get(feeds::read).patch(feeds::change).delete(feeds::remove))
+        .route("/api/v1/feeds/{name}/refresh", post(feeds::refresh))
+        .route("/api/v1/feeds/{name}/apply", post(feeds::apply))
+        .route("/api/v1/feeds/{name}/content", post(feeds::content))
+        .route("/api/v1/feeds/{name}/approve", post(feeds::approve))
+        .route("/api/v1/feeds/{name}/refuse", post(feeds::refuse))
+        .route("/api/v1/feeds/{name}/rollback", post(feeds::roll_back))
+        .route("/api/v1/feeds/{name}/versions", get(feeds::list_versions))
+        .route("/api/v1/feeds/{name}/versions/{version}", get(feeds::read_version))
+        .route("/api/v1/feeds/{name}/diff", get(feeds::diff))
+        .route("/api/v1/feeds/{name}/export", get(feeds::export))
+        .route("/api/v1/blocks", get(own::blocks).post(own::block))
+        .route("/api/v1/blocks/{id}/confirm", post(own::confirm))
+        .route("/api/v1/blocks/{id}/lift", post(own::lift))
+        .route("/api/v1/allow", get(own::allowed).post(own::allow))
+        .route("/api/v1/allow/{id}", delete(own::disallow))
+        .route("/api/v1/appeals", get(appeals::list).post(appeals::open))
+        .route("/api/v1/appeals/{id}", patch(appeals::decide))
 }
 
 async fn not_found() -> Problem {
@@ -94,7 +181,13 @@ async fn method_not_allowed() -> Problem {
 
 /// Bounds a request's time, keeps answers out of caches, counts.
 async fn bound(State(api): State<ApiState>, request: Request, next: Next) -> Response {
-    let limit = Duration::from_millis(api.config.request_timeout_ms);
+    let path = request.extensions().get::<MatchedPath>();
+    let patient = path.is_some_and(|p| ROUTES.iter().any(|r| r.patient && r.path == p.as_str()));
+    let limit = match patient {
+        true => api.config.work_timeout_ms,
+        false => api.config.request_timeout_ms,
+    };
+    let limit = Duration::from_millis(limit);
     let mut response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {

@@ -12,7 +12,7 @@ use axum::{
 };
 use http::{StatusCode, header};
 
-use super::{ApiState, Caller, Problem, Words};
+use super::{ApiState, Caller, Problem, Words, feeds, rules};
 use crate::trace::{Ask, Error, Look, Tracer};
 
 /// The routes, for [`super::router`].
@@ -20,6 +20,8 @@ pub fn routes(tracer: Tracer) -> Router<ApiState> {
     Router::new()
         .route("/api/v1/trace", get(page))
         .route("/api/v1/records/{id}", get(record))
+        .route("/api/v1/rules", get(rules::rules))
+        .route("/api/v1/feeds/{name}/report", get(feeds::report))
         .layer(Extension(tracer))
 }
 
@@ -93,7 +95,7 @@ fn json(page: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], page).into_response()
 }
 
-fn problem(e: Error) -> Problem {
+pub(super) fn problem(e: Error) -> Problem {
     let said = e.to_string();
     match e {
         Error::Question(_)

@@ -86,6 +86,8 @@ pub struct Api {
     pub header_timeout_ms: u64,
     /// The wait for a whole request, in milliseconds.
     pub request_timeout_ms: u64,
+    /// The same of those that fetch, read and judge a list, in milliseconds.
+    pub work_timeout_ms: u64,
     /// A connection on which nothing moves is closed after this, in milliseconds.
     pub idle_timeout_ms: u64,
     /// The largest request head, in bytes.
@@ -94,6 +96,10 @@ pub struct Api {
     pub note_bytes_max: usize,
     /// Revisions of a link on one page.
     pub revisions_max: usize,
+    /// Versions in a feed's report, the newest.
+    pub report_versions_max: usize,
+    /// Rejected entries in a feed's report.
+    pub report_rejected_max: usize,
     /// Tokens at once, besides the operator's own.
     pub tokens_max: usize,
 }
@@ -114,10 +120,13 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("api.connections_max", 1, 1 << 20),
     limits("api.header_timeout_ms", 100, 600_000),
     limits("api.request_timeout_ms", 100, 600_000),
+    limits("api.work_timeout_ms", 100, 3_600_000),
     limits("api.idle_timeout_ms", 100, 600_000),
     limits("api.header_bytes_max", 8_192, 1 << 20),
     limits("api.note_bytes_max", 64, 65_536),
     limits("api.revisions_max", 1, 100_000),
+    limits("api.report_versions_max", 1, 100_000),
+    limits("api.report_rejected_max", 0, 1_000_000),
     limits("api.tokens_max", 0, 100_000),
 ];
 
@@ -162,10 +171,13 @@ impl Default for Api {
             connections_max: 256,
             header_timeout_ms: 10_000,
             request_timeout_ms: 60_000,
+            work_timeout_ms: 600_000,
             idle_timeout_ms: 60_000,
             header_bytes_max: 16_384,
             note_bytes_max: 1_024,
             revisions_max: 1_000,
+            report_versions_max: 1_000,
+            report_rejected_max: 10_000,
             tokens_max: 1_000,
         }
     }

@@ -24,6 +24,7 @@ pub mod source;
 mod spec;
 mod sqlite;
 mod store;
+mod then;
 pub mod transfer;
 
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ pub use store::{
     Appeal, AppealStatus, Body, Event, EventQuery, FeedRow, FeedStore, Judgement, NewOwnRule,
     NewVersion, OwnRule, Rejection, Standing, VersionRow,
 };
+pub use then::{in_force_since, then};
 
 /// Why policy could not be read or changed.
 #[derive(Debug, thiserror::Error)]

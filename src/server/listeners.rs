@@ -269,6 +269,8 @@ fn api_router(
         hosts: Hosts::new(&core.config.api),
         links: Arc::clone(&core.links),
         short_url_base: public_url,
+        feeds: Arc::clone(&core.feeds),
+        tasks: core.tasks.clone(),
         tokens: Arc::clone(&core.tokens),
         metrics: Arc::clone(&core.metrics),
         clock: core.clock.clone(),

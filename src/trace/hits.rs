@@ -112,12 +112,12 @@ impl Tracer {
     ///
     /// # Errors
     /// As [`Tracer::page`], and what `write` says.
-    pub async fn report<E: From<Error>>(
+    pub async fn report<E: From<Error>, W: Future<Output = Result<Vec<u8>, E>>>(
         &self,
         look: &Look,
         feed: &str,
         from: Timestamp,
-        write: impl FnOnce(Option<Counted>) -> Result<Vec<u8>, E>,
+        write: impl FnOnce(Option<Counted>) -> W,
     ) -> Result<Vec<u8>, E> {
         let asked = Asked { text: feed, kind: Some("feed"), from: None, to: None, cursor: None };
         let begun = Begun::new(self.access(), look, &asked);
@@ -134,7 +134,7 @@ impl Tracer {
             Err(e) => return Err(begun.unanswered(e).await.into()),
         };
         let rows = counted.as_ref().map_or(0, |c| c.versions.iter().map(|v| v.count).sum());
-        match write(counted) {
+        match write(counted).await {
             Ok(page) => {
                 let kept = self.finish(begun, Ok((page, rows))).await;
                 kept.map_err(Into::into)

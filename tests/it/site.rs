@@ -18,6 +18,7 @@ use tracegate::{
     api::{ApiParts, ApiState, Check, Hosts, router, trace_routes},
     clock::{Clock, Timestamp},
     config::{Config, UpstreamMode, Zone},
+    feeds::{Feeds, FeedsOptions, Protected, SqliteFeeds, source::FileSource},
     gateway::{Gateway, GatewayParts, Lanes, is_listed},
     links::{
         Codes, LinkStore, Links, LinksOptions, Secrets, SqliteLinks, TargetRules, Tokens, restore,
@@ -140,6 +141,42 @@ fn storeless_tracer(
     .unwrap()
 }
 
+/// Feeds of a directory below `dir`, with lists from files below `dir/lists`.
+#[expect(clippy::too_many_arguments, reason = "what a server has at hand")]
+fn open_feeds(
+    dir: &Path,
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+    spool: &Spool,
+    in_force: &InForce,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Arc<Feeds> {
+    let suffixes = Arc::new(PublicSuffixes::load(None).unwrap());
+    let place = dir.join("feeds");
+    std::fs::create_dir(&place).unwrap();
+    let store = SqliteFeeds::open(&place.join("policy.sqlite"), 2).unwrap();
+    let options = FeedsOptions {
+        config: config.feeds.clone(),
+        dir: place,
+        store: Arc::new(store),
+        spool: spool.clone(),
+        spool_bytes_max: config.spool.disk_bytes_max,
+        node: "it".parse().unwrap(),
+        clock: clock.clone(),
+        metrics: Arc::clone(metrics),
+        in_force: in_force.clone(),
+        protected: Protected::new(Arc::clone(&suffixes)),
+        suffixes,
+        source: Arc::new(FileSource::new(config.feeds.roots.clone())),
+        servers_known: true,
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    Feeds::open(options).unwrap()
+}
+
 impl Site {
     pub(crate) fn start(change: impl FnOnce(&mut Config)) -> Self {
         Self::start_with(change, Vec::new())
@@ -161,6 +198,8 @@ impl Site {
         config.dns.zones = vec![Zone { name: "demo.test".into(), file: "demo.zone".into() }];
         std::fs::create_dir(&config.dns.zone_root).unwrap();
         std::fs::write(config.dns.zone_root.join("demo.zone"), ZONE).unwrap();
+        config.feeds.roots = vec![dir.path().join("lists")];
+        std::fs::create_dir(dir.path().join("lists")).unwrap();
         change(&mut config);
 
         let (clock, metrics) = (Clock::fixed(BEGIN), Metrics::new());
@@ -229,6 +268,10 @@ impl Site {
             threads.push(thread::spawn(move || thread.run().unwrap()));
         }
         let tracer = storeless_tracer(&spool, &links, &config, &clock, &metrics);
+        let feeds = {
+            let _inside = runtime.enter();
+            open_feeds(dir.path(), &config, &clock, &metrics, &spool, &in_force, &tasks, &stop)
+        };
         let secrets = Secrets::open(dir.path()).unwrap();
         let tokens =
             Tokens::open(Arc::clone(links.store()), &secrets, clock.clone(), config.api.tokens_max)
@@ -237,6 +280,8 @@ impl Site {
             hosts: Hosts::new(&config.api),
             links: Arc::clone(&links),
             short_url_base: format!("http://{gateway_address}/"),
+            feeds,
+            tasks: tasks.clone(),
             tokens: Arc::new(tokens),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),

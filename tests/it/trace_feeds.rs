@@ -181,7 +181,7 @@ async fn hits_are_counted_by_version_rule_and_order() {
     bed.insert(&rows).await;
     let tracer = bed.tracer(|_| {});
     let (send, mut counted) = tokio::sync::mpsc::unbounded_channel::<Counted>();
-    let write = |c: Option<Counted>| -> Result<Vec<u8>, Error> {
+    let write = async |c: Option<Counted>| -> Result<Vec<u8>, Error> {
         send.send(c.unwrap()).unwrap();
         Ok(b"report".to_vec())
     };
@@ -223,7 +223,7 @@ async fn hits_are_counted_by_version_rule_and_order() {
     assert_eq!(by_order, ["2026-1 false 3", "2026-2 false 1", "2026-2 true 1"]);
     assert!(!counted.more);
 
-    let refused = tracer.report(&look("writer"), "f", at(0), |_| Ok(Vec::new())).await;
+    let refused = tracer.report(&look("writer"), "f", at(0), async |_| Ok(Vec::new())).await;
     assert_eq!(refused, Err(Error::Role));
     let looks = bed.looks(2);
     let shown: Vec<_> = looks

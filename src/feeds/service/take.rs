@@ -172,7 +172,8 @@ impl Feeds {
         self.blocking(move |feeds| feeds.rehearse(&name, &brought)).await
     }
 
-    /// Takes a list that somebody gave us instead of the feed's source.
+    /// Takes a list that somebody gave us instead of the feed's source. It stays until the source
+    /// has something new.
     ///
     /// # Errors
     /// As [`Feeds::refresh`].
@@ -183,7 +184,7 @@ impl Feeds {
         by: &By,
     ) -> Result<Outcome, Error> {
         let (name, by) = (feed.to_owned(), by.clone());
-        self.blocking(move |feeds| feeds.take(&name, brought, &by)).await
+        self.blocking(move |feeds| feeds.take_given(&name, brought, &by)).await
     }
 
     async fn look(
@@ -230,6 +231,19 @@ impl Feeds {
         let mark = Some(validator.as_str()).filter(|v| !v.is_empty());
         self.store().set_mark(&validator_mark(feed), mark)?;
         Ok(outcome)
+    }
+
+    /// The same of a list that somebody gave us. What the source said last stays known: its list
+    /// comes back when it changes, not at once.
+    fn take_given(
+        self: &Arc<Self>,
+        feed: &str,
+        brought: Brought,
+        by: &By,
+    ) -> Result<Outcome, Error> {
+        let busy = self.busy(feed);
+        let _busy = lock(&busy);
+        self.take_one(feed, brought, by)
     }
 
     fn take_one(self: &Arc<Self>, feed: &str, brought: Brought, by: &By) -> Result<Outcome, Error> {

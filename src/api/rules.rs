@@ -1,0 +1,270 @@
+//! `GET /api/v1/rules`: is this listed, by whom, since when, with what effect; and what was true at
+//! another time.
+//!
+//! Now is answered from the policy in force, without the store. Another time is put together from
+//! the control state as it stood then and the rows of `rules` that could be about the subject; the
+//! answers given around it come with it, so that it is a look at the records: what a role may see
+//! is decided, and a refusal recorded, by [`crate::trace`].
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Extension,
+    extract::{RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use http::header;
+use serde_json::{Map, Value, json};
+
+use super::{ApiState, Caller, Problem, Right, auth, trace as looks};
+use crate::{
+    feeds::{self, FeedStore},
+    name::Name,
+    policy::{Effect, Explained, Listing, Thing},
+    trace::{AskListed, Error, Listed, Look, OnNode, RuleRow, Subject, Tracer},
+};
+
+/// The query string.
+#[derive(Debug, Default)]
+struct Given {
+    name: String,
+    at: Option<String>,
+    case_number: String,
+    purpose: String,
+    misfit: bool,
+}
+
+impl Given {
+    fn read(query: Option<&str>) -> Self {
+        let mut given = Self::default();
+        let mut seen = Vec::new();
+        for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            let value = value.into_owned();
+            match &*name {
+                _ if seen.contains(&name) => given.misfit = true,
+                "name" => given.name = value,
+                "at" => given.at = Some(value),
+                "case" => given.case_number = value,
+                "purpose" => given.purpose = value,
+                _ => given.misfit = true,
+            }
+            seen.push(name);
+        }
+        given
+    }
+}
+
+/// The answer, recorded first where it is about another time.
+pub(super) async fn rules(
+    State(api): State<ApiState>,
+    Extension(tracer): Extension<Tracer>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let given = Given::read(query.as_deref());
+    let Some(at) = given.at else { return now(&api, &tracer, &caller, &given) };
+    let look = Look {
+        actor: caller.actor.name.to_string(),
+        role: caller.actor.role.name(),
+        peer: caller.peer.client,
+        case_number: given.case_number,
+        purpose: given.purpose,
+    };
+    let ask = AskListed { text: given.name, at, misfit: given.misfit };
+    let texts = |subject: &Subject| thing(&api, subject).map(|t| t.rules()).unwrap_or_default();
+    let judge = |listed: Listed| judge(api.clone(), listed);
+    let page = tracer.listed(&look, &ask, texts, judge).await.map_err(looks::problem)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], page).into_response())
+}
+
+fn now(
+    api: &ApiState,
+    tracer: &Tracer,
+    caller: &Caller,
+    given: &Given,
+) -> Result<Response, Problem> {
+    if !caller.may(Right::ReadFeeds) {
+        return Err(auth::forbidden());
+    }
+    if given.misfit {
+        return Err(Problem::bad_request("the query has name, at, case and purpose, each once"));
+    }
+    let question = tracer.subject(&given.name).map_err(Problem::bad_request)?;
+    let thing = thing(api, &question.subject).ok_or_else(|| {
+        Problem::bad_request("a name, a URL, a link code or an address can be listed")
+    })?;
+    let set = api.feeds.in_force().load_full();
+    let explained = set.explain(&thing, api.clock.now());
+    let mut page = Map::new();
+    page.insert("name".into(), question.text.as_str().into());
+    page.insert("kind".into(), question.kind().name().into());
+    page.extend(shown(&explained, |_| Map::new()));
+    Ok(axum::Json(Value::Object(page)).into_response())
+}
+
+/// What a question's subject is to policy.
+fn thing(api: &ApiState, subject: &Subject) -> Option<Thing> {
+    Some(match subject {
+        Subject::Domain(name) => Thing::Name(Box::new(Name::from_text(name).ok()?.lower())),
+        Subject::Url { target } => Thing::Url(target.clone()),
+        Subject::Address(address) => Thing::Address(*address),
+        Subject::Client { address, .. } => Thing::Address(*address),
+        Subject::Link { code } => {
+            let link = api.links.store().current(code).ok().flatten();
+            let target = link.map(|l| l.target).unwrap_or_default();
+            Thing::Link { code: code.clone(), target }
+        }
+        Subject::Record(_) => return None,
+    })
+}
+
+/// What stood at that time, and what it meant.
+async fn judge(api: ApiState, listed: Listed) -> Result<Map<String, Value>, Error> {
+    let work = tokio::task::spawn_blocking(move || {
+        let Some(thing) = thing(&api, &listed.subject) else { return Ok(Map::new()) };
+        then(&**api.feeds.store(), &thing, &listed)
+    });
+    let done = work.await.map_err(|_| Error::Malformed)?;
+    done.map_err(|error: feeds::Error| {
+        tracing::error!(%error, "the control state of policy cannot be read");
+        Error::Malformed
+    })
+}
+
+fn then(
+    store: &dyn FeedStore,
+    thing: &Thing,
+    listed: &Listed,
+) -> Result<Map<String, Value>, feeds::Error> {
+    let at = listed.at;
+    let standing = store.standing(store.newest_at(at)?, at)?;
+    let rows: BTreeMap<&str, Vec<&RuleRow>> = by_feed(&listed.rules);
+    let set = feeds::then(&standing, at, |feed| {
+        let rows = rows.get(feed.name.as_str()).map_or(&[][..], Vec::as_slice);
+        rows_at(rows, feed.version)
+    });
+    let explained = set.explain(thing, at);
+    let mut page = shown(&explained, |listing| {
+        let mut more = Map::new();
+        let since = rows.get(&*listing.feed).and_then(|rows| first_version(rows, listing));
+        if let Some(version) = since {
+            let since = feeds::in_force_since(store, &listing.feed, version, at);
+            more.insert("since".into(), json!(since.ok().flatten()));
+            more.insert("since_version".into(), version.into());
+        }
+        let here = |n: &&OnNode| n.feed == *listing.feed;
+        let nodes = listed.on_nodes.iter().filter(here).map(|n| &n.node);
+        more.insert("nodes".into(), nodes.collect::<Vec<_>>().into_iter().cloned().collect());
+        more
+    });
+    let feeds = standing.feeds.iter().map(|f| json!({ "feed": f.name, "version": f.version }));
+    page.insert("feeds".into(), feeds.collect());
+    Ok(page)
+}
+
+fn by_feed(rows: &[RuleRow]) -> BTreeMap<&str, Vec<&RuleRow>> {
+    let mut feeds: BTreeMap<&str, Vec<&RuleRow>> = BTreeMap::new();
+    for row in rows {
+        feeds.entry(&row.feed).or_default().push(row);
+    }
+    feeds
+}
+
+/// Of each rule, the newest row whose version is not above `version`, unless it says that the rule
+/// is gone. Rows come with the newest version first.
+fn rows_at<'a>(rows: &[&'a RuleRow], version: u64) -> Vec<&'a Map<String, Value>> {
+    let mut newest: BTreeMap<&str, &RuleRow> = BTreeMap::new();
+    for row in rows.iter().filter(|r| r.version <= version) {
+        newest.entry(&row.rule).or_insert(row);
+    }
+    newest.into_values().map(|r| &r.columns).filter(|c| c["action"] != "removed").collect()
+}
+
+/// The version since which the rule has been there without a break.
+fn first_version(rows: &[&RuleRow], listing: &Listing) -> Option<u64> {
+    let text = listing.trigger.to_string();
+    let of_rule = rows.iter().filter(|r| r.rule == text && r.version <= listing.feed_version);
+    of_rule.take_while(|r| r.columns["action"] != "removed").last().map(|r| r.version)
+}
+
+/// The decision and the rules behind it.
+fn shown(
+    explained: &Explained,
+    more: impl Fn(&Listing) -> Map<String, Value>,
+) -> Map<String, Value> {
+    let rules = explained.listings.iter().map(|l| {
+        let mut rule = listing(l);
+        rule.extend(more(l));
+        Value::Object(rule)
+    });
+    let mut page = Map::new();
+    page.insert("decision".into(), explained.decision.into());
+    page.insert("rules".into(), rules.collect());
+    page
+}
+
+fn listing(l: &Listing) -> Map<String, Value> {
+    let legal: &Arc<_> = &l.legal;
+    super::feeds::object(json!({
+        "feed": &*l.feed,
+        "feed_version": l.feed_version.to_string(),
+        "trigger": l.trigger.to_string(),
+        "action": l.action.name(),
+        "tier": l.tier.name(),
+        "authority": &*legal.authority,
+        "order_number": &*legal.order_number,
+        "reason": &*legal.reason,
+        "content_class": &*legal.content_class,
+        "approver": &*legal.approver,
+        "evidence": &*legal.evidence,
+        "issued_at": legal.issued_at,
+        "effective_from": legal.effective_from,
+        "expires_at": legal.expires_at,
+        "due_at": legal.due_at,
+        "effect": l.effect.name(),
+        "acts": l.effect == Effect::Acts,
+        "counts": l.effect.counts(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(version: u64, rule: &str, action: &str) -> RuleRow {
+        let columns = super::super::feeds::object(json!({ "action": action, "rule": rule }));
+        RuleRow { feed: "f".into(), version, rule: rule.into(), columns }
+    }
+
+    #[test]
+    fn a_version_is_the_newest_row_of_each_rule() {
+        let rows = [
+            row(4, "a.test", "nxdomain"),
+            row(3, "a.test", "removed"),
+            row(3, "b.test", "drop"),
+            row(1, "a.test", "nodata"),
+        ];
+        let rows: Vec<_> = rows.iter().collect();
+        let check = |version, expected: &[&str]| {
+            let found = rows_at(&rows, version);
+            let found: Vec<_> =
+                found.iter().map(|c| format!("{} {}", c["rule"], c["action"])).collect();
+            assert_eq!(found, expected, "{version}");
+        };
+        check(0, &[]);
+        check(1, &[r#""a.test" "nodata""#]);
+        check(2, &[r#""a.test" "nodata""#]);
+        check(3, &[r#""b.test" "drop""#]);
+        check(4, &[r#""a.test" "nxdomain""#, r#""b.test" "drop""#]);
+    }
+
+    #[test]
+    fn the_query_string_is_read_strictly() {
+        let given = Given::read(Some("name=a%26b&at=-2h&case=7&purpose=p+q"));
+        assert_eq!((given.name.as_str(), given.at.as_deref()), ("a&b", Some("-2h")));
+        assert!(!given.misfit);
+        for odd in ["name=a&name=b", "q=a", "name=a&limit=1"] {
+            assert!(Given::read(Some(odd)).misfit, "{odd}");
+        }
+    }
+}
