@@ -40,7 +40,7 @@ impl CheckConfig {
             Ok(loaded) => config::probe(&loaded, &running(&loaded.config.data_dir)),
         };
         let mut out = io::stdout().lock();
-        match global.format {
+        match global.format() {
             Format::Json => json(&mut out, &problems, &warnings)?,
             Format::Text => text(&mut out, &problems, &warnings)?,
         }

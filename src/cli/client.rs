@@ -9,7 +9,7 @@
 
 use std::{
     fs::File,
-    io::Read,
+    io::{self, Read, Write},
     net::SocketAddr,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -19,8 +19,10 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use clap::Args;
+use futures_util::TryStreamExt as _;
 use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Frame, Incoming};
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -39,7 +41,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The wait for a whole answer; the server's own limits are shorter.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The largest answer, in bytes.
+/// What is read of a file at a time, in bytes.
+const CHUNK_BYTES: usize = 64 << 10;
+
+const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
+
+/// The largest answer that is kept in memory, in bytes.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// The largest run file or token file, in bytes.
@@ -60,8 +68,13 @@ pub(super) struct ServerArgs {
 pub(super) struct Api {
     base: Url,
     token: String,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient,
 }
+
+/// What is sent.
+type Sent = UnsyncBoxBody<Bytes, io::Error>;
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Sent>;
 
 /// The part of `run.json` that matters here.
 #[derive(Deserialize)]
@@ -114,15 +127,68 @@ impl Api {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> anyhow::Result<Bytes> {
-        let request = self.request(method, path, query, body)?;
+        let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        self.whole(self.request(method, path, query, JSON, whole(body))?).await
+    }
+
+    /// Sends the bytes of `file` and gives the answer, which is JSON. `sent` is told how many went.
+    pub(super) async fn upload(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        file: tokio::fs::File,
+        mut sent: impl FnMut(u64) + Send + 'static,
+    ) -> anyhow::Result<Value> {
+        let chunks = tokio_util::io::ReaderStream::with_capacity(file, CHUNK_BYTES);
+        let chunks = chunks.inspect_ok(move |chunk| sent(chunk.len() as u64));
+        let body = StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync();
+        let body = self.whole(self.request(Method::POST, path, query, BYTES, body)?).await?;
+        serde_json::from_slice(&body).context("the answer is no JSON")
+    }
+
+    /// Writes an answer to `out` as it comes, whatever its length; how many bytes it had.
+    pub(super) async fn download(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        out: &mut (dyn Write + Send),
+    ) -> anyhow::Result<u64> {
+        let request = self.request(Method::GET, path, query, JSON, whole(Vec::new()))?;
+        let mut answer = self.in_time(self.open_answer(request)).await?;
+        let mut bytes = 0;
+        while let Some(frame) = self.in_time(async { Ok(answer.frame().await) }).await? {
+            let frame = frame.map_err(|e| anyhow!("the answer broke off: {e}"))?;
+            let Ok(data) = frame.into_data() else { continue };
+            out.write_all(&data)?;
+            bytes += data.len() as u64;
+        }
+        out.flush()?;
+        Ok(bytes)
+    }
+
+    async fn whole(&self, request: Request<Sent>) -> anyhow::Result<Bytes> {
         let answer = async {
-            let answer = self.client.request(request).await.map_err(|e| self.unreachable(&e))?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|e| anyhow!("the answer broke off: {e}"))?.to_bytes();
-            if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+            let body = self.open_answer(request).await?;
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            Ok(body.map_err(|e| anyhow!("the answer broke off: {e}"))?.to_bytes())
         };
-        tokio::time::timeout(REQUEST_TIMEOUT, answer)
+        self.in_time(answer).await
+    }
+
+    /// The body of an answer that is no refusal.
+    async fn open_answer(&self, request: Request<Sent>) -> anyhow::Result<Incoming> {
+        let answer = self.client.request(request).await.map_err(|e| self.unreachable(&e))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer.into_body());
+        }
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|e| anyhow!("the answer broke off: {e}"))?.to_bytes();
+        Err(refusal(status, &body))
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        tokio::time::timeout(REQUEST_TIMEOUT, work)
             .await
             .map_err(|_| anyhow!("no answer from {} in {REQUEST_TIMEOUT:?}", self.base))?
     }
@@ -147,8 +213,9 @@ impl Api {
         method: Method,
         path: &[&str],
         query: &[(&str, &str)],
-        body: Option<&Value>,
-    ) -> anyhow::Result<Request<Full<Bytes>>> {
+        content_type: &'static str,
+        body: Sent,
+    ) -> anyhow::Result<Request<Sent>> {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow!("--server takes a URL with a host"))?
@@ -162,9 +229,8 @@ impl Api {
             .uri(url.as_str())
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
             .header(header::ACCEPT, "application/json")
-            .header(header::CONTENT_TYPE, "application/json");
-        let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
-        Ok(request.body(Full::new(body.into()))?)
+            .header(header::CONTENT_TYPE, content_type);
+        Ok(request.body(body)?)
     }
 
     fn unreachable(&self, e: &dyn std::error::Error) -> anyhow::Error {
@@ -178,7 +244,11 @@ impl Api {
     }
 }
 
-fn client() -> anyhow::Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>> {
+fn whole(body: Vec<u8>) -> Sent {
+    Full::new(body.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn client() -> anyhow::Result<HttpClient> {
     let mut http = HttpConnector::new();
     http.set_connect_timeout(Some(CONNECT_TIMEOUT));
     http.enforce_http(false);
@@ -331,7 +401,8 @@ mod tests {
             client: client().unwrap(),
         };
         let query = [("q", "a&b=c#d"), ("from", "2026-11-22T10:00:00+08:00")];
-        let r = api.request(Method::GET, &["api", "v1", "links", "a/../b"], &query, None).unwrap();
+        let path = ["api", "v1", "links", "a/../b"];
+        let r = api.request(Method::GET, &path, &query, JSON, whole(Vec::new())).unwrap();
         assert_eq!(
             r.uri(),
             "https://api.example/t/api/v1/links/a%2F..%2Fb?q=a%26b%3Dc%23d\

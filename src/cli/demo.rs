@@ -22,11 +22,16 @@ const CODE: &str = "demo";
 const TARGET: &str = "https://www.demo.test/";
 /// A name of the demo's zone.
 const NAME: &str = "www.demo.test";
+/// The demo's feed, the list it reads, and the name on it.
+const FEED: &str = "demo";
+const LIST: &str = "blocked.txt";
+const BLOCKED: &str = "blocked.demo.test";
 /// How often, and how many times, the store is asked whether it is there.
 const STORE_POLL: Duration = Duration::from_millis(100);
 const STORE_POLLS_MAX: u32 = 300;
 
-/// Serves the zone demo.test and one link on loopback, and prints what to try.
+/// Serves the zone demo.test, a list that blocks one name of it and one link on loopback, and prints
+/// what to try.
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {}
 
@@ -37,6 +42,7 @@ impl Demo {
         let zone_root = data_dir.join("demo");
         fs::create_dir_all(&zone_root)
             .and_then(|()| fs::write(zone_root.join("demo.test.zone"), DEMO_ZONE))
+            .and_then(|()| fs::write(zone_root.join(LIST), format!("{BLOCKED}\n")))
             .with_context(|| format!("cannot write the demo's zone to {}", zone_root.display()))?;
         let mut config = demo_config(&data_dir, &zone_root);
         config.log.filter = "warn,tracegate=warn".into();
@@ -54,11 +60,12 @@ impl Demo {
     }
 }
 
-/// Makes the link as any user would, then says what to try.
+/// Makes the feed and the link as any user would, then says what to try.
 fn greet(global: &Global, data_dir: &Path, at: &Addresses) {
     let global = Global { data_dir: Some(data_dir.to_owned()), ..global.clone() };
-    if let Err(error) = make_link(&global) {
-        tracing::warn!(error = format!("{error:#}"), "the demo's link could not be made");
+    if let Err(error) = make(&global, data_dir) {
+        let error = format!("{error:#}");
+        tracing::warn!(error, "the demo's feed and link could not be made");
     }
     let (Some(dns), Some(gateway)) = (at.dns.first(), at.gateway) else { return };
     // The other terminal may stand elsewhere and has no variable of ours.
@@ -71,9 +78,12 @@ fn greet(global: &Global, data_dir: &Path, at: &Addresses) {
          演示已在本机启动；每次解析、每次跳转均留存记录。\n\n\
          Try, in another terminal:\n\
          \n  dig @{} -p {} {NAME}\
+         \n  dig @{} -p {} {BLOCKED}\
          \n  curl -i http://{gateway}/{CODE}\
          \n  {} trace {NAME}{there}\n\n\
          Ctrl-C ends it; the records stay in {}.",
+        dns.ip(),
+        dns.port(),
         dns.ip(),
         dns.port(),
         quoted(&program()),
@@ -81,8 +91,8 @@ fn greet(global: &Global, data_dir: &Path, at: &Addresses) {
     );
 }
 
-/// The link is there already when the demo ran before.
-fn make_link(global: &Global) -> anyhow::Result<()> {
+/// Both are there already when the demo ran before.
+fn make(global: &Global, data_dir: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let api = Api::open(&ServerArgs::default(), global)?;
@@ -94,14 +104,36 @@ fn make_link(global: &Global) -> anyhow::Result<()> {
             }
             tokio::time::sleep(STORE_POLL).await;
         }
-        let path = ["api", "v1", "links"];
-        if api.send(Method::GET, &[&path[..], &[CODE]].concat(), &[], None).await.is_ok() {
-            return Ok(());
+        let list = std::path::absolute(data_dir.join("demo").join(LIST))?;
+        let feed = json!({
+            "name": FEED,
+            "source": list,
+            "format": "domains",
+            "authority": "demo",
+            "order_number": "DEMO-1",
+            "ede": { "code": 16, "text": "" },
+        });
+        make_one(&api, "feeds", FEED, &feed).await?;
+        let link = json!({ "target": TARGET, "code": CODE, "owner": "demo" });
+        make_one(&api, "links", CODE, &link).await?;
+        for _ in 0..STORE_POLLS_MAX {
+            let feed = api.json(Method::GET, &["api", "v1", "feeds", FEED], &[], None).await?;
+            if feed["in_force_here"].as_u64() > Some(0) {
+                break;
+            }
+            tokio::time::sleep(STORE_POLL).await;
         }
-        let link: Value = json!({ "target": TARGET, "code": CODE, "owner": "demo" });
-        api.send(Method::POST, &path, &[], Some(&link)).await?;
         Ok(())
     })
+}
+
+/// Makes what is not there.
+async fn make_one(api: &Api, what: &str, name: &str, body: &Value) -> anyhow::Result<()> {
+    let path = ["api", "v1", what];
+    if api.send(Method::GET, &["api", "v1", what, name], &[], None).await.is_err() {
+        api.send(Method::POST, &path, &[], Some(body)).await?;
+    }
+    Ok(())
 }
 
 /// How we were called, for the lines to try.

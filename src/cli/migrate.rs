@@ -35,7 +35,7 @@ impl Migrate {
             .build()
             .context("cannot start")?;
         let done = runtime.block_on(self.work(&config))?;
-        self.print(global.format, &config, &done)?;
+        self.print(global.format(), &config, &done)?;
         Ok(Exit::Ok)
     }
 

@@ -7,11 +7,14 @@ mod check_config;
 mod client;
 mod demo;
 mod engine;
+mod feed;
+mod format;
 mod layout;
 mod link;
 mod migrate;
 mod progress;
 mod remote;
+mod rules;
 mod serve;
 mod spool;
 mod token;
@@ -25,9 +28,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use nix::sys::stat::{Mode, umask};
 
+pub use self::format::{Format, Formats};
 use self::remote::Remote;
 use crate::config::{self, Loaded};
 
@@ -55,17 +59,8 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// How results are printed.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
-}
-
-/// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
+    #[command(flatten)]
+    pub formats: Formats,
 }
 
 #[derive(Debug, Subcommand)]
@@ -74,6 +69,8 @@ enum Command {
     Demo(demo::Demo),
     CheckConfig(check_config::CheckConfig),
     Engine(engine::Engine),
+    Feed(Box<feed::Feed>),
+    Rules(rules::Rules),
     Spool(spool::Spool),
     Migrate(migrate::Migrate),
     /// Make, show and change links.
@@ -112,11 +109,16 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<Exit> {
         // Whatever a command makes is its owner's alone: records and secrets above all.
         umask(Mode::from_bits_truncate(0o077));
+        if !matches!(self.command, Command::Feed(_)) {
+            self.global.formats.refuse_other(&[]);
+        }
         match self.command {
             Command::Serve(command) => command.run(&self.global),
             Command::Demo(command) => command.run(&self.global),
             Command::CheckConfig(command) => command.run(&self.global),
             Command::Engine(command) => command.run(&self.global),
+            Command::Feed(command) => command.run(&self.global),
+            Command::Rules(command) => command.run(&self.global),
             Command::Spool(command) => command.run(&self.global),
             Command::Migrate(command) => command.run(&self.global),
             Command::Link(command) => command.run(&self.global),
@@ -141,6 +143,11 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 }
 
 impl Global {
+    /// How results are printed.
+    pub fn format(&self) -> Format {
+        self.formats.print()
+    }
+
     /// The configuration, with the data directory that the command line or the environment names.
     ///
     /// # Errors
@@ -177,8 +184,11 @@ mod tests {
     #[test]
     fn command_line_then_variable_then_file() {
         let check = |option: Option<&str>, variable: Option<&str>, expected: &str| {
-            let global =
-                Global { config: None, data_dir: option.map(PathBuf::from), format: Format::Text };
+            let global = Global {
+                config: None,
+                data_dir: option.map(PathBuf::from),
+                formats: Formats::default(),
+            };
             let mut loaded = Loaded::default();
             global.choose_data_dir(&mut loaded, variable.map(OsString::from));
             assert_eq!(loaded.config.data_dir, Path::new(expected));

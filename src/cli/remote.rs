@@ -44,7 +44,7 @@ impl<A: Action> Remote<A> {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
         let api = Api::open(&self.server, global)?;
         let answer = block_on(self.action.ask(&api))?;
-        std::io::stdout().lock().write_all(layout::print(&answer, global.format).as_bytes())?;
+        std::io::stdout().lock().write_all(layout::print(&answer, global.format()).as_bytes())?;
         Ok(A::exit(&answer))
     }
 }

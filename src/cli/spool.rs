@@ -71,10 +71,10 @@ impl Spool {
         }
         let mut out = io::BufWriter::new(io::stdout().lock());
         let exit = match self.what {
-            What::Fsck => fsck(&mut out, &look(&dir)?, global.format),
-            What::Stats => stats(&mut out, &look(&dir)?, global.format),
+            What::Fsck => fsck(&mut out, &look(&dir)?, global.format()),
+            What::Stats => stats(&mut out, &look(&dir)?, global.format()),
             What::Dump(dump) => dump.run(&mut out, &dir),
-            What::Release { token } => release(&mut out, &dir, &token, global.format),
+            What::Release { token } => release(&mut out, &dir, &token, global.format()),
         }?;
         out.flush()?;
         Ok(exit)

@@ -19,6 +19,8 @@ mod engine;
 mod engine_http;
 mod engine_readers;
 mod faults;
+mod feeds_api;
+mod feeds_cli;
 mod feeds_conformance;
 mod feeds_crash;
 mod feeds_formats;

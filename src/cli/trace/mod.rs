@@ -64,7 +64,7 @@ impl Trace {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
         let api = Api::open(&self.server, global)?;
         block_on(async {
-            match global.format {
+            match global.format() {
                 Format::Json => self.json(&api).await,
                 Format::Text => self.text(&api).await,
             }

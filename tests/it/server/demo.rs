@@ -17,7 +17,7 @@ use super::run;
 use crate::harness::{DEADLINE, eventually, leftovers, tracegate};
 
 #[test]
-fn the_three_commands_work() {
+fn the_commands_work() {
     for port in [5300, 8080, 8081, 8124] {
         let free = TcpListener::bind(("127.0.0.1", port));
         assert!(free.is_ok(), "the demo's port {port} is in use here: end what uses it");
@@ -46,10 +46,10 @@ fn demo(data: &std::path::Path) {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let reader = thread::spawn(move || lines.map_while(Result::ok).for_each(|l| drop(say.send(l))));
     let mut commands = Vec::new();
-    while commands.len() < 3 {
+    while commands.len() < 4 {
         let Ok(line) = heard.recv_timeout(DEADLINE) else {
             child.kill().unwrap();
-            panic!("no three commands: {commands:?} {:?}", child.wait_with_output().unwrap());
+            panic!("no four commands: {commands:?} {:?}", child.wait_with_output().unwrap());
         };
         commands.extend(line.strip_prefix("  ").map(str::to_owned));
     }
@@ -60,9 +60,11 @@ fn demo(data: &std::path::Path) {
         assert!(output.status.success(), "{line}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
-    let [dig, curl, trace] = commands.try_into().unwrap();
+    let [dig, blocked, curl, trace] = commands.try_into().unwrap();
     assert!(dig.starts_with("dig ") && curl.starts_with("curl ") && trace.contains(" trace "));
     assert!(shell(&dig).contains("192.0.2.10"));
+    let answer = shell(&blocked);
+    assert!(answer.contains("NXDOMAIN") && answer.contains("DEMO-1"), "{answer}");
     assert!(shell(&curl).contains("https://www.demo.test/"));
     eventually("the chain is on screen", || {
         let text = shell(&trace);

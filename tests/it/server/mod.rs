@@ -38,7 +38,7 @@ www    AAAA 2001:db8::80
 ";
 
 /// A node for demo.test that ships at once.
-fn node() -> Builder {
+pub(crate) fn node() -> Builder {
     Server::builder().zone("demo.test", ZONE).config(|c| {
         c.gateway.targets.special_hosts = vec!["demo.test".into()];
         c.spool.frame_age_ms_max = 100;
@@ -47,7 +47,12 @@ fn node() -> Builder {
 }
 
 /// Asks over UDP from `from`; the response, and the port asked from.
-fn query_from(from: Ipv4Addr, server: SocketAddr, name: &str, qtype: u16) -> (Message, u16) {
+pub(crate) fn query_from(
+    from: Ipv4Addr,
+    server: SocketAddr,
+    name: &str,
+    qtype: u16,
+) -> (Message, u16) {
     let socket = UdpSocket::bind((from, 0)).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     socket.connect(server).unwrap();
@@ -64,7 +69,7 @@ fn addresses(server: SocketAddr, name: &str) -> Vec<IpAddr> {
 }
 
 /// One request to the API with a token.
-fn call(server: &Server, token: &str, method: &str, path: &str, body: &str) -> Reply {
+pub(crate) fn call(server: &Server, token: &str, method: &str, path: &str, body: &str) -> Reply {
     let host = server.api().to_string();
     let bearer = format!("Bearer {token}");
     let mut headers = vec![("Host", host.as_str()), ("Authorization", &bearer)];
@@ -76,13 +81,13 @@ fn call(server: &Server, token: &str, method: &str, path: &str, body: &str) -> R
 
 /// What a command printed as JSON.
 #[track_caller]
-fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text:?} {}", said(output)))
 }
 
 /// What a command complained of.
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -102,7 +107,7 @@ fn run(mut command: Command) -> Output {
 }
 
 /// Waits until the node says that everything before now is in the store.
-fn complete(server: &Server) {
+pub(crate) fn complete(server: &Server) {
     let (now, token) = (Clock::system().now().to_string(), server.token());
     eventually("the node is complete", || {
         let reply = call(server, &token, "GET", "/api/v1/trace?q=none.invalid&kind=domain", "");

@@ -1,0 +1,220 @@
+//! What each action asks of the API.
+
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::{Action, Allow, Appeal, BlockNow, Why, bytes};
+use crate::cli::client::Api;
+
+/// A request: method, path below `/api/v1`, query, body.
+struct Request {
+    method: Method,
+    path: Vec<String>,
+    query: Vec<(&'static str, String)>,
+    body: Option<Value>,
+}
+
+impl Action {
+    /// Asks the API; `format` is what a list is written in.
+    ///
+    /// # Errors
+    /// When there is no server, or it refuses.
+    pub(super) async fn ask(&self, api: &Api, format: Option<&str>) -> anyhow::Result<Value> {
+        if let Self::Apply { name, dry_run, file: Some(file) } = self {
+            return bytes::apply(api, name, file, *dry_run).await;
+        }
+        let request = self.request(format)?;
+        let path = ["api", "v1"].into_iter().chain(request.path.iter().map(String::as_str));
+        let path: Vec<&str> = path.collect();
+        let query: Vec<_> = request.query.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        api.json(request.method, &path, &query, request.body.as_ref()).await
+    }
+
+    fn request(&self, format: Option<&str>) -> anyhow::Result<Request> {
+        Ok(match self {
+            Self::Add { name, spec } => post(["feeds"], spec.body(Some(name), format)?),
+            Self::Change { name, spec } => Request {
+                method: Method::PATCH,
+                body: Some(spec.body(None, format)?.into()),
+                ..get(["feeds", name])
+            },
+            Self::Remove { name, why } => delete(["feeds", name], why),
+            Self::List => get(["feeds"]),
+            Self::Report { name, .. } => get(["feeds", name, "report"]),
+            Self::Export { name, .. } => get(["feeds", name, "export"]),
+            Self::Status { name } => get(["feeds", name]),
+            Self::Versions { name, version: None } => get(["feeds", name, "versions"]),
+            Self::Versions { name, version: Some(n) } => {
+                get(["feeds", name, "versions", &n.to_string()])
+            }
+            Self::Refresh { name } => post(["feeds", name, "refresh"], Map::new()),
+            Self::Diff { name, from, to } => Request {
+                query: given([("from", from), ("to", to)]),
+                ..get(["feeds", name, "diff"])
+            },
+            Self::Apply { name, dry_run, .. } => {
+                post(["feeds", name, "apply"], members([("dry_run", Some(json!(dry_run)))]))
+            }
+            Self::Approve { name, version, why } => {
+                decide(name, "approve", "version", *version, why)
+            }
+            Self::Refuse { name, version, why } => decide(name, "refuse", "version", *version, why),
+            Self::Rollback { name, to, why } => decide(name, "rollback", "version", *to, why),
+            Self::BlockNow(block) => post(["blocks"], block.body()),
+            Self::Blocks => get(["blocks"]),
+            Self::Confirm { id, why } => {
+                post(["blocks", &id.to_string(), "confirm"], members([why.member()]))
+            }
+            Self::Lift { id, why } => {
+                post(["blocks", &id.to_string(), "lift"], members([why.member()]))
+            }
+            Self::Allow(allow) => allow.request(),
+            Self::Appeal(appeal) => appeal.request(),
+        })
+    }
+}
+
+impl BlockNow {
+    fn body(&self) -> Map<String, Value> {
+        members([
+            ("name", Some(json!(self.name))),
+            ("for_s", self.span.map(Value::from)),
+            ("authority", self.authority.as_ref().map(|v| json!(v))),
+            ("order_number", self.order_number.as_ref().map(|v| json!(v))),
+            self.why.member(),
+        ])
+    }
+}
+
+impl Allow {
+    fn request(&self) -> Request {
+        match self {
+            Self::Add { name, owner, span, expires, why } => {
+                let body = members([
+                    ("name", Some(json!(name))),
+                    ("owner", owner.as_ref().map(|v| json!(v))),
+                    ("for_s", span.map(Value::from)),
+                    ("expires", expires.as_ref().map(|v| json!(v))),
+                    why.member(),
+                ]);
+                post(["allow"], body)
+            }
+            Self::List => get(["allow"]),
+            Self::Remove { id, why } => delete(["allow", &id.to_string()], why),
+        }
+    }
+}
+
+impl Appeal {
+    fn request(&self) -> Request {
+        match self {
+            Self::Open { subject, contact, feed, suspend, why } => {
+                let body = members([
+                    ("subject", Some(json!(subject))),
+                    ("contact", contact.as_ref().map(|v| json!(v))),
+                    ("feed", feed.as_ref().map(|v| json!(v))),
+                    ("suspend", suspend.then_some(Value::Bool(true))),
+                    why.member(),
+                ]);
+                post(["appeals"], body)
+            }
+            Self::List { status } => {
+                Request { query: given([("status", status)]), ..get(["appeals"]) }
+            }
+            Self::Decide { id, status, why } => Request {
+                method: Method::PATCH,
+                body: Some(members([("status", Some(json!(status))), why.member()]).into()),
+                ..get(["appeals", &id.to_string()])
+            },
+        }
+    }
+}
+
+impl Why {
+    fn member(&self) -> (&'static str, Option<Value>) {
+        ("reason", self.reason.as_ref().map(|v| json!(v)))
+    }
+}
+
+fn get<const N: usize>(path: [&str; N]) -> Request {
+    let path = path.map(str::to_owned).to_vec();
+    Request { method: Method::GET, path, query: Vec::new(), body: None }
+}
+
+fn post<const N: usize>(path: [&str; N], body: Map<String, Value>) -> Request {
+    Request { method: Method::POST, body: Some(body.into()), ..get(path) }
+}
+
+fn delete<const N: usize>(path: [&str; N], why: &Why) -> Request {
+    Request { method: Method::DELETE, query: given([("reason", &why.reason)]), ..get(path) }
+}
+
+fn decide(
+    name: &str,
+    verb: &str,
+    member: &'static str,
+    version: Option<u64>,
+    why: &Why,
+) -> Request {
+    let body = members([(member, version.map(Value::from)), why.member()]);
+    post(["feeds", name, verb], body)
+}
+
+/// What is given, and nothing else: what is absent stays as it is.
+fn members<const N: usize>(all: [(&'static str, Option<Value>); N]) -> Map<String, Value> {
+    all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+fn given<T: ToString, const N: usize>(
+    all: [(&'static str, &Option<T>); N],
+) -> Vec<(&'static str, String)> {
+    let one = |(name, value): (&'static str, &Option<T>)| Some((name, value.as_ref()?.to_string()));
+    all.into_iter().filter_map(one).collect()
+}
+
+/// Seconds of a span such as 90s, 30m, 12h, 7d or 4w.
+pub(super) fn span(text: &str) -> Result<u64, NoSpan> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return Err(NoSpan),
+    };
+    let number: u64 = digits.parse().map_err(|_| NoSpan)?;
+    number.checked_mul(unit).filter(|s| *s > 0).ok_or(NoSpan)
+}
+
+/// Not a span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a span is a number and a unit, as 90s, 30m, 12h, 7d or 4w")]
+pub(super) struct NoSpan;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_units() {
+        for (text, seconds) in [("90s", 90), ("30m", 1_800), ("12h", 43_200), ("4w", 2_419_200)] {
+            assert_eq!(span(text), Ok(seconds), "{text}");
+        }
+        for bad in ["", "h", "7", "-7d", "0h", "1y", "99999999999999999w", "1 h"] {
+            assert_eq!(span(bad), Err(NoSpan), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_given_is_sent() {
+        let why = Why { reason: Some("wrong list".into()) };
+        let action = Action::Rollback { name: "a/b".into(), to: None, why };
+        let request = action.request(None).unwrap();
+        assert_eq!(request.path, ["feeds", "a/b", "rollback"]);
+        assert_eq!(request.body, Some(json!({ "reason": "wrong list" })));
+        let action = Action::Diff { name: "f".into(), from: Some(3), to: None };
+        let request = action.request(None).unwrap();
+        assert_eq!(request.query, [("from", "3".to_owned())]);
+    }
+}

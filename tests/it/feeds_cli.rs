@@ -1,0 +1,290 @@
+//! Feeds as an operator meets them: commands on a running server, from a regulator's file until the
+//! answer to the authority.
+
+use std::{fs, net::Ipv4Addr, path::PathBuf};
+
+use hickory_proto::op::ResponseCode;
+use serde_json::Value;
+use tracegate::clock::{Clock, Timestamp};
+
+use crate::{
+    harness::{Server, eventually},
+    server::{call, complete, json, node, query_from, said},
+};
+
+/// A server whose lists lie in a directory of the test.
+struct Desk {
+    server: Server,
+    lists: PathBuf,
+}
+
+impl Desk {
+    fn open() -> Self {
+        let lists = tempfile::Builder::new().prefix("tracegate-it-").tempdir().unwrap().keep();
+        let root = lists.clone();
+        let server = node()
+            .config(move |c| {
+                c.feeds.roots = vec![root];
+                c.feeds.file_poll_ms = 50;
+                c.feeds.change_rules_min = 100;
+            })
+            .start();
+        Self { server, lists }
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.lists.join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// What a command prints as text.
+    #[track_caller]
+    fn text(&self, args: &[&str]) -> String {
+        let output = self.server.cli(args);
+        assert!(output.status.success(), "{args:?}: {}", said(&output));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
+        text
+    }
+
+    /// What a command prints as JSON.
+    #[track_caller]
+    fn json(&self, args: &[&str]) -> Value {
+        let output = self.server.cli([args, &["--format", "json"]].concat());
+        assert!(output.status.success(), "{args:?}: {}", said(&output));
+        json(&output)
+    }
+
+    /// The complaint of a command that must fail.
+    #[track_caller]
+    fn fails(&self, args: &[&str]) -> String {
+        let output = self.server.cli(args);
+        assert!(!output.status.success(), "{args:?}: {output:?}");
+        said(&output)
+    }
+
+    fn rcode(&self, name: &str) -> ResponseCode {
+        query_from(Ipv4Addr::LOCALHOST, self.server.dns(), name, 1).0.metadata.response_code
+    }
+
+    fn is_blocked(&self, name: &str) -> bool {
+        self.rcode(name) == ResponseCode::NXDomain
+    }
+
+    /// A feed of names, in force.
+    fn police(&self, names: &str) -> String {
+        let path = self.write("police.txt", names);
+        let args = ["feed", "add", "police", "--format", "domains", "--source", &path];
+        let order = ["--authority", "市公安局", "--order-number", "2026-17"];
+        self.text(&[&args[..], &order].concat());
+        eventually("the feed is in force", || {
+            (self.json(&["feed", "status", "police"])["in_force_here"] == 1).then_some(())
+        });
+        path
+    }
+
+    fn now(&self) -> Timestamp {
+        Clock::system().now()
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.lists));
+    }
+}
+
+#[test]
+fn from_a_file_to_the_answer_to_the_authority() {
+    let desk = Desk::open();
+    let before = desk.now();
+    assert!(!desk.is_blocked("www.demo.test"));
+    let path = desk.police("www.demo.test\na.wild.demo.test\n???\na.wild.demo.test\n");
+    assert!(desk.is_blocked("www.demo.test") && desk.is_blocked("a.wild.demo.test"));
+    let listed = desk.now();
+
+    let list = desk.text(&["feed", "list"]);
+    assert!(list.contains("police") && list.contains("version 1 in force"), "{list}");
+    let version = desk.text(&["feed", "versions", "police", "1"]);
+    assert!(version.contains("line 3") && version.contains("???"), "{version}");
+
+    // What is written is what is asked about: dry run, refresh, difference.
+    fs::write(&path, "other.example\na.wild.demo.test\n").unwrap();
+    let dry = desk.json(&["feed", "apply", "police", "--dry-run"]);
+    if dry["outcome"] != "unchanged" {
+        assert_eq!(dry["dry_run"], true, "{dry}");
+    }
+    eventually("the second version is in force", || {
+        desk.json(&["feed", "refresh", "police"]);
+        (!desk.is_blocked("www.demo.test")).then_some(())
+    });
+    let diff = desk.text(&["feed", "diff", "police"]);
+    assert!(diff.contains("+ other.example") && diff.contains("- www.demo.test"), "{diff}");
+    let freed = desk.now();
+
+    // The past is told as it was.
+    complete(&desk.server);
+    let rules = |at: Timestamp| desk.json(&["rules", "www.demo.test", "--at", &at.to_string()]);
+    eventually("the records of the rules are in the store", || {
+        (rules(listed)["decision"] == "nxdomain").then_some(())
+    });
+    assert_eq!(rules(before)["decision"], "none");
+    assert_eq!(rules(freed)["decision"], "none");
+    let then = rules(listed);
+    let rule = &then["rules"][0];
+    assert_eq!(rule["feed"], "police", "{then}");
+    assert_eq!(rule["feed_version"], "1");
+    assert_eq!(rule["order_number"], "2026-17");
+    assert_eq!(rule["authority"], "市公安局");
+    let since: Timestamp = rule["since"].as_str().unwrap().parse().unwrap();
+    assert!(before < since && since < listed, "{then}");
+    assert_eq!(rule["nodes"], serde_json::json!(["it"]), "{then}");
+    let answers = then["answers"]["resolutions"].as_array().unwrap();
+    let of = |rule: &str| answers.iter().find(|a| a["rule"] == rule);
+    assert_eq!(of("www.demo.test").unwrap()["count"], 1, "{then}");
+    assert_eq!(of("").unwrap()["answers"], serde_json::json!(["192.0.2.80"]), "{then}");
+    let text = desk.text(&["rules", "www.demo.test", "--at", &listed.to_string()]);
+    for part in ["nxdomain", "police", "2026-17", "市公安局", "192.0.2.80"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    // Rolled back, what the first version said counts again.
+    desk.text(&["feed", "rollback", "police", "--to", "1", "--reason", "wrong list"]);
+    eventually("the first version is in force again", || {
+        desk.is_blocked("www.demo.test").then_some(())
+    });
+    let now = desk.json(&["rules", "www.demo.test"]);
+    assert_eq!((&now["decision"], &now["rules"][0]["acts"]), (&"nxdomain".into(), &true.into()));
+    let text = desk.text(&["rules", "good.example"]);
+    assert!(text.contains("not listed"), "{text}");
+    report(&desk);
+}
+
+/// The figures of the report are what happened.
+fn report(desk: &Desk) {
+    complete(&desk.server);
+    let report = desk.json(&["feed", "report", "police"]);
+    let versions = report["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 2, "{report}");
+    let first = &versions[1];
+    assert_eq!((&first["version"], &first["state"]), (&1.into(), &"in-force".into()), "{report}");
+    assert_eq!((&first["accepted"], &first["rejected"]), (&2.into(), &1.into()), "{report}");
+    assert_eq!(first["duplicates"], 1, "{report}");
+    assert!(first["seconds_to_force"].as_f64().unwrap() < 30.0, "{report}");
+    assert_eq!(first["in_force"][0]["node"], "it", "{report}");
+    let order = &report["orders"][0];
+    assert_eq!(order["order_number"], "2026-17", "{report}");
+    assert!(order["hits"]["resolutions"].as_u64().unwrap() >= 3, "{report}");
+    assert_eq!(report["rejected"][0]["line"], 3, "{report}");
+    let text = desk.text(&["feed", "report", "police"]);
+    assert!(text.contains("2026-17") && text.contains("nxdomain"), "{text}");
+
+    let file = desk.lists.join("report.xlsx");
+    let file = file.to_str().unwrap();
+    desk.text(&["feed", "report", "police", "--format", "xlsx", "--out", file]);
+    assert!(fs::read(file).unwrap().starts_with(b"PK"), "a workbook is a zip file");
+    let csv = desk.server.cli(["feed", "report", "police", "--format", "csv", "--part", "orders"]);
+    let csv = String::from_utf8(csv.stdout).unwrap();
+    assert!(csv.starts_with("\u{feff}") && csv.contains("市公安局"), "{csv}");
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+}
+
+#[test]
+fn blocks_allow_rules_and_appeals() {
+    let desk = Desk::open();
+    desk.police("www.demo.test\n");
+    let made = desk.json(&[
+        "feed",
+        "block-now",
+        "*.wild.demo.test",
+        "--for",
+        "2h",
+        "--reason",
+        "phishing",
+    ]);
+    let id = made["id"].to_string();
+    eventually("the block is in force", || desk.is_blocked("a.wild.demo.test").then_some(()));
+    // A second person has to confirm it.
+    let complaint = desk.fails(&["feed", "confirm", &id]);
+    assert!(complaint.contains("409"), "{complaint}");
+    let token = desk.json(&["token", "create", "second", "--role", "operator"]);
+    let file = desk.lists.join("second.token");
+    fs::write(&file, token["token"].as_str().unwrap()).unwrap();
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let second = ["--token-file", file.to_str().unwrap()];
+    let confirmed = desk.json(&[&["feed", "confirm", &id][..], &second].concat());
+    assert_eq!(confirmed["confirmed_by"], "second", "{confirmed}");
+    let text = desk.text(&["feed", "blocks"]);
+    assert!(text.contains("*.wild.demo.test") && text.contains("phishing"), "{text}");
+    desk.text(&["feed", "lift", &id, "--reason", "over"]);
+    eventually("the block is lifted", || (!desk.is_blocked("a.wild.demo.test")).then_some(()));
+
+    let allowed =
+        desk.json(&["feed", "allow", "add", "www.demo.test", "--owner", "noc", "--for", "1d"]);
+    eventually("the name is let through", || (!desk.is_blocked("www.demo.test")).then_some(()));
+    let rules = desk.json(&["rules", "www.demo.test"]);
+    assert_eq!(rules["decision"], "passthru", "{rules}");
+    desk.text(&["feed", "allow", "remove", &allowed["id"].to_string()]);
+    eventually("the feed counts again", || desk.is_blocked("www.demo.test").then_some(()));
+
+    let appeal = ["feed", "appeal", "open", "www.demo.test", "--contact", "mailto:a@demo.test"];
+    let appeal = desk.json(&[&appeal[..], &["--reason", "ours", "--suspend"]].concat());
+    assert_eq!(appeal["status"], "suspended", "{appeal}");
+    eventually("the rule is suspended", || (!desk.is_blocked("www.demo.test")).then_some(()));
+    let rules = desk.json(&["rules", "www.demo.test"]);
+    assert_eq!(rules["rules"][0]["effect"], "suspended", "{rules}");
+    let id = appeal["id"].to_string();
+    desk.text(&["feed", "appeal", "decide", &id, "refused", "--reason", "it is not"]);
+    eventually("the rule counts again", || desk.is_blocked("www.demo.test").then_some(()));
+    let list = desk.json(&["feed", "appeal", "list", "--status", "refused"]);
+    assert_eq!(list["appeals"][0]["decided_by"], "operator", "{list}");
+}
+
+#[test]
+fn lists_are_sent_looked_at_and_taken_back_out() {
+    let desk = Desk::open();
+    desk.police("www.demo.test\n");
+    let elsewhere = desk.write("sent.txt", "b.wild.demo.test\nwww.demo.test\n");
+    let dry = desk.json(&["feed", "apply", "police", "--file", &elsewhere, "--dry-run"]);
+    assert_eq!((&dry["dry_run"], &dry["changes"]["added"]), (&true.into(), &1.into()), "{dry}");
+    assert!(!desk.is_blocked("b.wild.demo.test"));
+    let sent = desk.text(&["feed", "apply", "police", "--file", &elsewhere]);
+    assert!(sent.contains("Version 2 is in force"), "{sent}");
+    assert!(desk.is_blocked("b.wild.demo.test"));
+    let version = desk.text(&["feed", "versions", "police", "2"]);
+    assert!(version.contains("sent by operator: sent.txt"), "{version}");
+
+    let names = desk.text(&["feed", "export", "police", "--format", "domains"]);
+    assert_eq!(names, "b.wild.demo.test\nwww.demo.test\n");
+    let zone = desk.text(&["feed", "export", "police", "--version", "1"]);
+    assert!(zone.contains("www.demo.test CNAME .") && !zone.contains("b.wild.demo.test"), "{zone}");
+    let file = desk.lists.join("out.jsonl");
+    let out = file.to_str().unwrap();
+    desk.text(&["feed", "export", "police", "--format", "jsonl", "--out", out]);
+    assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 2);
+    assert!(!desk.fails(&["feed", "export", "police", "--format", "hosts"]).is_empty());
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_words() {
+    let desk = Desk::open();
+    let complaint = desk.fails(&["feed", "status", "nothing"]);
+    assert!(complaint.contains("404"), "{complaint}");
+    let complaint =
+        desk.fails(&["feed", "add", "x", "--format", "hosts", "--source", "/etc/hosts"]);
+    assert!(complaint.contains("feeds.roots") && complaint.contains("422"), "{complaint}");
+    let complaint = desk.fails(&["feed", "add", "x", "--source", "/etc/hosts"]);
+    assert!(complaint.contains("--format"), "{complaint}");
+    let wrong = desk.server.cli(["feed", "list", "--format", "rpz"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", said(&wrong));
+    let wrong = desk.server.cli(["link", "show", "x", "--format", "csv"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", said(&wrong));
+    let token = desk.json(&["token", "create", "aud", "--role", "auditor"]);
+    let token = token["token"].as_str().unwrap();
+    let status =
+        |method: &str, path: &str, body: &str| call(&desk.server, token, method, path, body).status;
+    assert_eq!(status("GET", "/api/v1/feeds", ""), 200);
+    assert_eq!(status("POST", "/api/v1/feeds", "{}"), 403);
+    assert_eq!(status("POST", "/api/v1/blocks", r#"{"name":"a.example"}"#), 403);
+}
