@@ -6,6 +6,7 @@
 
 pub(crate) mod generate;
 pub(crate) mod lab;
+pub(crate) mod lists;
 
 use std::{
     collections::BTreeMap,

@@ -14,7 +14,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{NamePattern, Trigger, UrlKind, url};
-use crate::name::{Malformed, Name};
+use crate::name::{Malformed, Name, print};
 
 /// Why a text is no trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,29 +96,38 @@ impl fmt::Display for Trigger {
 
 /// A pattern without care for what its end would mean.
 fn plain(pattern: &NamePattern) -> String {
-    let mut text = pattern.name.to_string();
-    if let Some(prefix) = PREFIXES.iter().find(|p| text.starts_with(*p)) {
+    let wire = pattern.name.wire();
+    let mut text = String::with_capacity(wire.len() + 2);
+    if pattern.wildcard {
+        text.push('*');
+        if wire.len() == 1 {
+            return text;
+        }
+        text.push('.');
+    } else if wire.starts_with(b"\x01*") {
+        // A label `*` is not the wildcard.
+        print(wire, &mut text);
+        text.replace_range(..1, "\\042");
+        return text;
+    }
+    print(wire, &mut text);
+    if !pattern.wildcard
+        && let Some(prefix) = PREFIXES.iter().find(|p| text.starts_with(*p))
+    {
         text.insert(prefix.len() - 1, '\\');
     }
-    match pattern.wildcard {
-        true if pattern.name == Name::ROOT => "*".to_owned(),
-        true => format!("*.{text}"),
-        // A label `*` is not the wildcard.
-        false => match text.strip_prefix('*') {
-            Some(rest) if rest.is_empty() || rest.starts_with('.') => format!("\\042{rest}"),
-            _ => text,
-        },
-    }
+    text
 }
 
 fn qname(pattern: &NamePattern) -> String {
-    let text = plain(pattern);
-    for special in [CLIENT_IP, RESPONSE_IP, NSDNAME, NSIP] {
-        if let Some(before) = text.strip_suffix(special)
-            && (before.is_empty() || before.ends_with('.'))
-        {
-            return format!("{before}\\114{}", &special[1..]);
-        }
+    let mut text = plain(pattern);
+    let special = [CLIENT_IP, RESPONSE_IP, NSDNAME, NSIP].into_iter().find(|special| {
+        let before = text.strip_suffix(special);
+        before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    });
+    if let Some(special) = special {
+        let at = text.len() - special.len();
+        text.replace_range(at..=at, "\\114");
     }
     text
 }

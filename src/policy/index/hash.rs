@@ -37,7 +37,7 @@ impl HashKey {
                 state.label(payload, usize::from(*start));
             }
         } else {
-            state.words(payload);
+            state.words(payload, payload.len());
         }
         state.finish(tag)
     }
@@ -62,22 +62,28 @@ impl State {
     /// Takes in the label that starts at `start` of a wire name, its length included.
     #[inline]
     pub(super) fn label(&mut self, wire: &[u8], start: usize) {
-        let len = wire.get(start).copied().unwrap_or(0);
-        self.words(wire.get(start..=start + usize::from(len)).unwrap_or(&[]));
+        let rest = wire.get(start..).unwrap_or_default();
+        let len = rest.first().map_or(0, |len| 1 + usize::from(*len));
+        self.words(rest, len);
     }
 
+    /// Takes in the first `len` of these bytes; what is behind them may be read, but does not
+    /// matter.
     #[inline]
-    fn words(&mut self, bytes: &[u8]) {
-        let (whole, rest) = bytes.as_chunks::<8>();
-        for word in whole {
-            self.word(u64::from_le_bytes(*word));
-        }
-        if !rest.is_empty() {
-            // The length tells padding from zeros.
-            let mut word = [0; 8];
-            word[..rest.len()].copy_from_slice(rest);
-            word[7] = rest.len() as u8;
-            self.word(u64::from_le_bytes(word));
+    fn words(&mut self, bytes: &[u8], len: usize) {
+        let mut at = 0;
+        while at < len {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let word = match rest.first_chunk::<8>() {
+                Some(word) => u64::from_le_bytes(*word),
+                None => rest.iter().rev().fold(0, |word, b| word << 8 | u64::from(*b)),
+            };
+            self.word(match len - at {
+                // The length tells padding from zeros.
+                short @ 1..8 => (word & ((1 << (8 * short)) - 1)) | (short as u64) << 56,
+                _ => word,
+            });
+            at += 8;
         }
     }
 
@@ -110,5 +116,39 @@ impl State {
         *v2 = v2.wrapping_add(*v1);
         *v1 = v1.rotate_left(17) ^ *v2;
         *v2 = v2.rotate_left(32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_hashed_without_what_is_behind_it() {
+        let key = HashKey([1, 2]);
+        let of = |wire: &[u8], start| {
+            let mut state = key.begin();
+            state.label(wire, start);
+            state.finish(Tag::QnameExact)
+        };
+        for label in ["a", "ab", "abcdef", "abcdefg", "abcdefgh", "abcdefghijklmnopqrst"] {
+            let alone = [&[label.len() as u8][..], label.as_bytes(), b"\0"].concat();
+            let among = [b"\x01x", &alone[..], b"and much that is behind it"].concat();
+            assert_eq!(of(&alone, 0), of(&among, 2), "{label}");
+            let longer = [&[label.len() as u8 + 1][..], label.as_bytes(), b"\0\0"].concat();
+            assert_ne!(of(&alone, 0), of(&longer, 0), "{label}");
+        }
+    }
+
+    #[test]
+    fn hashes_depend_on_key_tag_and_every_label() {
+        let key = HashKey([1, 2]);
+        let one = key.of(Tag::QnameExact, b"\x01a\x07example\0");
+        assert_eq!(one, key.of(Tag::QnameExact, b"\x01a\x07example\0"));
+        assert_ne!(one, key.of(Tag::QnameWildcard, b"\x01a\x07example\0"));
+        assert_ne!(one, key.of(Tag::QnameExact, b"\x01b\x07example\0"));
+        assert_ne!(one, key.of(Tag::QnameExact, b"\x07example\x01a\0"));
+        assert_ne!(one, HashKey([1, 3]).of(Tag::QnameExact, b"\x01a\x07example\0"));
+        assert_ne!(HashKey::random(), HashKey::random());
     }
 }

@@ -89,7 +89,8 @@ impl Key {
     pub(in crate::policy) fn of(trigger: &Trigger) -> Self {
         let name = |tags: [Tag; 2], p: &NamePattern| {
             let tag = tags[usize::from(p.wildcard)];
-            Self { tag, payload: p.name.lower().wire().to_vec() }
+            // Length bytes are below `A`, so they stay as they are.
+            Self { tag, payload: p.name.wire().to_ascii_lowercase() }
         };
         let prefix = |tags: [Tag; 2], net: &IpNet| {
             let net = canonical_prefix(*net);

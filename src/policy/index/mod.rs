@@ -207,8 +207,9 @@ impl Index {
         let (starts, count) = label_starts(name);
         let mut state = self.key.begin();
         let mut best = None;
+        let deepest = tags.map(|tag| self.sizes[tag as usize].largest()).into_iter().max();
         // From the root, as the hashes come; what comes later is closer.
-        for labels in 0..=count {
+        for labels in 0..=count.min(deepest.unwrap_or(0)) {
             let above = labels < count;
             let start = if labels == 0 { name.len() - 1 } else { starts[count - labels].into() };
             if labels > 0 {

@@ -16,6 +16,12 @@ impl Sizes {
         self.0.get(size / 64).is_some_and(|bits| bits >> (size % 64) & 1 == 1)
     }
 
+    /// The largest.
+    #[inline]
+    pub(super) fn largest(self) -> usize {
+        self.descending().next().map_or(0, usize::from)
+    }
+
     /// The largest first.
     pub(super) fn descending(self) -> impl Iterator<Item = u8> {
         let mut left = self.0;

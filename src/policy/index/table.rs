@@ -132,7 +132,7 @@ impl Table {
         payload: &[u8],
     ) {
         if (self.used + 1) * SLOTS_MIN > self.marks.len() * 100 {
-            self.lay_out(key, (self.len * SLOTS_MIN * 3 / 200).max(8));
+            self.lay_out(key, (self.len * SLOTS_MIN / 50).max(8));
         }
         let place = self.entries.len();
         let class = class.to_le_bytes();
