@@ -56,6 +56,24 @@ pub struct Feeds {
     pub refresh_s: u64,
     /// The shortest time between two looks that a feed may ask for, in seconds.
     pub refresh_s_min: u64,
+    /// Hosts that lists may be fetched from although they are not public: names, addresses, prefixes.
+    pub allowed_hosts: Vec<String>,
+    /// The wait for a connection to a list's server and its handshake, in milliseconds.
+    pub fetch_connect_timeout_ms: u64,
+    /// The wait for the head of a web server's answer, and for each further piece, in milliseconds.
+    pub fetch_idle_timeout_ms: u64,
+    /// How often one look asks a web server at most.
+    pub fetch_attempts_max: u32,
+    /// The wait before the second attempt, in milliseconds; each further one is twice as long.
+    pub fetch_retry_wait_ms: u64,
+    /// How often a web server may send us elsewhere in one look.
+    pub fetch_redirects_max: u32,
+    /// The largest manifest, in bytes.
+    pub companion_bytes_max: u64,
+    /// How long a file must not have been written to before it is taken, in milliseconds.
+    pub file_settle_ms: u64,
+    /// Files in a directory that is a list.
+    pub directory_files_max: usize,
     /// The longest entry of a list, in bytes; longer ones are rejected.
     pub line_bytes_max: usize,
     /// The longest TTL of records that a list answers with, in seconds; longer ones are cut.
@@ -114,6 +132,14 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("feeds.blast_min", 0, 1 << 40),
     limits("feeds.refresh_s", 1, 30 * 86_400),
     limits("feeds.refresh_s_min", 1, 86_400),
+    limits("feeds.fetch_connect_timeout_ms", 100, 600_000),
+    limits("feeds.fetch_idle_timeout_ms", 100, 600_000),
+    limits("feeds.fetch_attempts_max", 1, 10),
+    limits("feeds.fetch_retry_wait_ms", 1, 60_000),
+    limits("feeds.fetch_redirects_max", 0, 10),
+    limits("feeds.companion_bytes_max", 1 << 10, 1 << 30),
+    limits("feeds.file_settle_ms", 0, 60_000),
+    limits("feeds.directory_files_max", 1, 100_000),
     limits("feeds.line_bytes_max", 512, 1 << 20),
     limits("feeds.ttl_max_s", 1, 7 * 86_400),
     limits("feeds.ttl_s", 0, 7 * 86_400),
@@ -157,6 +183,15 @@ impl Default for Feeds {
             hold_without_store: false,
             refresh_s: 3_600,
             refresh_s_min: 10,
+            allowed_hosts: Vec::new(),
+            fetch_connect_timeout_ms: 10_000,
+            fetch_idle_timeout_ms: 30_000,
+            fetch_attempts_max: 3,
+            fetch_retry_wait_ms: 1_000,
+            fetch_redirects_max: 3,
+            companion_bytes_max: 64 << 20,
+            file_settle_ms: 250,
+            directory_files_max: 1_000,
             line_bytes_max: 65_536,
             ttl_max_s: 86_400,
             ttl_s: 300,

@@ -17,7 +17,7 @@ mod convert;
 mod refusal;
 mod restore;
 mod secret;
-mod special;
+pub(crate) mod special;
 mod sqlite;
 mod store;
 mod target;

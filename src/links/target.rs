@@ -7,12 +7,15 @@
 
 use std::{
     collections::HashSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
 };
 
 use url::{Host, Url};
 
-use super::{Refusal, special::is_special};
+use super::{
+    Refusal,
+    special::{canonical_address, is_special, is_special_address},
+};
 use crate::{config, record::PublicSuffixes};
 
 /// A target that passed every rule.
@@ -207,52 +210,4 @@ fn own_host(url: &str) -> Option<String> {
         Host::Ipv6(a) => Some(canonical_address(a.into()).to_string()),
         Host::Domain(name) => Some(plain_name(name)),
     }
-}
-
-/// IPv4 in any IPv6 dress becomes IPv4: mapped (RFC 4291 §2.5.5.2), translated (RFC 6052 §2.1,
-/// the well-known prefix) and 6to4 (RFC 3056).
-fn canonical_address(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
-    if let Some(v4) = v6.to_ipv4_mapped() {
-        return v4.into();
-    }
-    let s = v6.segments();
-    let v4 = |hi: u16, lo: u16| {
-        let ([a, b], [c, d]) = (hi.to_be_bytes(), lo.to_be_bytes());
-        Ipv4Addr::new(a, b, c, d).into()
-    };
-    match s {
-        [0x64, 0xff9b, 0, 0, 0, 0, hi, lo] => v4(hi, lo),
-        [0x2002, hi, lo, ..] => v4(hi, lo),
-        _ => address,
-    }
-}
-
-/// Whether an address is not globally reachable (IANA special-purpose registries, RFC 6890).
-fn is_special_address(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(a) => {
-            let [x, y, z, _] = a.octets();
-            a.is_private()
-                || a.is_loopback()
-                || a.is_link_local()
-                || a.is_multicast()
-                || a.is_documentation()
-                || x == 0
-                || x >= 240
-                || (x == 100 && (y & 0xc0) == 64)
-                || (x == 192 && y == 0 && z == 0)
-                || (x == 198 && (y & 0xfe) == 18)
-        }
-        IpAddr::V6(a) => is_special_v6(a),
-    }
-}
-
-const fn is_special_v6(a: Ipv6Addr) -> bool {
-    let s = a.segments();
-    // Everything outside 2000::/3 is unallocated, local, multicast or special.
-    (s[0] & 0xe000) != 0x2000
-        || (s[0] == 0x2001 && s[1] < 0x200)
-        || (s[0] == 0x2001 && s[1] == 0xdb8)
-        || (s[0] & 0xfff0) == 0x3ff0
 }

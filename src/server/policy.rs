@@ -18,7 +18,7 @@ use crate::{
     config::{Config, UpstreamMode},
     feeds::{
         self, FeedStore, Feeds, FeedsOptions, Protected, SqliteFeeds, Why,
-        source::{FileSource, Source},
+        source::{Files, Guard, Https, HttpsBounds, Resolve, Source, Sources},
     },
     metrics::Metrics,
     policy::InForce,
@@ -73,7 +73,7 @@ impl Opened {
     /// Loads what is to be in force and puts it there.
     pub(super) fn start(self, parts: &Parts<'_>) -> Result<Arc<Feeds>, Error> {
         let config = parts.config;
-        let sources: Arc<dyn Source> = Arc::new(FileSource::new(config.feeds.roots.clone()));
+        let sources: Arc<dyn Source> = Arc::new(sources(config, parts.clock));
         let feeds = Feeds::open(FeedsOptions {
             config: config.feeds.clone(),
             dir: self.dir,
@@ -99,6 +99,21 @@ impl Opened {
         );
         Ok(feeds)
     }
+}
+
+/// Where lists come from. Hosts are resolved as the rest of the machine does it: a list that names
+/// its own server must not be what keeps its next version away.
+fn sources(config: &Config, clock: &Clock) -> Sources {
+    let resolve: Resolve = Arc::new(|name| {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name, 0)).await.map_err(|e| e.to_string())?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    });
+    let guard = Guard::new(resolve, &config.feeds.allowed_hosts);
+    let files = Files::new(&config.feeds, clock.clone());
+    let https = Https::new(guard, HttpsBounds::of(&config.feeds), files.clone());
+    Sources::new(files, https, None)
 }
 
 /// Makes a directory for its owner alone.

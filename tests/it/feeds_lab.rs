@@ -15,8 +15,7 @@ use tracegate::{
     clock::{Clock, Timestamp},
     config::{self, Config},
     feeds::{
-        By, FeedStore, Feeds, FeedsOptions, Outcome, Protected, SqliteFeeds, Why,
-        source::FileSource,
+        By, FeedStore, Feeds, FeedsOptions, Outcome, Protected, SqliteFeeds, Why, source::Files,
     },
     metrics::Metrics,
     name::Name,
@@ -55,6 +54,7 @@ impl Machine {
             roots: vec![lists],
             blast_hours: 0,
             file_poll_ms: 20,
+            file_settle_ms: 10,
             poll_ms: 20,
             ..config::Feeds::default()
         };
@@ -132,7 +132,7 @@ impl Machine {
             in_force: in_force.clone(),
             protected,
             suffixes,
-            source: Arc::new(FileSource::new(self.config.roots.clone())),
+            source: Arc::new(Files::new(&self.config, self.clock.clone())),
             servers_known: false,
             tasks: tasks.clone(),
             stop: stop.clone(),

@@ -18,7 +18,7 @@ use tracegate::{
     api::{ApiParts, ApiState, Check, Hosts, router, trace_routes},
     clock::{Clock, Timestamp},
     config::{Config, UpstreamMode, Zone},
-    feeds::{Feeds, FeedsOptions, Protected, SqliteFeeds, source::FileSource},
+    feeds::{Feeds, FeedsOptions, Protected, SqliteFeeds, source::Files},
     gateway::{Gateway, GatewayParts, Lanes, is_listed},
     links::{
         Codes, LinkStore, Links, LinksOptions, Secrets, SqliteLinks, TargetRules, Tokens, restore,
@@ -169,7 +169,7 @@ fn open_feeds(
         in_force: in_force.clone(),
         protected: Protected::new(Arc::clone(&suffixes)),
         suffixes,
-        source: Arc::new(FileSource::new(config.feeds.roots.clone())),
+        source: Arc::new(Files::new(&config.feeds, Clock::system())),
         servers_known: true,
         tasks: tasks.clone(),
         stop: stop.clone(),

@@ -1,16 +1,28 @@
 //! Where lists come from: the seam between fetching and everything after it.
 //!
+//! Files and directories below configured roots ([`Files`]), web servers ([`Https`]) and zones at
+//! name servers stand behind one door ([`Sources`]). Whatever goes over the network passes the
+//! [`Guard`].
+//!
 //! A [`Source`] looks whether there is something new and brings it as a file, whole, hashed and on
 //! disk ([`Incoming`]). It neither parses nor judges. What it could not bring changes nothing.
 
-mod file;
+mod beneath;
+mod files;
+mod guard;
+mod https;
 mod incoming;
+mod signature;
+mod sources;
 
 use std::{path::Path, time::Duration};
 
-pub use file::FileSource;
+pub use files::Files;
 use futures_util::future::BoxFuture;
+pub use guard::{Guard, Resolve};
+pub use https::{Https, HttpsBounds};
 pub use incoming::{Incoming, Part};
+pub use sources::Sources;
 
 use super::FeedSpec;
 

@@ -90,6 +90,10 @@ pub struct FeedSpec {
     /// The public key (minisign) that files must be signed with; empty for none.
     #[serde(default)]
     pub minisign_key: String,
+    /// A file (PEM, below `feeds.roots`) with the authorities that its web server's certificate must
+    /// be from; empty for the system's.
+    #[serde(default)]
+    pub ca_file: String,
     /// Who may have it from us as a zone; none for nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,

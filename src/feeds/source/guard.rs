@@ -1,0 +1,155 @@
+//! Where we may be sent: no setting of a feed makes us knock on doors of our own network.
+//!
+//! A host's name is resolved, every address it has is checked, and a connection goes to one of the
+//! addresses that were checked: asking again could give others. One address that is not public
+//! refuses the host, unless the configuration names it (`feeds.allowed_hosts`).
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use futures_util::future::BoxFuture;
+use ipnet::IpNet;
+use url::Host;
+
+use super::SourceError;
+use crate::links::special::{canonical_address, is_special, is_special_address};
+
+/// Resolves a host's name into its addresses; the error is why it could not.
+pub type Resolve =
+    Arc<dyn Fn(String) -> BoxFuture<'static, Result<Vec<IpAddr>, String>> + Send + Sync>;
+
+/// Addresses of one host that are tried.
+const ADDRESSES_MAX: usize = 8;
+
+/// Lets through what may be connected to.
+#[derive(Clone)]
+pub struct Guard {
+    resolve: Resolve,
+    names: Arc<[String]>,
+    nets: Arc<[IpNet]>,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("names", &self.names).field("nets", &self.nets).finish()
+    }
+}
+
+impl Guard {
+    /// A guard that lets through what is public, and these hosts: names, addresses, prefixes.
+    pub fn new(resolve: Resolve, allowed: &[String]) -> Self {
+        let nets = allowed.iter().filter_map(|host| net(host)).collect();
+        let names = allowed.iter().filter(|host| net(host).is_none());
+        let names = names.map(|n| n.trim_end_matches('.').to_ascii_lowercase()).collect();
+        Self { resolve, names, nets }
+    }
+
+    /// The addresses of a host that may be connected to, in the order to try them.
+    ///
+    /// # Errors
+    /// When there is none, or one of them must not be.
+    pub async fn addresses(
+        &self,
+        host: &Host<String>,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, SourceError> {
+        let (found, named) = match host {
+            Host::Ipv4(a) => (vec![IpAddr::V4(*a)], false),
+            Host::Ipv6(a) => (vec![IpAddr::V6(*a)], false),
+            Host::Domain(name) => {
+                let name = name.trim_end_matches('.').to_ascii_lowercase();
+                let named = self.names.contains(&name);
+                if !named && (is_special(&name) || !name.contains('.')) {
+                    return Err(refused(&name));
+                }
+                let found = (self.resolve)(name.clone()).await;
+                let found = found.map_err(|e| SourceError::Away(format!("{name}: {e}")))?;
+                if found.is_empty() {
+                    return Err(SourceError::Away(format!("{name}: no address")));
+                }
+                (found, named)
+            }
+        };
+        let public = |a: &IpAddr| named || self.may_be(*a);
+        if let Some(address) = found.iter().find(|a| !public(a)) {
+            return Err(refused(&format!("{host} ({address})")));
+        }
+        Ok(found.into_iter().take(ADDRESSES_MAX).map(|a| SocketAddr::new(a, port)).collect())
+    }
+
+    fn may_be(&self, address: IpAddr) -> bool {
+        let address = canonical_address(address);
+        !is_special_address(address) || self.nets.iter().any(|net| net.contains(&address))
+    }
+}
+
+fn refused(host: &str) -> SourceError {
+    let why = "is not public; the configuration can name it in feeds.allowed_hosts";
+    SourceError::Refused(format!("{host} {why}"))
+}
+
+fn net(text: &str) -> Option<IpNet> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(allowed: &[&str]) -> Guard {
+        let resolve: Resolve = Arc::new(|name: String| {
+            Box::pin(async move {
+                let addresses: &[&str] = match name.as_str() {
+                    "public.example.com" => &["198.51.101.7", "2600::7"],
+                    "inside.example.com" => &["198.51.101.7", "10.0.0.1"],
+                    "mapped.example.com" => &["::ffff:127.0.0.1"],
+                    "nowhere.example.com" => &[],
+                    _ => return Err("no such name".into()),
+                };
+                Ok(addresses.iter().map(|a| a.parse().unwrap()).collect())
+            })
+        });
+        Guard::new(resolve, &allowed.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    async fn check(allowed: &[&str], host: &str, expected: Result<usize, bool>) {
+        let host = Host::parse(host).unwrap();
+        let found = guard(allowed).addresses(&host, 443).await;
+        let found = found.map(|a| a.len()).map_err(|e| matches!(e, SourceError::Refused(_)));
+        assert_eq!(found, expected, "{host}");
+    }
+
+    #[tokio::test]
+    async fn only_public_hosts_unless_named() {
+        check(&[], "public.example.com", Ok(2)).await;
+        check(&[], "Public.Example.com.", Ok(2)).await;
+        check(&[], "inside.example.com", Err(true)).await;
+        check(&["inside.example.com"], "inside.example.com", Ok(2)).await;
+        check(&["10.0.0.0/8"], "inside.example.com", Ok(2)).await;
+        check(&["10.0.0.2"], "inside.example.com", Err(true)).await;
+        check(&[], "mapped.example.com", Err(true)).await;
+        check(&["127.0.0.1"], "mapped.example.com", Ok(1)).await;
+        check(&[], "nowhere.example.com", Err(false)).await;
+        check(&[], "missing.example.com", Err(false)).await;
+        for host in [
+            "localhost",
+            "intranet",
+            "db.internal",
+            "127.0.0.1",
+            "169.254.169.254",
+            "[::1]",
+            "[fe80::1]",
+            "0x7f.1",
+            "[::ffff:10.0.0.1]",
+            "[64:ff9b::a00:1]",
+        ] {
+            check(&[], host, Err(true)).await;
+        }
+        check(&[], "198.51.101.7", Ok(1)).await;
+        check(&["[::1]"], "[::1]", Ok(1)).await;
+    }
+}
