@@ -24,12 +24,13 @@ const JUMPS: &str = "
     WHERE ts >= fromUnixTimestamp64Micro({from:Int64}, 'UTC') AND target != ''
     GROUP BY code, target, target_addresses ORDER BY n DESC LIMIT {kinds_max:UInt64}";
 
+// A scalar subquery is Nullable, which has a byte of its own in RowBinary.
 const COUNTS: &str = "
     SELECT
-        (SELECT count() FROM resolutions
-         WHERE ts >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')),
-        (SELECT count() FROM jumps
-         WHERE ts >= fromUnixTimestamp64Micro({from:Int64}, 'UTC') AND target != '')";
+        assumeNotNull((SELECT count() FROM resolutions
+         WHERE ts >= fromUnixTimestamp64Micro({from:Int64}, 'UTC'))),
+        assumeNotNull((SELECT count() FROM jumps
+         WHERE ts >= fromUnixTimestamp64Micro({from:Int64}, 'UTC') AND target != ''))";
 
 /// Asks `store`; no question may take more memory there than `memory_bytes_max`.
 pub(super) fn query(store: Store, memory_bytes_max: u64) -> PastQuery {

@@ -23,7 +23,17 @@ impl Action {
         if let Self::Apply { name, dry_run, file: Some(file) } = self {
             return bytes::apply(api, name, file, *dry_run).await;
         }
-        let request = self.request(format)?;
+        let answer = Self::send(api, self.request(format)?).await?;
+        let Self::Add { name, .. } = self else { return Ok(answer) };
+        // The first fetch goes on: whoever adds a feed wants to know what came of it. What went
+        // wrong with it, the feed itself says.
+        let refresh = Self::Refresh { name: name.clone() };
+        let fetched = Self::send(api, refresh.request(None)?).await;
+        let status = Self::send(api, get(["feeds", name])).await;
+        fetched.and(status).or(Ok(answer))
+    }
+
+    async fn send(api: &Api, request: Request) -> anyhow::Result<Value> {
         let path = ["api", "v1"].into_iter().chain(request.path.iter().map(String::as_str));
         let path: Vec<&str> = path.collect();
         let query: Vec<_> = request.query.iter().map(|(n, v)| (*n, v.as_str())).collect();

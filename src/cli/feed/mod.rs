@@ -6,6 +6,7 @@
 
 mod ask;
 mod bytes;
+mod findings;
 mod spec;
 mod text;
 

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::{Action, Allow};
+use super::{Action, Allow, findings::findings};
 use crate::{
     cli::layout::{self, Lines},
     escape,
 };
 
 /// The column where values begin.
-const AT: usize = 26;
+pub(super) const AT: usize = 26;
 
 /// The answer to `action`.
 pub(super) fn of(action: &Action, answer: &Value) -> String {
@@ -148,23 +148,6 @@ fn outcome(answer: &Value) -> String {
     out.0
 }
 
-/// What reading and judging found, each by its name.
-fn findings(out: &mut Lines, findings: &Value) {
-    for (name, value) in findings.as_object().into_iter().flatten() {
-        match value {
-            Value::Array(list) => {
-                for (i, one) in list.iter().enumerate() {
-                    out.labelled(if i == 0 { name } else { "" }, AT, &flat(one));
-                }
-            }
-            Value::Null => {}
-            other => {
-                out.labelled(name, AT, &flat(other));
-            }
-        }
-    }
-}
-
 /// A version, what befell it, and what of it was not taken.
 fn version(answer: &Value) -> String {
     let mut out = Lines::default();
@@ -252,9 +235,10 @@ fn own(answer: &Value) -> String {
         if i > 0 {
             out.gap();
         }
-        let state = match (rule["in_force"] == true, rule["confirmed_by"].as_str()) {
-            (true, Some("")) => "in force until somebody confirms it or it ends 生效，待第二人确认",
-            (true, _) => "in force 生效",
+        let longer = rule["expires_confirmed"] != rule["expires"];
+        let state = match (rule["in_force"] == true, longer && rule["confirmed_by"] == "") {
+            (true, true) => "in force until somebody confirms it or it ends 生效，待第二人确认",
+            (true, false) => "in force 生效",
             (false, _) => "not in force any more 已失效",
         };
         out.labelled(&format!("{}", rule["id"]), AT, &text(&rule["rule"]));
@@ -284,7 +268,7 @@ fn own(answer: &Value) -> String {
 }
 
 /// An object on one line.
-fn flat(value: &Value) -> String {
+pub(super) fn flat(value: &Value) -> String {
     let Some(object) = value.as_object() else { return text(value) };
     let shown = object.iter().filter(|(_, v)| !v.is_null());
     shown.map(|(name, v)| format!("{name} {}", text(v))).collect::<Vec<_>>().join(", ")
@@ -355,14 +339,14 @@ fn hits(out: &mut Lines, hits: &Value) {
 }
 
 /// A label and its value, where there is one.
-fn put(out: &mut Lines, label: &str, value: &Value) {
+pub(super) fn put(out: &mut Lines, label: &str, value: &Value) {
     let shown = text(value);
     if !shown.is_empty() {
         out.labelled(label, AT, &shown);
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
