@@ -77,6 +77,8 @@ struct Running {
     gateway: Option<SocketAddr>,
     api: Option<SocketAddr>,
     engine: Option<SocketAddr>,
+    #[serde(default)]
+    transfers: Option<SocketAddr>,
 }
 
 /// The addresses of the server that runs on `data_dir`; none when none does.
@@ -87,6 +89,6 @@ fn running(data_dir: &Path) -> Vec<SocketAddr> {
         serde_json::from_reader(file).ok()
     };
     let Some(running) = read() else { return Vec::new() };
-    let http = [running.gateway, running.api, running.engine];
-    running.dns.into_iter().chain(http.into_iter().flatten()).collect()
+    let others = [running.gateway, running.api, running.engine, running.transfers];
+    running.dns.into_iter().chain(others.into_iter().flatten()).collect()
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Error, alive::Alive, clock_check, policy};
+use super::{Error, alive::Alive, clock_check, policy, transfers::Transfers};
 use crate::{
     clock::Clock,
     config::Config,
@@ -45,6 +45,8 @@ pub(super) struct Core {
     pub(super) resolver: Arc<Resolver>,
     /// Bound before anything else, so that a port in use is known at once.
     pub(super) sockets: Sockets,
+    /// Zones in and out, not served yet.
+    pub(super) transfers: Option<Transfers>,
 }
 
 /// The sockets, bound and not served yet.
@@ -101,7 +103,7 @@ impl Core {
         let suffixes = Arc::new(PublicSuffixes::load(config.dns.public_suffix_file.as_deref())?);
         let tasks = TaskTracker::new();
         let (in_force, feeds_stop) = (InForce::new(), CancellationToken::new());
-        let feeds = of_feeds.start(&policy::Parts {
+        let (feeds, transfers) = of_feeds.start(&policy::Parts {
             config: &config,
             spool: &spool,
             node: &node,
@@ -149,6 +151,7 @@ impl Core {
             feeds_stop,
             resolver,
             sockets,
+            transfers: Some(transfers),
         })
     }
 

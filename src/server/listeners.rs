@@ -94,6 +94,7 @@ impl Listeners {
             gateway: self.gateway_address,
             api: self.api_address,
             engine: storage.engine_address,
+            transfers: None,
         }
     }
 

@@ -23,6 +23,7 @@ mod past;
 mod policy;
 mod run_file;
 mod storage;
+mod transfers;
 mod upkeep;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -64,6 +65,9 @@ pub enum Error {
     /// Feeds and their control state.
     #[error("feeds: {0}")]
     Feeds(crate::feeds::Error),
+    /// A key that transfers are signed with.
+    #[error("feeds.transfer.keys: {0}")]
+    Keys(#[from] crate::feeds::transfer::KeyError),
     /// The public suffix list.
     #[error(transparent)]
     Suffixes(#[from] BadSuffixList),
@@ -148,8 +152,13 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let memory = core.config.trace.memory_bytes_max;
     let mut following =
         policy::Following::start(&core.feeds, &storage, &core.tasks, &core.feeds_stop, memory);
+    let transfers = core.transfers.take();
+    let transfers_address = transfers.as_ref().and_then(transfers::Transfers::address);
+    if let Some(transfers) = transfers {
+        following.also(transfers.start(&core.feeds, &core.tasks, &core.feeds_stop));
+    }
     let mut listeners = listeners::Listeners::start(&mut core, &mut storage)?;
-    let addresses = listeners.addresses(&storage);
+    let addresses = Addresses { transfers: transfers_address, ..listeners.addresses(&storage) };
     let run_file = run_file::RunFile::write(&core.config.data_dir, &addresses)
         .map_err(Error::io("run.json"))?;
     ready(&addresses);

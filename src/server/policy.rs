@@ -12,7 +12,7 @@ use std::{
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Error, core::Sockets, past, storage::Storage};
+use super::{Error, core::Sockets, past, storage::Storage, transfers::Transfers};
 use crate::{
     clock::Clock,
     config::{Config, UpstreamMode},
@@ -71,9 +71,10 @@ impl Opened {
     }
 
     /// Loads what is to be in force and puts it there.
-    pub(super) fn start(self, parts: &Parts<'_>) -> Result<Arc<Feeds>, Error> {
+    pub(super) fn start(self, parts: &Parts<'_>) -> Result<(Arc<Feeds>, Transfers), Error> {
         let config = parts.config;
-        let sources: Arc<dyn Source> = Arc::new(sources(config, parts.clock));
+        let (sources, transfers) = sources(config, parts.clock)?;
+        let sources: Arc<dyn Source> = Arc::new(sources);
         let feeds = Feeds::open(FeedsOptions {
             config: config.feeds.clone(),
             dir: self.dir,
@@ -97,13 +98,13 @@ impl Opened {
             rules = set.feeds().map(|f| f.index.len()).sum::<usize>(),
             "policy is in force"
         );
-        Ok(feeds)
+        Ok((feeds, transfers))
     }
 }
 
 /// Where lists come from. Hosts are resolved as the rest of the machine does it: a list that names
 /// its own server must not be what keeps its next version away.
-fn sources(config: &Config, clock: &Clock) -> Sources {
+fn sources(config: &Config, clock: &Clock) -> Result<(Sources, Transfers), Error> {
     let resolve: Resolve = Arc::new(|name| {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name, 0)).await.map_err(|e| e.to_string())?;
@@ -112,8 +113,9 @@ fn sources(config: &Config, clock: &Clock) -> Sources {
     });
     let guard = Guard::new(resolve, &config.feeds.allowed_hosts);
     let files = Files::new(&config.feeds, clock.clone());
+    let (transfers, zones) = Transfers::new(config, clock, guard.clone())?;
     let https = Https::new(guard, HttpsBounds::of(&config.feeds), files.clone());
-    Sources::new(files, https, None)
+    Ok((Sources::new(files, https, Some(Arc::new(zones))), transfers))
 }
 
 /// Makes a directory for its owner alone.
@@ -164,6 +166,11 @@ impl Following {
             tasks.spawn(Arc::clone(feeds).write_rows()),
         ];
         Self { stop: stop.clone(), tasks }
+    }
+
+    /// More of it.
+    pub(super) fn also(&mut self, tasks: Vec<JoinHandle<()>>) {
+        self.tasks.extend(tasks);
     }
 
     /// Waits for one to end, which none should.

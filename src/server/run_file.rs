@@ -29,6 +29,8 @@ pub struct Run {
     pub api: Option<SocketAddr>,
     /// The embedded engine.
     pub engine: Option<SocketAddr>,
+    /// Zones in and out.
+    pub transfers: Option<SocketAddr>,
 }
 
 /// The file, removed when this is dropped: a clean end leaves no address behind.

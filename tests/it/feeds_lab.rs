@@ -15,7 +15,8 @@ use tracegate::{
     clock::{Clock, Timestamp},
     config::{self, Config},
     feeds::{
-        By, FeedStore, Feeds, FeedsOptions, Outcome, Protected, SqliteFeeds, Why, source::Files,
+        By, FeedStore, Feeds, FeedsOptions, Outcome, Protected, SqliteFeeds, Why,
+        source::{Files, Source},
     },
     metrics::Metrics,
     name::Name,
@@ -32,6 +33,8 @@ pub(crate) struct Machine {
     pub(crate) dir: TempDir,
     pub(crate) clock: Clock,
     pub(crate) config: config::Feeds,
+    /// Where lists come from; files where there is none.
+    pub(crate) source: Option<Arc<dyn Source>>,
 }
 
 /// One node.
@@ -58,7 +61,7 @@ impl Machine {
             poll_ms: 20,
             ..config::Feeds::default()
         };
-        Self { dir, clock: Clock::fixed(BEGIN), config }
+        Self { dir, clock: Clock::fixed(BEGIN), config, source: None }
     }
 
     /// Where a list lies.
@@ -120,6 +123,7 @@ impl Machine {
         protected.add("corp.example.org", Why::Apex);
         let (in_force, metrics) = (InForce::new(), Metrics::new());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let files = || Arc::new(Files::new(&self.config, self.clock.clone())) as Arc<dyn Source>;
         let feeds = Feeds::open(FeedsOptions {
             config: self.config.clone(),
             dir: self.dir.path().join("feeds"),
@@ -132,7 +136,7 @@ impl Machine {
             in_force: in_force.clone(),
             protected,
             suffixes,
-            source: Arc::new(Files::new(&self.config, self.clock.clone())),
+            source: self.source.clone().unwrap_or_else(files),
             servers_known: false,
             tasks: tasks.clone(),
             stop: stop.clone(),

@@ -39,6 +39,9 @@ pub struct LookState {
     due: Option<Instant>,
     #[serde(skip)]
     busy: bool,
+    /// Somebody said, since the look under way began, that there is something new.
+    #[serde(skip)]
+    again: bool,
     /// The settings that `due` is about.
     #[serde(skip)]
     spec: String,
@@ -89,7 +92,7 @@ impl Feeds {
                 (state.due, state.spec) = (None, spec);
             }
             if !state.busy && state.due.is_none_or(|at| at <= now) {
-                state.busy = true;
+                (state.busy, state.again) = (true, false);
                 due.push(name);
             }
         }
@@ -107,7 +110,21 @@ impl Feeds {
             0 => state.again_after.unwrap_or(every),
             n => every.min(RETRY_FIRST * 2u32.saturating_pow(n.min(16) - 1)),
         };
-        state.due = Some(now + jittered(wait, &spec.source));
+        // What was said meanwhile counts at once.
+        state.due = (!state.again).then(|| now + jittered(wait, &spec.source));
+    }
+
+    /// Looks at a feed's source at the next opportunity: its primary says that there is something new.
+    pub fn refresh_soon(&self, feed: &str) {
+        if let Some(state) = lock(&self.looks).get_mut(feed) {
+            (state.again, state.due) = (true, None);
+        }
+    }
+
+    /// The settings of every feed, as they stand.
+    pub fn specs(&self) -> Vec<FeedSpec> {
+        let standing = lock(&self.force).feeds_standing();
+        standing.iter().filter_map(|(_, spec)| FeedSpec::read(spec).ok()).collect()
     }
 
     /// The time between two looks.

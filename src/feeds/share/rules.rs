@@ -34,7 +34,7 @@ pub struct Tally {
     pub superseded: u64,
     /// Rules outside their time, or suspended.
     pub inactive: u64,
-    /// Rules whose owner would be too long below the zone's name, or that are its apex.
+    /// Rules whose owner would be too long below the zone's name, be its apex or mean something else.
     pub unfit: u64,
 }
 
@@ -243,8 +243,27 @@ fn below(name: &Name) -> Option<Name> {
     Name::from_wire(UNLISTED).ok()?.replace_suffix(UNLISTED.len() - 1, name.wire())
 }
 
+/// Last labels that make an owner a trigger of another kind.
+const SPECIAL: [&[u8]; 4] = [b"rpz-ip", b"rpz-client-ip", b"rpz-nsdname", b"rpz-nsip"];
+
+/// Whether an owner for this pattern would mean something else: a label `*` that is no wildcard, a
+/// name that ends as triggers of another kind do.
+fn misleads(pattern: &NamePattern, is_qname: bool) -> bool {
+    let name = &pattern.name;
+    let star = !pattern.wildcard && name.labels().next().is_some_and(|label| label == b"*");
+    star || (is_qname && name.labels().last().is_some_and(|label| SPECIAL.contains(&label)))
+}
+
 /// The trigger's owner in the zone; none when it does not fit.
 fn owner(trigger: &Trigger, apex: &Name) -> Option<Name> {
+    let misleads = match trigger {
+        Trigger::Qname(pattern) => misleads(pattern, true),
+        Trigger::Nsdname(pattern) => misleads(pattern, false),
+        _ => false,
+    };
+    if misleads {
+        return None;
+    }
     let text = trigger.to_string();
     let relative = Name::from_text(&text).ok()?.lower();
     if relative == Name::ROOT {

@@ -76,19 +76,22 @@ struct State {
 }
 
 impl Sockets {
-    /// Binds both sockets; with port 0, to the same port of the kernel's choice.
+    /// Binds both sockets, inside a runtime; with port 0, to the same port of the kernel's choice.
     ///
     /// # Errors
     /// When one cannot be bound.
-    pub async fn bind(
+    pub fn bind(
         address: SocketAddr,
         registry: Arc<Registry>,
         keys: Keys,
         clock: Clock,
         bounds: ServeBounds,
     ) -> io::Result<Self> {
-        let tcp = TcpListener::bind(address).await?;
-        let udp = UdpSocket::bind(tcp.local_addr()?).await?;
+        let tcp = std::net::TcpListener::bind(address)?;
+        let udp = std::net::UdpSocket::bind(tcp.local_addr()?)?;
+        tcp.set_nonblocking(true)?;
+        udp.set_nonblocking(true)?;
+        let (tcp, udp) = (TcpListener::from_std(tcp)?, UdpSocket::from_std(udp)?);
         let connections = Mutex::default();
         let state = Arc::new(State { registry, keys, clock, bounds, connections });
         Ok(Self { udp, tcp, state })

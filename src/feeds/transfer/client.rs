@@ -134,6 +134,21 @@ impl Client {
         Err(last)
     }
 
+    /// The SOA record that `primary` has now.
+    ///
+    /// # Errors
+    /// When no address of the primary gave an answer that counts; that of the last one.
+    pub async fn newest(&self, primary: &Primary) -> Result<Soa, Error> {
+        let mut last = Error::NoAddress;
+        for address in &primary.addresses {
+            match self.soa(primary, *address).await {
+                Ok(soa) => return Ok(soa),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     async fn fetch_from(
         &self,
         primary: &Primary,

@@ -1,6 +1,7 @@
 //! Zones from real primaries, as the transfer client takes them.
 
 mod fake;
+mod force;
 mod peers;
 mod share;
 

@@ -84,7 +84,7 @@ impl Drop for Anything {
 /// Our side: sockets that serve two zones, one by key and one by address.
 pub(super) struct Ours {
     runtime: Runtime,
-    registry: Arc<Registry>,
+    pub(super) registry: Arc<Registry>,
     pub(super) address: SocketAddr,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -110,14 +110,11 @@ impl Ours {
         let runtime = Runtime::new().unwrap();
         let registry = Arc::new(Registry::default());
         let any = (Ipv4Addr::LOCALHOST, 0).into();
-        let bind = Sockets::bind(
-            any,
-            Arc::clone(&registry),
-            keys(SECRET),
-            Clock::system(),
-            serve_bounds(),
-        );
-        let sockets = runtime.block_on(bind).unwrap();
+        let sockets = {
+            let _inside = runtime.enter();
+            let (registry, clock) = (Arc::clone(&registry), Clock::system());
+            Sockets::bind(any, registry, keys(SECRET), clock, serve_bounds()).unwrap()
+        };
         let address = sockets.local_addr().unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         runtime.spawn(sockets.run(stop.clone(), tasks.clone()));
@@ -528,4 +525,89 @@ fn shared_zones_follow_what_is_in_force() {
         (!ours.dir.path().join("zone-list.test").exists()).then_some(())
     });
     assert!(ours.registry.shared(&Name::from_text("list.test").unwrap()).is_none());
+}
+
+/// Takes what the parser finds.
+#[derive(Default)]
+struct Found {
+    rules: Vec<Rule>,
+    rejected: Vec<String>,
+}
+
+impl tracegate::feeds::format::Sink for Found {
+    fn rule(&mut self, _: tracegate::feeds::format::Place<'_>, rule: Rule) {
+        self.rules.push(rule);
+    }
+
+    fn reject(
+        &mut self,
+        at: tracegate::feeds::format::Place<'_>,
+        reason: tracegate::feeds::format::Reason,
+    ) {
+        self.rejected.push(format!("{}: {reason}", String::from_utf8_lossy(at.text)));
+    }
+}
+
+/// What we write of rules, the parser of zone text reads as the same rules: triggers of every kind,
+/// actions of every kind, names with every kind of byte.
+#[test]
+fn a_zones_text_reads_as_the_rules_it_was_made_of() {
+    let local = |rtype, rdata: &[u8]| tracegate::policy::LocalRecord {
+        rtype,
+        ttl: 300,
+        rdata: rdata.into(),
+    };
+    let mut expected = [
+        rule("bad.example", Action::Nxdomain),
+        rule("*.bad.example", Action::Nodata),
+        rule(r#"odd\;\"\@\$\(x\000.example"#, Action::Nxdomain),
+        rule(r"a\.b.example", Action::Drop),
+        rule("24.0.2.0.192.rpz-ip", Action::TcpOnly),
+        rule("128.1.zz.db8.2001.rpz-ip", Action::Nxdomain),
+        rule("32.7.2.0.192.rpz-client-ip", Action::Passthru),
+        rule("ns.evil.example.rpz-nsdname", Action::Nxdomain),
+        rule("*.evil.example.rpz-nsdname", Action::Nxdomain),
+        rule("24.0.113.0.203.rpz-nsip", Action::Nxdomain),
+        rule("alias.example", Action::Cname(b"\x06garden\x04test\0".as_slice().into())),
+        rule("below.example", Action::CnameBelow(b"\x06garden\x04test\0".as_slice().into())),
+        rule(
+            "local.example",
+            Action::LocalData(
+                [
+                    local(1, &[192, 0, 2, 7]),
+                    local(15, b"\0\x0a\x04mail\x04test\0"),
+                    local(16, b"\x07a \"b\" \xff\x00"),
+                    local(28, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+                    local(33, b"\0\x01\0\x02\0\x35\x03srv\x04test\0"),
+                    local(65_280, &[1, 2, 3]),
+                ]
+                .into(),
+            ),
+        ),
+    ];
+    // Owners that would mean something else in a zone.
+    let unfit =
+        [r"\042.example", r"24.0.2.0.192.\114pz-ip"].map(|text| rule(text, Action::Nxdomain));
+    let all = [&expected[..], &unfit].concat();
+    let (growing, tally) = growing(&one_feed(&all), "rpz.test", Timestamp::ZERO);
+    let unfit = tracegate::feeds::share::Tally { unfit: 2, ..Default::default() };
+    assert_eq!(tally, unfit);
+    let soa = b"\0\0\0\0\0\x07\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01";
+    let zone = growing.finish(tracegate::feeds::transfer::Soa::from_rdata(60, soa).unwrap());
+    let spec = r#"{"name":"list","source":"axfr://192.0.2.1/rpz.test","format":"rpz"}"#;
+    let limits = tracegate::config::Feeds::default();
+    let spec = tracegate::feeds::FeedSpec::parse(spec, &limits).unwrap();
+    let options = tracegate::feeds::format::Options::of(&spec, &limits).unwrap();
+    let mut found = Found::default();
+    let mut text = std::io::Cursor::new(zone.into_text());
+    let format = tracegate::feeds::format::Format::Rpz;
+    let summary = tracegate::feeds::format::read(format, &mut text, &options, &mut found).unwrap();
+    assert_eq!((summary.serial, found.rejected), (Some(7), vec![]));
+    let key = |rule: &Rule| rule.trigger.to_string();
+    found.rules.sort_by_key(key);
+    expected.sort_by_key(key);
+    let plain = |rules: &[Rule]| -> Vec<(String, Action)> {
+        rules.iter().map(|r| (r.trigger.to_string(), r.action.clone())).collect()
+    };
+    assert_eq!(plain(&found.rules), plain(&expected));
 }
