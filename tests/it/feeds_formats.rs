@@ -2,10 +2,17 @@
 
 use std::{fs::File, io::BufReader, path::Path};
 
+use serde_json::json;
 use tracegate::{
-    feeds::format::{Format, Options, Place, Reason, Sink, read},
-    policy::{Rule, Trigger, UrlKind},
+    clock::Timestamp,
+    feeds::{
+        Took,
+        format::{Format, Options, Place, Reason, Sink, read},
+    },
+    policy::{JumpFacts, Rule, Trigger, UrlKind},
 };
+
+use crate::feeds_lab::Machine;
 
 /// URLhaus as Debian's `webext-ublock-origin-chromium` ships it.
 pub(crate) const URLHAUS: &str = "/usr/share/chromium/extensions/ublock-origin/assets/thirdparties/urlhaus-filter/urlhaus-filter-online.txt";
@@ -46,4 +53,32 @@ fn urlhaus_of_debian() {
     assert_eq!(names, below);
     assert_eq!(names + hosts + urls + seen.rejected.len(), entries);
     assert!(names > 100 && hosts > 100 && urls > 100, "{names} {hosts} {urls}");
+}
+
+#[test]
+fn urlhaus_is_in_force() {
+    let machine = Machine::new();
+    let text = std::fs::read_to_string(URLHAUS).unwrap();
+    machine.write("urlhaus", &text);
+    let node = machine.node("n1");
+    let source = machine.list("urlhaus");
+    node.add(&json!({"name": "urlhaus", "source": source, "format": "adblock"}));
+    let outcome = node.refresh("urlhaus");
+    assert_eq!(outcome.outcome, Took::InForce);
+    assert!(outcome.accepted > 5_000, "{}", outcome.accepted);
+    // A name of it in DNS, a URL and an address of it at the gateway.
+    let entry = |what: fn(&str) -> bool| text.lines().find(|l| what(l)).unwrap();
+    let name = entry(|l| l.ends_with(".com") && !l.contains('/'));
+    assert!(node.blocks(name) && node.blocks(&format!("www.{name}")), "{name}");
+    let stops = |url: &str| {
+        let facts = JumpFacts { url, ..JumpFacts::default() };
+        node.in_force.load_full().jump(&facts, Timestamp::from_secs(1_900_000_000)).hit.is_some()
+    };
+    let url = entry(|l| l.starts_with("||github.com/") && l.ends_with(".zip^$all"));
+    let url = url.trim_start_matches('|').trim_end_matches("^$all");
+    assert!(stops(&format!("https://{url}")) && stops(&format!("https://{url}?raw=1")), "{url}");
+    assert!(!stops("https://github.com/") && !node.blocks("github.com"));
+    let address = entry(|l| l.parse::<std::net::Ipv4Addr>().is_ok());
+    assert!(stops(&format!("http://{address}:8080/bins/x")), "{address}");
+    drop(node.end());
 }

@@ -99,6 +99,15 @@ pub(super) struct SpecArgs {
     /// The public key (minisign) that files must be signed with.
     #[arg(long, value_name = "KEY")]
     minisign_key: Option<String>,
+    /// The authorities (PEM, below feeds.roots) that its web server's certificate must be from.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<String>,
+    /// A file beside the list with what the law wants known of its rules.
+    #[arg(long, value_name = "NAME")]
+    manifest: Option<String>,
+    /// The offset from UTC of times in the list that say none, such as +08:00.
+    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
+    utc_offset: Option<String>,
     /// Serve it to others as this response policy zone.
     #[arg(long, value_name = "ZONE")]
     share_zone: Option<String>,
@@ -162,7 +171,7 @@ impl SpecArgs {
         Ok(body)
     }
 
-    fn texts(&self) -> [(&'static str, &Option<String>); 16] {
+    fn texts(&self) -> [(&'static str, &Option<String>); 19] {
         [
             ("options.origin", &self.origin),
             ("options.sheet", &self.sheet),
@@ -180,6 +189,9 @@ impl SpecArgs {
             ("share.tsig_key", &self.share_tsig_key),
             ("justification", &self.justification),
             ("options.delimiter", &self.delimiter),
+            ("options.manifest", &self.manifest),
+            ("options.utc_offset", &self.utc_offset),
+            ("ca_file", &self.ca_file),
         ]
     }
 

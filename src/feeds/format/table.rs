@@ -150,6 +150,8 @@ impl Column {
 pub(super) struct Table<'o> {
     options: &'o TableOptions,
     columns: Option<Vec<(Column, usize)>>,
+    /// The cells of the headings: the files of a directory may each have them.
+    headings: Vec<String>,
     /// How many cells rows have: those of the headings, or as many as the map names.
     width: usize,
     rows: u32,
@@ -159,7 +161,14 @@ pub(super) struct Table<'o> {
 
 impl<'o> Table<'o> {
     pub(super) fn new(options: &'o TableOptions) -> Self {
-        let mut table = Self { options, columns: None, width: 0, rows: 0, before: Vec::new() };
+        let mut table = Self {
+            options,
+            columns: None,
+            headings: Vec::new(),
+            width: 0,
+            rows: 0,
+            before: Vec::new(),
+        };
         if options.header_row == Some(0) {
             table.columns = table.by_place();
             table.width = reach(table.columns.as_deref());
@@ -187,6 +196,10 @@ impl<'o> Table<'o> {
             return;
         }
         let Some(columns) = &self.columns else { return };
+        if !self.headings.is_empty() && self.headings == cells {
+            out.summary.ignored += 1;
+            return;
+        }
         if let Err(reason) = rules(at, cells, columns, out) {
             out.reject(at, reason);
         }
@@ -221,6 +234,9 @@ impl<'o> Table<'o> {
             out.summary.ignored += self.before.len() as u64 + u64::from(!is_data);
             self.before.clear();
             self.width = if is_data { reach(columns.as_deref()) } else { cells.len() };
+            if !is_data {
+                self.headings = cells.iter().map(ToString::to_string).collect();
+            }
             self.columns = columns;
             return is_data;
         }

@@ -80,6 +80,11 @@ impl FeedSpec {
         let unsigned = self.tsig_key.is_empty();
         ensure(unsigned || transfer, "tsig_key", Fault::OnlyFor("axfr, ixfr, xot"))?;
         ensure(unsigned || is_name(&self.tsig_key), "tsig_key", Fault::DomainName)?;
+        let https = matches!(self.source, Location::Https(_));
+        ensure(self.ca_file.is_empty() || https, "ca_file", Fault::OnlyFor("https"))?;
+        let authorities = Path::new(&self.ca_file);
+        let inside = self.ca_file.is_empty() || below_a_root(authorities, limits);
+        ensure(inside, "ca_file", Fault::OutsideRoots)?;
         let key = &self.minisign_key;
         let file = !transfer;
         ensure(key.is_empty() || file, "minisign_key", Fault::OnlyFor("path, https"))?;

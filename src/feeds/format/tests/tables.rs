@@ -63,6 +63,8 @@ fn columns_by_heading_number_and_letter() {
             assert_eq!(seen.rejected.len(), rejected, "{text}: {:?}", seen.rejected);
         };
     check(&[], None, "no,Domain\n1,a.test\n", &["2: a.test nxdomain"], 0);
+    let twice = "no,domain\n1,a.test\nno,domain\n2,b.test\n";
+    check(&[], None, twice, &["2: a.test nxdomain", "4: b.test nxdomain"], 0);
     check(&[], None, "a;domain\n1;a.test\n", &["2: a.test nxdomain"], 0);
     check(&[], None, "id\tURL\n1\thttp://a.test/b\n", &["2: Exact a.test/b nxdomain"], 0);
     check(&[], None, "a.test\nb.test\n", &["1: a.test nxdomain", "2: b.test nxdomain"], 0);
