@@ -68,18 +68,19 @@ impl Responses {
         self.used += 1;
     }
 
-    /// Takes what was written, if anything was, to leave once its record is kept.
+    /// Takes what was written to leave once its record is kept. What is empty does not leave: it is
+    /// the silence that a rule asks for, whose record may be refused like any other's.
     pub(super) fn keep_recorded(&mut self, full: FullPolicy, rcode: Rcode) {
-        if !self.slots[self.used].bytes.is_empty() {
-            self.slots[self.used].rcode = rcode;
-            self.keep(Needs::Record(full));
-        }
+        self.slots[self.used].rcode = rcode;
+        self.keep(Needs::Record(full));
     }
 
     /// The response codes of what may leave after `commit` behind its record.
     pub(super) fn recorded(&self, commit: Commit) -> impl Iterator<Item = Rcode> {
         let kept = self.slots[..self.used].iter();
-        kept.filter(move |s| s.needs != Needs::Nothing && s.needs.met(commit)).map(|s| s.rcode)
+        kept.filter(move |s| s.needs != Needs::Nothing && s.needs.met(commit))
+            .filter(|s| !s.bytes.is_empty())
+            .map(|s| s.rcode)
     }
 
     /// What may leave through `socket` after `commit`.
@@ -90,7 +91,7 @@ impl Responses {
     ) -> impl Iterator<Item = (&[u8], SocketAddr)> {
         self.slots[..self.used]
             .iter()
-            .filter(move |s| s.socket == socket && s.needs.met(commit))
+            .filter(move |s| s.socket == socket && s.needs.met(commit) && !s.bytes.is_empty())
             .map(|s| (s.bytes.as_slice(), s.to))
     }
 
@@ -134,6 +135,20 @@ mod tests {
         check(Commit::Kept, [true, true, true]);
         check(Commit::Shed, [true, true, false]);
         check(Commit::Refused, [true, false, false]);
+    }
+
+    #[test]
+    fn silence_does_not_leave_and_is_counted_where_its_record_is_refused() {
+        for (commit, staying) in [(Commit::Kept, 0), (Commit::Shed, 1), (Commit::Refused, 1)] {
+            let mut responses = Responses::default();
+            responses.next(0, "127.0.0.1:1".parse().unwrap());
+            responses.keep_recorded(FullPolicy::Refuse, Rcode::NOERROR);
+            assert_eq!(responses.leaving(0, commit).count(), 0);
+            assert_eq!(
+                (responses.recorded(commit).count(), responses.staying(commit)),
+                (0, staying)
+            );
+        }
     }
 
     #[test]

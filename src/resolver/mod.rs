@@ -352,6 +352,11 @@ impl Resolver {
         (self.cache.len(), self.cache.bytes())
     }
 
+    /// Answers that rules made and that are kept, and their size in bytes.
+    pub fn made_size(&self) -> (usize, u64) {
+        (self.made.len(), self.made.bytes())
+    }
+
     /// Questions that wait for an upstream now.
     pub fn in_flight(&self) -> usize {
         self.flights.len()

@@ -741,3 +741,33 @@ fn a_name_that_an_alias_makes_too_long_stays_blocked() {
     assert_eq!((said(&got).as_str(), lab.up.asked()), ("6", 0));
     assert_eq!(ruled(&got), decided("cname", "*.up.test"));
 }
+
+#[test]
+fn answers_that_rules_made_are_bounded_in_bytes() {
+    let f = feed("f").rule("*.up.test", local(&[(TXT, &[200; 201])]));
+    let lab = Lab::with(&[&f], |p| p.answers_bytes_max = 64 << 10);
+    for n in 0..300 {
+        assert_eq!(lab.get(&format!("n{n}.up.test"), TXT).message.answers.len(), 1);
+    }
+    let (entries, bytes) = lab.f.resolver.made_size();
+    assert!(entries > 5 && entries < 100 && bytes <= 64 << 10, "{entries} entries, {bytes} bytes");
+    assert_eq!(lab.f.resolver.cache_size().0, 0);
+}
+
+#[test]
+fn rules_that_change_at_every_question_do_not_keep_a_client_waiting_for_ever() {
+    // Whenever upstream is asked, the rule leads elsewhere.
+    let in_force = Arc::new(std::sync::OnceLock::<tracegate::policy::InForce>::new());
+    let (swap, next) = (Arc::clone(&in_force), std::sync::atomic::AtomicU64::new(0));
+    let up = Upstream::new(move |q, tcp| {
+        let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let elsewhere = feed("f").rule("www.up.test", alias(&format!("e{n}.up.test")));
+        swap.get().unwrap().swap(set(&[&elsewhere]));
+        world(q, tcp)
+    });
+    let f = fixture_under(&[], &[up.address], Policy::default(), |_| ()).unwrap();
+    in_force.set(f.in_force.clone()).unwrap();
+    f.in_force.swap(set(&[&feed("f").rule("www.up.test", alias("first.up.test"))]));
+    let got = f.get(&ask("www.up.test", A));
+    assert_eq!((got.message.response_code, up.asked()), (ResponseCode::ServFail, 4));
+}

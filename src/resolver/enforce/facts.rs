@@ -166,4 +166,16 @@ mod tests {
         }
         assert!(hints(b"\0\x01\xc0\x0c").is_empty());
     }
+
+    #[test]
+    fn fuzz() {
+        bolero::check!().with_iterations(20_000).with_max_len(128).for_each(|input: &[u8]| {
+            // Behind a priority and a target, and as it is.
+            let behind = [b"\0\x01\x01a\0", input].concat();
+            for rdata in [input, &behind] {
+                // Each address takes its bytes.
+                assert!(4 * hints(rdata).len() <= rdata.len());
+            }
+        });
+    }
 }
