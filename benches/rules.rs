@@ -48,8 +48,9 @@ fn main() {
     let args: Vec<String> = std::env::args().collect();
     if let Some(at) = args.iter().position(|a| a == "--serve") {
         let word = |i: usize| args.get(at + i).expect("an argument").as_str();
-        let number = |i: usize| word(i).parse().expect("a number");
-        return serve(number(1), number(2), word(3), number(4) as usize);
+        let port = |i: usize| word(i).parse().expect("a port");
+        let rules = word(4).parse().expect("a number");
+        return serve(port(1), port(2), word(3), rules);
     }
     let scale = Scale::from_args();
     let rules = scale.pick(1_000_000, 10_000);
