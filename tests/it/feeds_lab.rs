@@ -35,6 +35,8 @@ pub(crate) struct Machine {
     pub(crate) config: config::Feeds,
     /// Where lists come from; files where there is none.
     pub(crate) source: Option<Arc<dyn Source>>,
+    /// The directory that the nodes share.
+    feeds: PathBuf,
 }
 
 /// One node.
@@ -61,12 +63,22 @@ impl Machine {
             poll_ms: 20,
             ..config::Feeds::default()
         };
-        Self { dir, clock: Clock::fixed(BEGIN), config, source: None }
+        let feeds = dir.path().join("feeds");
+        Self { dir, clock: Clock::fixed(BEGIN), config, source: None, feeds }
+    }
+
+    /// A machine that shares the feeds of a running server.
+    pub(crate) fn beside(feeds: &Path, lists: &Path) -> Self {
+        let mut machine = Self::new();
+        machine.config.roots = vec![lists.to_owned()];
+        machine.clock = Clock::system();
+        machine.feeds = feeds.to_owned();
+        machine
     }
 
     /// Where a list lies.
     pub(crate) fn list(&self, name: &str) -> PathBuf {
-        self.dir.path().join("lists").join(name)
+        self.config.roots[0].join(name)
     }
 
     /// Writes a list as careful people do: another file, renamed.
@@ -82,9 +94,8 @@ impl Machine {
     }
 
     pub(crate) fn store(&self) -> Arc<dyn FeedStore> {
-        let dir = self.dir.path().join("feeds");
-        fs::create_dir_all(&dir).unwrap();
-        Arc::new(SqliteFeeds::open(&dir.join("policy.sqlite"), 2).unwrap())
+        fs::create_dir_all(&self.feeds).unwrap();
+        Arc::new(SqliteFeeds::open(&self.feeds.join("policy.sqlite"), 2).unwrap())
     }
 
     /// Starts a node; its steady work only by [`Node::run`].
@@ -126,7 +137,7 @@ impl Machine {
         let files = || Arc::new(Files::new(&self.config, self.clock.clone())) as Arc<dyn Source>;
         let feeds = Feeds::open(FeedsOptions {
             config: self.config.clone(),
-            dir: self.dir.path().join("feeds"),
+            dir: self.feeds.clone(),
             store,
             spool: spool.clone(),
             spool_bytes_max: spool_config.disk_bytes_max,

@@ -2,6 +2,7 @@
 
 mod demo;
 mod drain;
+mod feeds;
 mod health;
 mod notify;
 mod refusals;
