@@ -146,11 +146,14 @@ fn then(
     let explained = set.explain(thing, at);
     let mut page = shown(&explained, |listing| {
         let mut more = Map::new();
-        let since = rows.get(&*listing.feed).and_then(|rows| first_version(rows, listing));
-        if let Some(version) = since {
-            let since = feeds::in_force_since(store, &listing.feed, version, at);
+        let history = rows.get(&*listing.feed).map_or_else(Vec::new, |rows| history(rows, listing));
+        if let Some(first) = history.last() {
+            let since = feeds::in_force_since(store, &listing.feed, first.version, at);
             more.insert("since".into(), json!(since.ok().flatten()));
-            more.insert("since_version".into(), version.into());
+            more.insert("since_version".into(), first.version.into());
+        }
+        if let Some(newest) = history.first() {
+            more.insert("text".into(), newest.columns["text"].clone());
         }
         let here = |n: &&OnNode| n.feed == *listing.feed;
         let nodes = listed.on_nodes.iter().filter(here).map(|n| &n.node);
@@ -180,11 +183,11 @@ fn rows_at<'a>(rows: &[&'a RuleRow], version: u64) -> Vec<&'a Map<String, Value>
     newest.into_values().map(|r| &r.columns).filter(|c| c["action"] != "removed").collect()
 }
 
-/// The version since which the rule has been there without a break.
-fn first_version(rows: &[&RuleRow], listing: &Listing) -> Option<u64> {
+/// The rule's rows since it has been there without a break, the one that counted then first.
+fn history<'a>(rows: &[&'a RuleRow], listing: &Listing) -> Vec<&'a RuleRow> {
     let text = listing.trigger.to_string();
     let of_rule = rows.iter().filter(|r| r.rule == text && r.version <= listing.feed_version);
-    of_rule.take_while(|r| r.columns["action"] != "removed").last().map(|r| r.version)
+    of_rule.take_while(|r| r.columns["action"] != "removed").copied().collect()
 }
 
 /// The decision and the rules behind it.

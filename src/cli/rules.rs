@@ -113,6 +113,7 @@ fn one(out: &mut Lines, rule: &Value, tz: &TimeZone) {
     let feed = format!("{} · version {}", word(&rule["feed"]), word(&rule["feed_version"]));
     out.labelled("Feed 名单", AT, &feed);
     put(out, "Rule 规则", &rule["trigger"]);
+    put(out, "Entry 原文", &rule["text"]);
     put(out, "Action 措施", &rule["action"]);
     put(out, "Tier 层级", &rule["tier"]);
     put(out, "Authority 下达机关", &rule["authority"]);

@@ -51,7 +51,7 @@ impl Desk {
 #[test]
 fn a_feed_lives_through_the_api() {
     let desk = Desk::open();
-    let taken = desk.feed("bad.example\n*.worse.example\n!!\n");
+    let taken = desk.feed("bad.example\n*.worse.example\n???\n");
     assert_eq!(taken["outcome"], "in-force", "{taken}");
     assert_eq!((&taken["accepted"], &taken["rejected"]), (&json!(2), &json!(1)), "{taken}");
     let status = desk.call("GET", "/api/v1/feeds/a", &Value::Null).json();

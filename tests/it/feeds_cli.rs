@@ -136,6 +136,7 @@ fn from_a_file_to_the_answer_to_the_authority() {
     assert_eq!(rule["feed"], "police", "{then}");
     assert_eq!(rule["feed_version"], "1");
     assert_eq!(rule["order_number"], "2026-17");
+    assert_eq!(rule["text"], "www.demo.test", "the entry as the list has it: {then}");
     assert_eq!(rule["authority"], "市公安局");
     let since: Timestamp = rule["since"].as_str().unwrap().parse().unwrap();
     assert!(before < since && since < listed, "{then}");

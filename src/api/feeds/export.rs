@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     clock::Timestamp,
+    escape,
     name::Name,
     policy::{Action, Index, LocalRecord, Rule, Trigger},
 };
@@ -97,7 +98,10 @@ impl Export<'_> {
     fn rule(&self, format: Format, rule: &Rule, out: &mut impl Write) -> io::Result<()> {
         match format {
             Format::Rpz => rpz(rule, out),
-            Format::Jsonl => writeln!(out, "{}", Value::Object(jsonl(rule))),
+            Format::Jsonl => {
+                // Strangers wrote most of it, and a terminal may be what reads it.
+                writeln!(out, "{}", escape::json(&Value::Object(jsonl(rule)).to_string()))
+            }
             Format::Domains => match &rule.trigger {
                 Trigger::Qname(_) => writeln!(out, "{}", rule.trigger),
                 _ => Ok(()),

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
@@ -55,6 +55,9 @@ pub(super) async fn report(
     part: Option<&str>,
     to: &To,
 ) -> anyhow::Result<Exit> {
+    if format == "xlsx" && to.out.is_none() && std::io::stdout().is_terminal() {
+        bail!("a workbook is no text: give --out FILE");
+    }
     let mut query = vec![("format", format)];
     query.extend(part.map(|p| ("part", p)));
     download(api, &["api", "v1", "feeds", name, "report"], &query, to).await

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use self::parts::Part;
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, escape};
 
 /// Everything there is to say of one feed.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -213,7 +213,7 @@ impl Report {
     /// # Errors
     /// Never in practice: everything in it can be written.
     pub fn json(&self) -> Result<Vec<u8>, Error> {
-        Ok(serde_json::to_vec(self)?)
+        Ok(escape::json(&serde_json::to_string(self)?).into_owned().into_bytes())
     }
 
     /// One part as lines of RFC 4180 in UTF-8 with a byte order mark, by which the spreadsheets of

@@ -58,3 +58,39 @@ fn put(sheet: &mut Worksheet, row: u32, column: u16, cell: &Cell) -> Result<(), 
     };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use calamine::{Data, Reader as _, Xlsx};
+
+    use super::*;
+
+    #[test]
+    fn a_spreadsheet_reads_what_was_written() {
+        let table = Table {
+            name: "处置反馈 orders",
+            headings: vec!["文号 order number", "n", "s", "t"],
+            rows: vec![vec![
+                Cell::Text("=HYPERLINK(\"x\")\u{202e}".into()),
+                Cell::Count(7),
+                Cell::Seconds(None),
+                Cell::Time(Timestamp::from_secs(1)),
+            ]],
+        };
+        let bytes = write(&[table], Timestamp::from_secs(1_800_000_000)).unwrap();
+        let mut book = Xlsx::new(Cursor::new(&bytes)).unwrap();
+        assert_eq!(book.sheet_names(), ["处置反馈 orders"]);
+        let sheet = book.worksheet_range("处置反馈 orders").unwrap();
+        let rows: Vec<_> = sheet.rows().collect();
+        assert_eq!(rows[0][0], Data::String("文号 order number".into()));
+        // Text, not a formula, and nothing in it acts.
+        assert_eq!(rows[1][0], Data::String("=HYPERLINK(\"x\")\\u{202e}".into()));
+        assert_eq!(rows[1][1].to_string(), "7");
+        assert_eq!(rows[1][2], Data::Empty);
+        assert_eq!(rows[1][3], Data::String("1970-01-01T00:00:01.000000Z".into()));
+        let formulas = book.worksheet_formula("处置反馈 orders").unwrap();
+        assert!(formulas.cells().all(|(_, _, formula)| formula.is_empty()));
+    }
+}
