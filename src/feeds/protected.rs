@@ -8,6 +8,7 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
+use sha2::{Digest, Sha256};
 
 use super::format::Reason;
 use crate::{
@@ -75,6 +76,24 @@ impl Protected {
             self.above.entry(above.into()).or_insert_with(|| name.wire().into());
         }
         self.names.insert(name.wire().into(), why);
+    }
+
+    /// What tells this protection from another: rules compiled under another one are not the same.
+    pub fn key(&self) -> u64 {
+        let mut names: Vec<&[u8]> = self.names.keys().map(|n| &**n).collect();
+        names.sort_unstable();
+        let mut addresses = self.addresses.clone();
+        addresses.sort_unstable();
+        let mut hash = Sha256::new();
+        hash.update(self.suffixes.version());
+        for name in names {
+            hash.update(name);
+        }
+        for address in addresses {
+            hash.update(address.to_string());
+        }
+        let digest = hash.finalize();
+        digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
     }
 
     /// Why a rule may not be; none when it may. `subtree` is the feed's.

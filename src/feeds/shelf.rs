@@ -153,9 +153,10 @@ impl Kept {
         Some(self.dir.join("manifest")).filter(|p| p.exists())
     }
 
-    /// The compiled rules; none where they are missing or damaged.
-    pub(super) fn index(&self) -> Option<Index> {
-        let path = self.dir.join("index");
+    /// The compiled rules; none where they are missing or damaged. What was protected when they
+    /// were compiled is part of their name: with other protection other rules are left.
+    pub(super) fn index(&self, protected: u64) -> Option<Index> {
+        let path = self.dir.join(index_name(protected));
         let file = File::open(&path).ok()?;
         let read = Index::read(&mut BufReader::with_capacity(PIECE_BYTES, file));
         read.inspect_err(|error| {
@@ -165,8 +166,10 @@ impl Kept {
     }
 
     /// Keeps the compiled rules. They can be made again: whether that works is nobody's trouble.
-    pub(super) fn keep_index(&self, index: &Index) {
-        let (path, part) = (self.dir.join("index"), self.dir.join("index.part"));
+    pub(super) fn keep_index(&self, index: &Index, protected: u64) {
+        // Another node may be at it, too.
+        let part = self.dir.join(format!("index.{}.part", std::process::id()));
+        let path = self.dir.join(index_name(protected));
         let write = || {
             let mut file = BufWriter::with_capacity(PIECE_BYTES, File::create(&part)?);
             index.write(&mut file)?;
@@ -189,6 +192,10 @@ impl Kept {
         let manifest = self.manifest().map(|p| digest_of(&p)).transpose()?;
         Ok(digest(list, manifest) == expected)
     }
+}
+
+fn index_name(protected: u64) -> String {
+    format!("index-{protected:016x}")
 }
 
 fn digest_of(path: &Path) -> Result<[u8; 32], Error> {

@@ -19,7 +19,7 @@ pub struct Extras {
 /// A rule that does not count until further notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspended {
-    /// The feed's name; empty for every feed.
+    /// The feed's name; empty for every feed, but not for instant blocks and allow rules.
     pub feed: Box<str>,
     /// The trigger's text.
     pub rule: Box<str>,
@@ -89,9 +89,10 @@ impl PolicySet {
         let closed = all.iter().find(|(f, _)| f.closed).map(|(f, _)| Arc::clone(&f.name));
         let mut slots: Vec<Slot> = Vec::with_capacity(all.len());
         for (feed, class) in all {
+            let every = class.is_none();
             let class = class.unwrap_or_else(|| class_of(&feed));
-            let suspended =
-                extras.suspended.iter().filter(|s| s.feed.is_empty() || *s.feed == *feed.name);
+            let about = |s: &&Suspended| *s.feed == *feed.name || every && s.feed.is_empty();
+            let suspended = extras.suspended.iter().filter(about);
             let suspended = suspended.map(|s| s.rule.clone()).collect();
             let waits =
                 feed.settings.qname_wait_recurse && slots.iter().any(|s| s.may_win_late(class));

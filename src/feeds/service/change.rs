@@ -10,7 +10,7 @@ use super::{
         ledger::Entry,
         store::{Body, EventQuery, FeedRow, VersionRow},
     },
-    By, Feeds,
+    By, Feeds, lock,
     take::validator_mark,
 };
 
@@ -93,6 +93,7 @@ impl Feeds {
         by: &By,
     ) -> Result<u64, Error> {
         self.note(&by.reason)?;
+        let deciding = lock(&self.deciding);
         let number = self.upon(name, |basis| {
             let held = self.held(name, version)?;
             if self.newest_decided(name)? > held.number {
@@ -101,6 +102,7 @@ impl Feeds {
             self.decide(EventKind::Approved, &held, by, basis)?;
             Ok(held.number)
         })?;
+        drop(deciding);
         self.obey()?;
         self.rows_wanted.notify_one();
         Ok(number)
@@ -127,6 +129,7 @@ impl Feeds {
     /// disk, or when the database fails.
     pub fn rollback(self: &Arc<Self>, name: &str, to: Option<u64>, by: &By) -> Result<u64, Error> {
         self.note(&by.reason)?;
+        let deciding = lock(&self.deciding);
         let number = self.upon(name, |basis| {
             let (row, _) = self.feed(name)?;
             let number = self.earlier(&row, to)?;
@@ -135,6 +138,7 @@ impl Feeds {
             self.decide(EventKind::RolledBack, &version, by, basis)?;
             Ok(number)
         })?;
+        drop(deciding);
         self.obey()?;
         Ok(number)
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
@@ -36,7 +37,7 @@ pub(super) struct Force {
     loading: HashSet<(String, u64)>,
     ready: HashMap<(String, u64), Arc<Index>>,
     /// Why a feed's version cannot be loaded.
-    failures: BTreeMap<String, (u64, String)>,
+    failures: BTreeMap<String, Failure>,
     sets: u64,
     key: Vec<Key>,
     /// What was told of being in force, by feed, and whether there may be more to tell.
@@ -55,6 +56,17 @@ pub(super) struct Loaded {
     pub(super) version: u64,
     pub(super) index: Arc<Index>,
 }
+
+/// Why a version cannot be loaded. It is tried again: what was missing may come back.
+#[derive(Clone, Debug)]
+struct Failure {
+    version: u64,
+    why: String,
+    at: Timestamp,
+}
+
+/// How long a version that could not be loaded is left alone.
+const LOAD_AGAIN: Duration = Duration::from_secs(10);
 
 /// What tells one set from another.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +99,7 @@ impl Feeds {
                 let standing = self.store().standing(newest, self.clock().now())?;
                 (force.standing, force.seen) = (Arc::new(standing), newest);
             }
-            let to_load = force.wanted();
+            let to_load = force.wanted(self.clock().now());
             self.rebuild(&mut force);
             (force.news(), to_load)
         };
@@ -121,14 +133,15 @@ impl Feeds {
         let newest = self.store().newest()?;
         let standing = self.store().standing(newest, self.clock().now())?;
         (force.standing, force.seen) = (Arc::new(standing), newest);
-        let wanted = force.wanted();
+        let now = self.clock().now();
+        let wanted = force.wanted(now);
         let loaded: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = wanted
-                .into_iter()
-                .map(|(feed, version)| {
-                    scope.spawn(move || (self.load_or_older(&feed, version), feed, version))
+            let load = |feed: String, version| {
+                scope.spawn(move || {
+                    (contained(|| self.load_or_older(&feed, version)), feed, version)
                 })
-                .collect();
+            };
+            let threads: Vec<_> = wanted.into_iter().map(|(f, v)| load(f, v)).collect();
             threads.into_iter().filter_map(|t| t.join().ok()).collect()
         });
         for (result, feed, version) in loaded {
@@ -140,12 +153,13 @@ impl Feeds {
                 Ok(older) => {
                     let why = format!("version {version} is not on disk: an older one is in force");
                     tracing::error!(feed, version, older = older.version, "{why}");
-                    force.failures.insert(feed.clone(), (version, why));
+                    force.failures.insert(feed.clone(), Failure { version, why, at: now });
                     force.loaded.insert(feed, older);
                 }
                 Err(error) => {
                     tracing::error!(feed, version, %error, "a feed cannot be loaded");
-                    force.failures.insert(feed, (version, error.to_string()));
+                    let why = error.to_string();
+                    force.failures.insert(feed, Failure { version, why, at: now });
                 }
             }
         }
@@ -154,7 +168,7 @@ impl Feeds {
     }
 
     fn load_in_background(self: &Arc<Self>, feed: &str, version: u64) {
-        let loaded = self.load(feed, version);
+        let loaded = contained(|| self.load(feed, version));
         {
             let mut force = lock(&self.force);
             let key = (feed.to_owned(), version);
@@ -165,7 +179,8 @@ impl Feeds {
                 }
                 Err(error) => {
                     tracing::error!(feed, version, %error, "a feed's version cannot be loaded");
-                    force.failures.insert(feed.to_owned(), (version, error.to_string()));
+                    let (why, at) = (error.to_string(), self.clock().now());
+                    force.failures.insert(feed.to_owned(), Failure { version, why, at });
                 }
             }
         }
@@ -206,7 +221,7 @@ impl Feeds {
         if !kept.is_there() {
             return Err(Error::NotKept(version));
         }
-        if let Some(index) = kept.index() {
+        if let Some(index) = kept.index(self.protected.key()) {
             return Ok(Arc::new(index));
         }
         if !kept.is_whole(digest)? {
@@ -215,7 +230,7 @@ impl Feeds {
         let spec = self.spec_of(feed, row.event)?;
         let read = self.reading(&spec).read(&kept.list(), kept.manifest().as_deref(), None);
         let (index, _) = read.map_err(|e| Error::Unreadable(e.to_string()))?;
-        kept.keep_index(&index);
+        kept.keep_index(&index, self.protected.key());
         Ok(Arc::new(index))
     }
 
@@ -335,8 +350,8 @@ impl Feeds {
     /// Why the feeds are not as they should be, in one sentence; none when they are.
     pub fn why_not(&self) -> Option<String> {
         let force = lock(&self.force);
-        if let Some((feed, (_, why))) = force.failures.first_key_value() {
-            return Some(format!("{feed}: {why}"));
+        if let Some((feed, failure)) = force.failures.first_key_value() {
+            return Some(format!("{feed}: {}", failure.why));
         }
         let failed = force.standing.feeds.iter().find(|f| f.newest_failed);
         if let Some(feed) = failed {
@@ -348,7 +363,7 @@ impl Feeds {
 
     /// Why a feed's version is not in force here; none when it is.
     pub(super) fn failure(&self, feed: &str) -> Option<String> {
-        lock(&self.force).failures.get(feed).map(|(_, why)| why.clone())
+        lock(&self.force).failures.get(feed).map(|failure| failure.why.clone())
     }
 }
 
@@ -359,12 +374,14 @@ impl Force {
     }
 
     /// Versions that are to be in force and are neither loaded nor on their way.
-    fn wanted(&mut self) -> Vec<(String, u64)> {
+    fn wanted(&mut self, now: Timestamp) -> Vec<(String, u64)> {
         let mut wanted = Vec::new();
         for feed in &self.standing.feeds {
             let key = (feed.name.clone(), feed.version);
             let loaded = self.loaded.get(&feed.name).is_some_and(|l| l.version == feed.version);
-            let failed = self.failures.get(&feed.name).is_some_and(|(v, _)| *v == feed.version);
+            let failed = self.failures.get(&feed.name);
+            let failed =
+                failed.is_some_and(|f| f.version == feed.version && now.since(f.at) < LOAD_AGAIN);
             let coming = self.ready.contains_key(&key) || self.loading.contains(&key);
             if feed.version > 0 && !loaded && !failed && !coming {
                 self.loading.insert(key.clone());
@@ -386,6 +403,10 @@ impl Force {
             }
         }
         let stands = |name: &str| standing.feeds.iter().any(|f| f.name == name && f.version > 0);
+        // What was overtaken while it was loaded; a later one may be about to be decided.
+        self.ready.retain(|(name, version), _| {
+            standing.feeds.iter().any(|f| f.name == *name && *version > f.version)
+        });
         self.loaded.retain(|name, _| stands(name));
         self.failures.retain(|name, _| stands(name));
     }
@@ -460,8 +481,17 @@ impl Force {
         if *built == version {
             return kept.clone();
         }
+        // Of several about one thing, the one that lasts longest counts: until it ends, nobody looks
+        // for another. When each begins, the rule itself says.
+        let ends = |r: &OwnRule| match r.expires {
+            Timestamp::ZERO => Timestamp::MAX,
+            end => end,
+        };
+        let over = |r: &OwnRule| r.ended_at != Timestamp::ZERO || ends(r) <= now;
+        let mut rules: Vec<&OwnRule> = rules.iter().filter(|r| !over(r)).collect();
+        rules.sort_by_key(|r| std::cmp::Reverse(ends(r)));
         let mut builder = Index::builder();
-        for rule in rules.iter().rev().filter(|r| r.is_in_force(now)) {
+        for rule in rules {
             if let Some(rule) = own_rule(feed, rule) {
                 builder.add(&rule);
             }
@@ -503,6 +533,12 @@ impl Force {
         }
         news
     }
+}
+
+/// A list that makes its reader panic fails like any other that cannot be read.
+fn contained<T>(load: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(load))
+        .unwrap_or_else(|_| Err(Error::Unreadable("its reader panicked".to_owned())))
 }
 
 fn in_force(

@@ -125,6 +125,8 @@ pub struct Feeds {
     force: Mutex<Force>,
     /// One version of a feed is worked on at a time.
     busy: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    /// Nothing is removed from disk while somebody decides for an older version.
+    deciding: Mutex<()>,
     looks: Mutex<HashMap<String, LookState>>,
     /// Wakes whoever writes the records of rules.
     rows_wanted: Notify,
@@ -173,6 +175,7 @@ impl Feeds {
             past: OnceLock::new(),
             force: Mutex::default(),
             busy: Mutex::default(),
+            deciding: Mutex::default(),
             looks: Mutex::default(),
             rows_wanted: Notify::new(),
             own_rows: Mutex::default(),

@@ -43,6 +43,12 @@ const ROWS_AT_ONCE: usize = 500;
 /// Entries between two marks.
 const MARK_EVERY: u64 = 50_000;
 
+/// The text of an entry that its record keeps, in bytes; the list itself has the rest.
+const TEXT_BYTES_MAX: usize = 16_384;
+
+/// Feeds that ended lately whose rules may still have to be told.
+const FEEDS_ENDED: usize = 1_000;
+
 /// How often it is looked whether there is room again.
 const ROOM_AGAIN: Duration = Duration::from_millis(200);
 
@@ -138,21 +144,37 @@ impl Feeds {
     }
 
     fn write_missing_rows(self: &Arc<Self>) -> Result<(), Error> {
-        for feed in self.standing()?.feeds {
-            loop {
-                if self.stop.is_cancelled() {
-                    return Ok(());
-                }
-                let mark = self.rows_mark(&feed.name)?;
-                let missing = self.rows_missing(&feed.name, mark)?;
-                let Some(next) = missing.into_iter().next() else { break };
-                let own = next.node == self.ledger.node.as_str();
-                if !own && self.clock().now().since(next.ts) < TAKE_OVER {
-                    break;
-                }
-                if !self.write_rows_of(&feed.name, next.version, mark)? {
-                    return Ok(());
-                }
+        let mut names: Vec<String> = self.standing()?.feeds.into_iter().map(|f| f.name).collect();
+        // What a feed decided before it ended has records that name its rules.
+        let ended = self.store().events(&EventQuery {
+            kinds: &[EventKind::FeedRemoved],
+            newest_first: true,
+            limit: FEEDS_ENDED,
+            ..EventQuery::default()
+        })?;
+        names.extend(ended.into_iter().map(|e| e.feed));
+        names.sort_unstable();
+        names.dedup();
+        for feed in names {
+            // One feed's trouble is not the others'.
+            if let Err(error) = self.write_missing_of(&feed) {
+                tracing::error!(feed, %error, "the records of its rules cannot be written yet");
+            }
+        }
+        Ok(())
+    }
+
+    fn write_missing_of(&self, feed: &str) -> Result<(), Error> {
+        while !self.stop.is_cancelled() {
+            let mark = self.rows_mark(feed)?;
+            let missing = self.rows_missing(feed, mark)?;
+            let Some(next) = missing.into_iter().next() else { break };
+            let own = next.node == self.ledger.node.as_str();
+            if !own && self.clock().now().since(next.ts) < TAKE_OVER {
+                break;
+            }
+            if !self.write_rows_of(feed, next.version, mark)? {
+                break;
             }
         }
         Ok(())
@@ -163,7 +185,11 @@ impl Feeds {
         let row = self.store().version(feed, version)?.ok_or(Error::Unknown("version"))?;
         let base = match mark.written {
             0 => Arc::new(Index::empty()),
-            written => self.rules_of(feed, written)?,
+            // Without it every rule is told again, which is more than is needed and not less.
+            written => self.rules_of(feed, written).unwrap_or_else(|error| {
+                tracing::warn!(feed, version = written, %error, "told again: all rules");
+                Arc::new(Index::empty())
+            }),
         };
         let new = self.rules_of(feed, version)?;
         let spec = self.spec_of(feed, row.event)?;
@@ -413,6 +439,10 @@ impl RowsWriter<'_> {
                     self.rows.clear();
                     return Ok(());
                 }
+                // The next round goes on in a new lane, from the last mark.
+                if lane.is_over() {
+                    return Err(Error::Failed);
+                }
             }
             lane.tick();
             let wait = async { timeout(ROOM_AGAIN, stop.cancelled()).await };
@@ -433,7 +463,8 @@ impl RowsWriter<'_> {
         if before.as_ref() == Some(&now) {
             return Ok(());
         }
-        let text = String::from_utf8_lossy(at.text).into_owned();
+        let text = at.text.get(..TEXT_BYTES_MAX).unwrap_or(at.text);
+        let text = String::from_utf8_lossy(text).into_owned();
         let mut row = Row::new(&now, &self.settings, text);
         let change = if before.is_some() { "changed" } else { "added" };
         row.more = json!({"change": change, "line": at.line});

@@ -17,7 +17,7 @@ use super::{
         load::{ListRead, Unreadable},
         shelf::Kept,
         source::{Ask, Brought, Looked, SourceError},
-        store::{Body, FeedRow, Judgement, NewVersion, VersionRow},
+        store::{Body, EventQuery, FeedRow, Judgement, NewVersion, VersionRow},
     },
     By, Feeds, lock,
     view::Changes,
@@ -327,7 +327,8 @@ impl Feeds {
             }
             let busy = self.busy(&row.name);
             let Ok(_busy) = busy.try_lock() else { continue };
-            let spec = FeedSpec::read(&row.spec)?;
+            // As it was to be read when it came: others read it by that, too.
+            let spec = self.spec_of(&row.name, version.event)?;
             tracing::info!(feed = row.name, version = row.newest, "judging a version left over");
             let judged = self.judge(&row.name, &spec, row.newest, &version.arrived);
             if let Err(error) = judged {
@@ -355,11 +356,12 @@ impl Feeds {
         let Judged { index, judgement, read_rejections, holds } = judged;
         let held = !holds.is_empty();
         let kind = if held { EventKind::Held } else { EventKind::Activated };
-        kept.keep_index(&index);
+        kept.keep_index(&index, self.protected.key());
         if !held {
             self.make_ready(feed, number, &index);
         }
         let written = self.upon(feed, |basis| {
+            self.still_waits(feed, number)?;
             let mut entry = Entry::new(kind, feed).version(number);
             (entry.digest, entry.signer) = (arrived.digest, &arrived.signer);
             (entry.accepted, entry.rejected) = (judgement.accepted, judgement.rejected);
@@ -381,6 +383,15 @@ impl Feeds {
         Ok(Outcome::of(took, feed, number).judged(&judgement, arrived.digest))
     }
 
+    /// Whether a version is still to be decided about: not when another node did, when a newer one
+    /// came, or when the feed ended and another of its name began.
+    fn still_waits(&self, feed: &str, number: u64) -> Result<(), Error> {
+        let (row, _) = self.feed(feed)?;
+        let version = self.store().version(feed, number)?.ok_or(Error::Unknown("version"))?;
+        let waits = row.newest == number && version.event > row.added;
+        if waits && version.judgement.is_none() { Ok(()) } else { Err(Error::Superseded) }
+    }
+
     fn cannot_read(
         self: &Arc<Self>,
         feed: &str,
@@ -395,12 +406,14 @@ impl Feeds {
         let findings = json!({"problem": problem, "reading": reading_key(spec)});
         let judgement = Judgement { findings: findings.to_string(), ..Judgement::default() };
         self.upon(feed, |basis| {
+            self.still_waits(feed, number)?;
             let mut entry = Entry::new(EventKind::Failed, feed).version(number);
             (entry.digest, entry.signer) = (arrived.digest, &arrived.signer);
             let entry = entry.with("problem", problem.as_str());
             self.ledger.write(&entry, Body::Judgement(&judgement, &[]), Some(basis))
         })?;
         self.obey()?;
+        self.tidy(feed)?;
         let outcome = Outcome::of(Took::Failed, feed, number).judged(&judgement, arrived.digest);
         Ok(Outcome { problem: Some(problem), ..outcome })
     }
@@ -525,6 +538,7 @@ impl Feeds {
 
     /// Removes what need not be kept any more.
     fn tidy(&self, feed: &str) -> Result<(), Error> {
+        let _deciding = lock(&self.deciding);
         let (row, _) = self.feed(feed)?;
         let newest = self.store().versions(feed, 0, self.config.versions_kept)?;
         let Some(oldest) = newest.last().map(|v| v.number) else { return Ok(()) };
@@ -532,6 +546,15 @@ impl Feeds {
         keep.extend(self.rows_base(feed)?);
         let held = newest.iter().filter(|v: &&VersionRow| v.last.kind == EventKind::Held);
         keep.extend(held.map(|v| v.number));
+        // What was in force stays to go back to, however many came after it and never were.
+        let decided = self.store().events(&EventQuery {
+            feed: Some(feed),
+            kinds: &EventKind::DECIDING,
+            newest_first: true,
+            limit: self.config.versions_kept,
+            ..EventQuery::default()
+        })?;
+        keep.extend(decided.iter().map(|e| e.version));
         let below = oldest.min(self.rows_pending_from(feed)?.unwrap_or(u64::MAX));
         self.shelf.prune(feed, below, &keep);
         self.store().forget_rejections(feed, below)

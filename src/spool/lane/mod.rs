@@ -256,7 +256,7 @@ impl Lane {
     }
 
     /// Whether nothing can be written here any more.
-    pub(in crate::spool) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.over || self.view.is_dead()
     }
 
