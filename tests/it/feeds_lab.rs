@@ -132,6 +132,9 @@ impl Machine {
         let suffixes = Arc::new(PublicSuffixes::load(None).unwrap());
         let mut protected = Protected::new(Arc::clone(&suffixes));
         protected.add("corp.example.org", Why::Apex);
+        for name in &self.config.protected {
+            protected.add(name, Why::Listed);
+        }
         let (in_force, metrics) = (InForce::new(), Metrics::new());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let files = || Arc::new(Files::new(&self.config, self.clock.clone())) as Arc<dyn Source>;

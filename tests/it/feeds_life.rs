@@ -1,6 +1,10 @@
 //! The life of feeds over real files: from the first version to the last rollback.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::json;
 use tracegate::{
@@ -87,10 +91,16 @@ fn a_node_is_protected_at_once_when_its_source_is_away() {
     // Without them, or damaged, the bytes are read anew.
     let version = machine.dir.path().join("feeds/versions/bureau");
     let version = version.join(&names(&version)[0]);
-    fs::remove_file(version.join("index")).unwrap();
+    fs::remove_file(index_of(&version)).unwrap();
     assert!(machine.node("n1").blocks("bad.example"));
-    fs::write(version.join("index"), "nonsense").unwrap();
+    fs::write(index_of(&version), "nonsense").unwrap();
     assert!(machine.node("n1").blocks("bad.example"));
+}
+
+/// The compiled rules of a version.
+fn index_of(version: &Path) -> PathBuf {
+    let name = names(version).into_iter().find(|n| n.starts_with("index-")).unwrap();
+    version.join(name)
 }
 
 #[test]
@@ -105,7 +115,7 @@ fn bytes_that_were_tampered_with_are_not_in_force() {
     node.end();
     let versions = machine.dir.path().join("feeds/versions/bureau");
     let second = names(&versions).into_iter().find(|n| n.starts_with("2-")).unwrap();
-    fs::remove_file(versions.join(&second).join("index")).unwrap();
+    fs::remove_file(index_of(&versions.join(&second))).unwrap();
     fs::write(versions.join(&second).join("list"), "good.example\n").unwrap();
     let node = machine.node("n1");
     assert!(!node.blocks("good.example"));
@@ -368,6 +378,56 @@ fn an_instant_block_ends_by_itself_unless_another_person_confirms_it() {
     assert!(node.blocks("evil.example"));
     machine.clock.advance(Duration::from_secs(3 * 3_600));
     assert!(!node.blocks("evil.example"), "its time is over");
+}
+
+#[test]
+fn a_shorter_block_made_later_takes_nothing_from_a_longer_one() {
+    let machine = Machine::new();
+    let node = machine.node("n1");
+    let block = |seconds| {
+        let what = "evil.example".into();
+        let block = NewBlock { what, seconds, ..NewBlock::default() };
+        node.with(|f| f.block_now(&block, &by("alice"))).unwrap().id
+    };
+    let long = block(12 * 3_600);
+    node.with(|f| f.confirm(long, &by("bob"))).unwrap();
+    block(600);
+    machine.clock.advance(Duration::from_secs(3_601));
+    assert!(node.blocks("evil.example"), "the confirmed one goes on");
+}
+
+#[test]
+fn an_appeal_about_every_feed_leaves_allow_rules_alone() {
+    let machine = Machine::new();
+    machine.write("bureau", "shop.example\n*.example\n");
+    let node = machine.node("n1");
+    node.add(&machine.spec("bureau"));
+    node.refresh("bureau");
+    let allow =
+        NewAllow { what: "shop.example".into(), owner: "noc".into(), expires: Timestamp::ZERO };
+    node.with(|f| f.allow(&allow, &by("alice"))).unwrap();
+    let appeal = NewAppeal {
+        feed: String::new(),
+        what: "shop.example".into(),
+        claimant: "shop@example.org".into(),
+    };
+    let id = node.with(|f| f.open_appeal(&appeal, &by("desk"))).unwrap().id;
+    node.with(|f| f.decide_appeal(id, AppealStatus::Lifted, &by("judge"))).unwrap();
+    assert_eq!(node.decides("shop.example"), Some(("allow".into(), "passthru")));
+}
+
+#[test]
+fn what_is_protected_since_a_version_was_compiled_is_not_blocked() {
+    let mut machine = Machine::new();
+    machine.write("bureau", "bad.example\nours.example\n");
+    let node = machine.node("n1");
+    node.add(&machine.spec("bureau"));
+    node.refresh("bureau");
+    assert!(node.blocks("ours.example"));
+    node.end();
+    machine.config.protected.push("ours.example".into());
+    let node = machine.node("n1");
+    assert!(node.blocks("bad.example") && !node.blocks("ours.example"));
 }
 
 #[test]
