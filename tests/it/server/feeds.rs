@@ -82,7 +82,10 @@ fn a_process_that_dies_at_any_moment_leaves_one_good_version() {
     let machine = beside(&server, &lists);
     let (store, second) = (machine.store(), machine.node("n2"));
     machine.write("bureau", "v0.wild.demo.test\n");
-    second.add(&machine.spec("bureau"));
+    let mut spec = machine.spec("bureau");
+    // How often we look is traffic, too, and soon enough of it to hold a version.
+    spec["limits"] = serde_json::json!({"blast_percent": 100});
+    second.add(&spec);
     eventually("the first version", || blocks(&server, "v0.wild.demo.test").then_some(()));
     let moments =
         [None, Some(EventKind::Received), Some(EventKind::Activated), Some(EventKind::InForce)];
