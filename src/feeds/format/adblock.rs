@@ -12,37 +12,14 @@
 
 use std::io::BufRead;
 
-use super::{
-    Error, Place, Reason,
-    lines::{Lines, Next},
-    names,
-    out::Out,
-    subject,
-};
+use super::{Error, Place, Reason, lines, names, out::Out, subject};
 use crate::policy::{Action, NamePattern, Trigger, UrlKind};
 
 /// Options that do not narrow a filter to a context.
 const OPTIONS: [&str; 4] = ["all", "document", "doc", "important"];
 
 pub(super) fn parse(input: &mut dyn BufRead, out: &mut Out<'_>) -> Result<(), Error> {
-    let bytes_max = out.options.line_bytes_max;
-    let mut lines = Lines::new(input, bytes_max);
-    let mut line = Vec::with_capacity(256);
-    while out.wants_more() {
-        let next = lines.next(&mut line)?;
-        let at = Place { line: lines.number(), text: &line };
-        match next {
-            Next::End => break,
-            Next::TooLong => out.reject(at, Reason::too_long(bytes_max)),
-            Next::Line => {
-                if let Err(reason) = entry(at, out) {
-                    out.reject(at, reason);
-                }
-            }
-        }
-    }
-    out.summary.lines = lines.number();
-    Ok(())
+    lines::each(input, out, entry)
 }
 
 fn entry(at: Place<'_>, out: &mut Out<'_>) -> Result<(), Reason> {

@@ -11,7 +11,7 @@ use std::io::BufRead;
 use super::{
     Error, Place, Reason,
     action::sink_or_address,
-    lines::{Lines, Next},
+    lines,
     names::{self, meant},
     out::Out,
     subject,
@@ -19,24 +19,7 @@ use super::{
 use crate::policy::{Action, NamePattern, Trigger};
 
 pub(super) fn parse(input: &mut dyn BufRead, out: &mut Out<'_>) -> Result<(), Error> {
-    let bytes_max = out.options.line_bytes_max;
-    let mut lines = Lines::new(input, bytes_max);
-    let mut line = Vec::with_capacity(256);
-    while out.wants_more() {
-        let next = lines.next(&mut line)?;
-        let at = Place { line: lines.number(), text: &line };
-        match next {
-            Next::End => break,
-            Next::TooLong => out.reject(at, Reason::too_long(bytes_max)),
-            Next::Line => {
-                if let Err(reason) = entry(at, out) {
-                    out.reject(at, reason);
-                }
-            }
-        }
-    }
-    out.summary.lines = lines.number();
-    Ok(())
+    lines::each(input, out, entry)
 }
 
 fn entry(at: Place<'_>, out: &mut Out<'_>) -> Result<(), Reason> {

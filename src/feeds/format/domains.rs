@@ -4,42 +4,21 @@
 
 use std::io::BufRead;
 
-use super::{
-    Error, Place, Reason,
-    lines::{Lines, Next},
-    names::meant,
-    out::Out,
-};
+use super::{Error, Place, Reason, lines, names::meant, out::Out};
 
 pub(super) fn parse(input: &mut dyn BufRead, out: &mut Out<'_>) -> Result<(), Error> {
-    let bytes_max = out.options.line_bytes_max;
-    let mut lines = Lines::new(input, bytes_max);
-    let mut line = Vec::with_capacity(256);
-    while out.wants_more() {
-        let next = lines.next(&mut line)?;
-        let at = Place { line: lines.number(), text: &line };
-        match next {
-            Next::End => break,
-            Next::TooLong => out.reject(at, Reason::too_long(bytes_max)),
-            Next::Line => entry(at, out),
-        }
-    }
-    out.summary.lines = lines.number();
-    Ok(())
+    lines::each(input, out, entry)
 }
 
-fn entry(at: Place<'_>, out: &mut Out<'_>) {
+fn entry(at: Place<'_>, out: &mut Out<'_>) -> Result<(), Reason> {
     let text = without_comment(at.text);
     if text.is_empty() {
-        return;
+        return Ok(());
     }
-    match read(text, out) {
-        Ok(meant) => {
-            let action = &out.options.action;
-            meant.triggers().for_each(|trigger| out.rule(at, trigger, action.clone()));
-        }
-        Err(reason) => out.reject(at, reason),
-    }
+    let meant = read(text, out)?;
+    let action = &out.options.action;
+    meant.triggers().for_each(|trigger| out.rule(at, trigger, action.clone()));
+    Ok(())
 }
 
 fn read(text: &[u8], out: &Out<'_>) -> Result<super::names::Meant, Reason> {

@@ -11,7 +11,7 @@ use std::{
 use super::{
     Error, Place, Reason,
     action::sink_or_address,
-    lines::{Lines, Next},
+    lines,
     names::{self, meant},
     out::Out,
 };
@@ -32,41 +32,26 @@ const LOCAL_NAMES: [&str; 12] = [
 ];
 
 pub(super) fn parse(input: &mut dyn BufRead, out: &mut Out<'_>) -> Result<(), Error> {
-    let bytes_max = out.options.line_bytes_max;
-    let mut lines = Lines::new(input, bytes_max);
-    let mut line = Vec::with_capacity(256);
-    while out.wants_more() {
-        let next = lines.next(&mut line)?;
-        let at = Place { line: lines.number(), text: &line };
-        match next {
-            Next::End => break,
-            Next::TooLong => out.reject(at, Reason::too_long(bytes_max)),
-            Next::Line => entries(at, out),
-        }
-    }
-    out.summary.lines = lines.number();
-    Ok(())
+    lines::each(input, out, entries)
 }
 
-fn entries(at: Place<'_>, out: &mut Out<'_>) {
+fn entries(at: Place<'_>, out: &mut Out<'_>) -> Result<(), Reason> {
     let end = memchr::memchr(b'#', at.text).unwrap_or(at.text.len());
     let text = at.text[..end].trim_ascii();
     if matches!(text.first(), None | Some(b'!' | b';')) {
-        return;
+        return Ok(());
     }
     let mut words = text.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
     let Some(address) = words.next().and_then(address) else {
         let reason = "no address before the names; a list of names alone is format domains";
-        return out.reject(at, Reason::syntax(reason));
+        return Err(Reason::syntax(reason));
     };
     let mut any = false;
     for word in words {
         any = true;
         name(at, address, word, out);
     }
-    if !any {
-        out.reject(at, Reason::syntax("an address without a name"));
-    }
+    if any { Ok(()) } else { Err(Reason::syntax("an address without a name")) }
 }
 
 fn name(at: Place<'_>, address: IpAddr, word: &[u8], out: &mut Out<'_>) {

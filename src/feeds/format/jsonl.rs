@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     Error, LegalField, Place, Reason,
     action::action,
-    lines::{Lines, Next},
+    lines,
     out::Out,
     rpz,
     table::{SubjectKind, triggers},
@@ -75,28 +75,13 @@ struct RecordEntry<'a> {
 }
 
 pub(super) fn parse(input: &mut dyn BufRead, out: &mut Out<'_>) -> Result<(), Error> {
-    let bytes_max = out.options.line_bytes_max;
-    let mut lines = Lines::new(input, bytes_max);
-    let mut line = Vec::with_capacity(512);
-    while out.wants_more() {
-        let next = lines.next(&mut line)?;
-        let at = Place { line: lines.number(), text: &line };
-        match next {
-            Next::End => break,
-            Next::TooLong => out.reject(at, Reason::too_long(bytes_max)),
-            Next::Line if line.trim_ascii().is_empty() => {}
-            Next::Line => {
-                if let Err(reason) = entry(at, out) {
-                    out.reject(at, reason);
-                }
-            }
-        }
-    }
-    out.summary.lines = lines.number();
-    Ok(())
+    lines::each(input, out, entry)
 }
 
 fn entry(at: Place<'_>, out: &mut Out<'_>) -> Result<(), Reason> {
+    if at.text.trim_ascii().is_empty() {
+        return Ok(());
+    }
     let text = out.options.encoding.decode(at.text)?;
     let entry: Entry<'_> = serde_json::from_str(&text).map_err(|e| {
         let why = e.to_string();

@@ -2,7 +2,32 @@
 
 use std::{collections::VecDeque, io::BufRead};
 
-use super::Error;
+use super::{Error, Place, Reason, out::Out};
+
+/// Hands every line to `entry`, and rejects those that are too long or that it says are wrong.
+pub(super) fn each(
+    input: &mut dyn BufRead,
+    out: &mut Out<'_>,
+    entry: impl Fn(Place<'_>, &mut Out<'_>) -> Result<(), Reason>,
+) -> Result<(), Error> {
+    let bytes_max = out.options.line_bytes_max;
+    let mut lines = Lines::new(input, bytes_max);
+    let mut line = Vec::with_capacity(256);
+    while out.wants_more() {
+        let next = lines.next(&mut line)?;
+        let at = Place { line: lines.number(), text: &line };
+        let taken = match next {
+            Next::End => break,
+            Next::TooLong => Err(Reason::too_long(bytes_max)),
+            Next::Line => entry(at, out),
+        };
+        if let Err(reason) = taken {
+            out.reject(at, reason);
+        }
+    }
+    out.summary.lines = lines.number();
+    Ok(())
+}
 
 /// Reads lines; a line that is too long costs no more memory than one that is not.
 pub(super) struct Lines<'a> {
