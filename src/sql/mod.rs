@@ -11,11 +11,12 @@ use std::{
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 pub use readers::{Reader, Readers};
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use rustix::fs::FlockOperation;
 
 /// The wait for another process's lock: another node's, or a backup tool's.
@@ -76,6 +77,29 @@ pub fn open(path: &Path, migrations: &[&str]) -> Result<Connection, Error> {
     db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     migrate::apply(&mut db, migrations)?;
     Ok(db)
+}
+
+/// Runs `work` in one transaction. `failed` is set after a commit whose outcome is unknown: nothing
+/// may be written then until a restart.
+///
+/// # Errors
+/// Those of `work`, which change nothing, and of the database.
+pub fn transact<T, E: From<rusqlite::Error>>(
+    db: &mut Connection,
+    failed: &AtomicBool,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let out = work(&tx)?;
+    if let Err(e) = tx.commit() {
+        // The log may hold the commit although its fsync failed. A full disk or a lock is found
+        // before the commit is written.
+        if e.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
+            failed.store(true, Ordering::SeqCst);
+        }
+        return Err(e.into());
+    }
+    Ok(out)
 }
 
 /// The lock file beside the database, which is made first. Closing a descriptor of the database

@@ -21,9 +21,7 @@ use std::{
     },
 };
 
-use rusqlite::{
-    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
-};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{Error, LinkStore, OutboxRow, Revision, TokenRow};
 use crate::{
@@ -90,17 +88,7 @@ impl SqliteLinks {
         writer: &mut Writer,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let tx = writer.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let out = work(&tx)?;
-        if let Err(e) = tx.commit() {
-            // The log may hold the commit although its fsync failed. A full disk or a lock is
-            // found before the commit is written.
-            if e.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
-                self.failed.store(true, Ordering::SeqCst);
-            }
-            return Err(e.into());
-        }
-        Ok(out)
+        sql::transact(&mut writer.db, &self.failed, work)
     }
 
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, Error> {
