@@ -438,3 +438,17 @@ pub(crate) fn leftovers(dir: &Path) -> Vec<String> {
     }
     found
 }
+
+/// Runs functions that are generic over a database as tests of one database.
+macro_rules! conformance {
+    ($module:ident, $database:ty: $($test:ident)*) => {
+        mod $module {
+            $(#[test]
+            fn $test() {
+                super::$test::<$database>();
+            })*
+        }
+    };
+}
+
+pub(crate) use conformance;

@@ -13,6 +13,8 @@ use tracegate::{
     record::{LaneId, SchemaId, Table},
 };
 
+use crate::harness::conformance;
+
 /// A database that can be opened again as after a crash.
 trait Database {
     fn fresh() -> Self;
@@ -29,17 +31,6 @@ impl Database for Sqlite {
     fn open(&self) -> Arc<dyn LinkStore> {
         Arc::new(SqliteLinks::open(&self.0.path().join("control.sqlite"), 2).unwrap())
     }
-}
-
-macro_rules! conformance {
-    ($module:ident, $database:ty: $($test:ident)*) => {
-        mod $module {
-            $(#[test]
-            fn $test() {
-                super::$test::<$database>();
-            })*
-        }
-    };
 }
 
 conformance!(sqlite, super::Sqlite:

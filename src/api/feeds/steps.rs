@@ -1,5 +1,7 @@
 //! Fetching, and deciding about what was fetched.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -8,6 +10,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::{ApiState, Body, Caller, Problem, blocking, by, problem};
+use crate::feeds::{By, Error, Feeds};
 
 /// What a fetch takes.
 #[derive(Debug, Default, Deserialize)]
@@ -64,12 +67,7 @@ pub(in crate::api) async fn approve(
     Path(name): Path<String>,
     Body(step): Body<Step>,
 ) -> Result<Response, Problem> {
-    let who = by(&caller, step.reason);
-    let status = blocking(&api, move |feeds| {
-        feeds.approve(&name, step.version, &who)?;
-        feeds.status(&name)
-    });
-    Ok(Json(status.await?).into_response())
+    decide(&api, &caller, name, step, Feeds::approve).await
 }
 
 /// `POST /api/v1/feeds/{name}/refuse`.
@@ -79,12 +77,7 @@ pub(in crate::api) async fn refuse(
     Path(name): Path<String>,
     Body(step): Body<Step>,
 ) -> Result<Response, Problem> {
-    let who = by(&caller, step.reason);
-    let status = blocking(&api, move |feeds| {
-        feeds.refuse(&name, step.version, &who)?;
-        feeds.status(&name)
-    });
-    Ok(Json(status.await?).into_response())
+    decide(&api, &caller, name, step, |f, n, v, by| f.refuse(n, v, by)).await
 }
 
 /// `POST /api/v1/feeds/{name}/rollback`.
@@ -94,9 +87,20 @@ pub(in crate::api) async fn roll_back(
     Path(name): Path<String>,
     Body(step): Body<Step>,
 ) -> Result<Response, Problem> {
-    let who = by(&caller, step.reason);
-    let status = blocking(&api, move |feeds| {
-        feeds.rollback(&name, step.version, &who)?;
+    decide(&api, &caller, name, step, Feeds::rollback).await
+}
+
+/// Decides about a version, and says how the feed stands then.
+async fn decide(
+    api: &ApiState,
+    caller: &Caller,
+    name: String,
+    step: Step,
+    change: impl FnOnce(&Arc<Feeds>, &str, Option<u64>, &By) -> Result<u64, Error> + Send + 'static,
+) -> Result<Response, Problem> {
+    let who = by(caller, step.reason);
+    let status = blocking(api, move |feeds| {
+        change(feeds, &name, step.version, &who)?;
         feeds.status(&name)
     });
     Ok(Json(status.await?).into_response())
