@@ -264,7 +264,8 @@ impl Slot {
             })
         });
         let order = |net: &ipnet::IpNet| match net {
-            ipnet::IpNet::V4(v4) => (160 - v4.prefix_len(), v4.network().to_ipv6_mapped()),
+            // 255 less its length as mapped, as for IPv6 below.
+            ipnet::IpNet::V4(v4) => (159 - v4.prefix_len(), v4.network().to_ipv6_mapped()),
             ipnet::IpNet::V6(v6) => (255 - v6.prefix_len(), v6.network()),
         };
         if let Some((class, net)) = found.min_by_key(|(_, net)| order(net)) {
