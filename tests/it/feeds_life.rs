@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -47,6 +48,9 @@ fn a_list_is_in_force_after_it_was_added_and_changed_and_removed() {
     let versions = node.with(|f| f.versions("bureau", 0, 9)).unwrap();
     let states: Vec<_> = versions.iter().map(|v| (v.version, v.state)).collect();
     assert_eq!(states, [(2, "in-force"), (1, "superseded")]);
+    // The records of rules are told against what is in memory still, which shares most of it.
+    let former = || node.with(|f| f.rules_of("bureau", 1)).unwrap();
+    assert!(Arc::ptr_eq(&former(), &former()));
     let diff = node.with(|f| f.diff("bureau", None, None, 9)).unwrap();
     assert_eq!((diff.from, diff.to), (1, 2));
     assert_eq!(

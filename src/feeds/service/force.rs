@@ -16,7 +16,9 @@ use super::{
         ledger::Entry,
         store::{Body, EventQuery, FeedRow, OwnRule, Standing},
     },
-    Feeds, lock,
+    Feeds,
+    aside::{Yields, aside},
+    lock,
 };
 use crate::{
     clock::Timestamp,
@@ -33,6 +35,9 @@ pub(super) struct Force {
     standing: Arc<Standing>,
     /// Versions loaded, by feed.
     loaded: HashMap<String, Loaded>,
+    /// Those that they took the place of, until the records of rules are told against them: they
+    /// share most of their memory, which what is read from disk does not.
+    former: HashMap<String, Loaded>,
     /// Versions being loaded, or that were read just now: feed and number.
     loading: HashSet<(String, u64)>,
     ready: HashMap<(String, u64), Arc<Index>>,
@@ -168,7 +173,7 @@ impl Feeds {
     }
 
     fn load_in_background(self: &Arc<Self>, feed: &str, version: u64) {
-        let loaded = contained(|| self.load(feed, version));
+        let loaded = contained(|| aside(Yields::Much, || self.load(feed, version)));
         {
             let mut force = lock(&self.force);
             let key = (feed.to_owned(), version);
@@ -237,6 +242,21 @@ impl Feeds {
     /// The version of a feed that is in force here, if any.
     pub(super) fn loaded(&self, feed: &str) -> Option<Loaded> {
         lock(&self.force).loaded.get(feed).cloned()
+    }
+
+    /// The rules of a version that are in memory: in force here, or until just now.
+    pub(super) fn at_hand(&self, feed: &str, version: u64) -> Option<Arc<Index>> {
+        let force = lock(&self.force);
+        let both = [force.loaded.get(feed), force.former.get(feed)];
+        let found = both.into_iter().flatten().find(|l| l.version == version)?;
+        Some(Arc::clone(&found.index))
+    }
+
+    /// Lets go of the version that was in force before.
+    pub(super) fn forget_former(&self, feed: &str) {
+        let former = lock(&self.force).former.remove(feed);
+        // Its memory is given back without anybody waiting for the lock.
+        drop(former);
     }
 
     /// Has the rules of a version at hand for when it is decided.
@@ -398,7 +418,9 @@ impl Force {
             let key = (feed.name.clone(), feed.version);
             if let Some(index) = self.ready.remove(&key) {
                 let loaded = Loaded { version: feed.version, index };
-                self.loaded.insert(feed.name.clone(), loaded);
+                if let Some(former) = self.loaded.insert(feed.name.clone(), loaded) {
+                    self.former.insert(feed.name.clone(), former);
+                }
                 self.failures.remove(&feed.name);
             }
         }
@@ -408,6 +430,7 @@ impl Force {
             standing.feeds.iter().any(|f| f.name == *name && *version > f.version)
         });
         self.loaded.retain(|name, _| stands(name));
+        self.former.retain(|name, _| stands(name));
         self.failures.retain(|name, _| stands(name));
     }
 

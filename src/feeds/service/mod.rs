@@ -14,6 +14,7 @@
 //! written changes nothing and takes nothing out of force.
 
 mod appeals;
+mod aside;
 mod change;
 mod force;
 mod looks;

@@ -24,6 +24,7 @@ use super::{
         store::{Event, EventQuery},
     },
     Feeds,
+    aside::{Yields, aside},
     force::own_rule,
     lock,
 };
@@ -99,7 +100,7 @@ impl Feeds {
                 feeds.write_own_rows(super::super::INSTANT);
                 feeds.write_own_rows(super::super::ALLOW);
                 feeds.judge_left_over(false)?;
-                feeds.write_missing_rows()
+                aside(Yields::Most, || feeds.write_missing_rows())
             });
             if let Err(error) = written.await {
                 tracing::error!(%error, "the records of rules cannot be written yet");
@@ -165,6 +166,12 @@ impl Feeds {
     }
 
     fn write_missing_of(&self, feed: &str) -> Result<(), Error> {
+        let written = self.write_until_whole(feed);
+        self.forget_former(feed);
+        written
+    }
+
+    fn write_until_whole(&self, feed: &str) -> Result<(), Error> {
         while !self.stop.is_cancelled() {
             let mark = self.rows_mark(feed)?;
             let missing = self.rows_missing(feed, mark)?;

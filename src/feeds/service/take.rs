@@ -19,7 +19,9 @@ use super::{
         source::{Ask, Brought, Looked, SourceError},
         store::{Body, EventQuery, FeedRow, Judgement, NewVersion, VersionRow},
     },
-    By, Feeds, lock,
+    By, Feeds,
+    aside::{Yields, aside},
+    lock,
     view::Changes,
 };
 use crate::policy::{Action, FeedSettings, Index, Override};
@@ -348,7 +350,11 @@ impl Feeds {
     ) -> Result<Outcome, Error> {
         let kept = self.shelf.version(feed, number, arrived.digest);
         let (row, _) = self.feed(feed)?;
-        let read = self.read_and_judge(&row, spec, &kept.list(), kept.manifest().as_deref());
+        let read = aside(Yields::Much, || {
+            let read = self.read_and_judge(&row, spec, &kept.list(), kept.manifest().as_deref())?;
+            kept.keep_index(&read.index, self.protected.key());
+            Ok(read)
+        });
         let judged = match read {
             Ok(judged) => judged,
             Err(unreadable) => return self.cannot_read(feed, spec, number, arrived, &unreadable),
@@ -356,7 +362,6 @@ impl Feeds {
         let Judged { index, judgement, read_rejections, holds } = judged;
         let held = !holds.is_empty();
         let kind = if held { EventKind::Held } else { EventKind::Activated };
-        kept.keep_index(&index, self.protected.key());
         if !held {
             self.make_ready(feed, number, &index);
         }
@@ -421,7 +426,8 @@ impl Feeds {
     fn rehearse(self: &Arc<Self>, feed: &str, brought: &Brought) -> Result<Outcome, Error> {
         let (row, spec) = self.feed(feed)?;
         let manifest = brought.manifest.as_ref().map(|m| m.path());
-        let judged = self.read_and_judge(&row, &spec, brought.list.path(), manifest);
+        let judged =
+            aside(Yields::Much, || self.read_and_judge(&row, &spec, brought.list.path(), manifest));
         let judged = match judged {
             Ok(judged) => judged,
             Err(e) => {

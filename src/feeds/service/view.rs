@@ -335,10 +335,10 @@ impl Feeds {
     /// # Errors
     /// [`Error::Unknown`], [`Error::NotKept`], or when the database fails.
     pub fn rules_of(&self, name: &str, number: u64) -> Result<Arc<Index>, Error> {
-        match self.loaded(name) {
+        match self.at_hand(name, number) {
             _ if number == 0 => Ok(Arc::new(Index::empty())),
-            Some(loaded) if loaded.version == number => Ok(loaded.index),
-            _ => self.load(name, number),
+            Some(index) => Ok(index),
+            None => self.load(name, number),
         }
     }
 }
