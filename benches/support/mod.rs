@@ -4,6 +4,7 @@
 //! pinned to core 0 with the load on core 1, and reports CPU time per unit of work: on a shared
 //! machine throughput is noise, CPU time is not.
 
+pub(crate) mod asker;
 pub(crate) mod generate;
 pub(crate) mod lab;
 pub(crate) mod lists;
@@ -175,6 +176,25 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
 pub(crate) fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// The most memory a process had resident since [`forget_peak`], in bytes.
+pub(crate) fn peak(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// Has the kernel forget how much memory a process of ours had resident.
+pub(crate) fn forget_peak(pid: u32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("/proc");
+}
+
+/// What the machine can still give, in bytes.
+pub(crate) fn free_memory() -> u64 {
+    let all = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = all.lines().find_map(|l| l.strip_prefix("MemAvailable:"));
     line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
