@@ -227,6 +227,10 @@ impl Worker {
             latency_us: micros(since(&self.gateway.0.clock, began)),
             psl_version: link.map_or("", |l| &l.psl_version),
             flow,
+            service: "link",
+            reason: "",
+            client_class: "",
+            tier_version: "",
         };
         let caused = fate.lookup.iter().flat_map(|l| &l.caused);
         // An empty tail belongs to an answer that is not recorded.

@@ -391,6 +391,11 @@ impl Links {
                 verification: "not_evaluated",
                 psl_version: &revision.psl_version,
                 flow,
+                service: "link",
+                domain: "",
+                state: revision.state.name(),
+                settings: "",
+                previous: "",
             })
             .map_err(refused)?;
         let id = prepared.id.clone();

@@ -1,4 +1,4 @@
-//! `jumps`, `conversions` and `notices`: what the gateway keeps.
+//! `jumps` and `conversions`: what the gateway does.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -34,7 +34,7 @@ pub struct Jump<'a> {
     pub target_addresses: &'a [IpAddr],
     /// The HTTP status answered.
     pub status: u16,
-    /// `jumped`, `unresolved`, `unknown`, `disabled`, `expired` or `stopped`.
+    /// `jumped`, `unresolved`, `unknown`, `disabled`, `expired`, `stopped` or `warned`.
     pub outcome: &'static str,
     /// The hop count claimed by the request, 0 for the first.
     pub hop: u8,
@@ -60,6 +60,15 @@ pub struct Jump<'a> {
     pub psl_version: &'a str,
     /// The exchange.
     pub flow: Flow,
+    /// What was asked: `link`, `forward`, `outbound`, or `name` for a host that policy led to us.
+    pub service: &'static str,
+    /// Why the visitor was not sent on, as a code; empty where a rule or the outcome says it.
+    pub reason: &'static str,
+    /// What the client seems to be: `person`, `bot`, `preview` or `tool`. It is what the client
+    /// says of itself.
+    pub client_class: &'static str,
+    /// The version of the rules that made the tier; empty without a tier.
+    pub tier_version: &'a str,
 }
 
 impl Row for Jump<'_> {
@@ -77,7 +86,8 @@ impl Row for Jump<'_> {
         w.u16(self.status).str(self.outcome).u8(self.hop).str(self.tier).str(self.action);
         w.str(self.rule).str(self.feed).str(self.feed_version).str(self.verification);
         w.str(self.referrer_host).str(self.user_agent).u32(self.latency_us);
-        w.str(self.psl_version).u128(self.flow.0);
+        w.str(self.psl_version).u128(self.flow.0).str(self.service).str(self.reason);
+        w.str(self.client_class).str(self.tier_version);
     }
 }
 
@@ -88,7 +98,7 @@ pub struct Conversion<'a> {
     pub code: &'a str,
     /// The revision this conversion made.
     pub revision: u32,
-    /// `create`, `edit`, `disable` or `enable`.
+    /// `create`, `edit`, `disable`, `enable` or `expire`.
     pub operation: &'static str,
     /// The target byte for byte as submitted.
     pub target_submitted: &'a str,
@@ -116,6 +126,16 @@ pub struct Conversion<'a> {
     pub psl_version: &'a str,
     /// The exchange.
     pub flow: Flow,
+    /// What was made or changed: `link` or `forward`.
+    pub service: &'static str,
+    /// The host it is served at; empty for every host of ours.
+    pub domain: &'a str,
+    /// Whether it may be followed, after this conversion.
+    pub state: &'static str,
+    /// Everything else that was set, as a JSON object.
+    pub settings: &'a str,
+    /// What the changed members were before, as a JSON object; empty for a creation.
+    pub previous: &'a str,
 }
 
 impl Row for Conversion<'_> {
@@ -127,45 +147,7 @@ impl Row for Conversion<'_> {
         w.str(self.actor).str(self.owner).str(self.reason);
         w.ip(self.client.ip()).u16(self.client.port()).str(self.client_key).ts(self.expires);
         w.str(self.verification).str(self.psl_version).u128(self.flow.0);
-    }
-}
-
-/// One event of one warning.
-#[derive(Clone, Debug)]
-pub struct Notice<'a> {
-    /// Who was warned.
-    pub client: SocketAddr,
-    /// The epoch of the key that encrypted `client`; empty for plain.
-    pub client_key: &'a str,
-    /// The link's code; empty where no link was involved.
-    pub code: &'a str,
-    /// The tier of the warning.
-    pub tier: &'static str,
-    /// The version of the wording.
-    pub text_version: &'a str,
-    /// The language shown.
-    pub language: &'static str,
-    /// `issued`, `rendered`, `continued`, `returned` or `reported`.
-    pub event: &'static str,
-    /// From rendering to this event, in milliseconds.
-    pub dwell_ms: u32,
-    /// The rule behind the warning.
-    pub rule: &'a str,
-    /// Its feed.
-    pub feed: &'a str,
-    /// That feed's version.
-    pub feed_version: &'a str,
-    /// The exchange.
-    pub flow: Flow,
-}
-
-impl Row for Notice<'_> {
-    const TABLE: Table = Table::Notices;
-
-    fn encode_tail(&self, w: &mut Writer<'_>) {
-        w.ip(self.client.ip()).u16(self.client.port()).str(self.client_key).str(self.code);
-        w.str(self.tier).str(self.text_version).str(self.language).str(self.event);
-        w.u32(self.dwell_ms).str(self.rule).str(self.feed).str(self.feed_version);
-        w.u128(self.flow.0);
+        w.str(self.service).str(self.domain).str(self.state).str(self.settings);
+        w.str(self.previous);
     }
 }

@@ -24,7 +24,7 @@ impl SchemaId {
 
     /// The newest schema of `table`.
     pub const fn newest(table: Table) -> Self {
-        Self::new(table, 1)
+        Self::new(table, earlier(table).len() as u8 + 1)
     }
 
     /// The table it describes.
@@ -34,10 +34,10 @@ impl SchemaId {
 
     /// Its columns in order; none for an id that this build does not know.
     pub fn columns(self) -> Option<&'static [Column]> {
-        if self.0 & 0xff != 1 {
-            return None;
-        }
-        Some(match self.table()? {
+        let table = self.table()?;
+        let version = usize::from((self.0 & 0xff) as u8);
+        let earlier = earlier(table);
+        let all = match table {
             Table::Resolutions => RESOLUTIONS,
             Table::Jumps => JUMPS,
             Table::Conversions => CONVERSIONS,
@@ -49,7 +49,13 @@ impl SchemaId {
             Table::Gaps => GAPS,
             Table::Frames => FRAMES,
             Table::Nodes => NODES,
-        })
+            Table::Hops => HOPS,
+            Table::Reports => REPORTS,
+        };
+        match version.checked_sub(1)? {
+            last if last == earlier.len() => Some(all),
+            before => all.get(..*earlier.get(before)?),
+        }
     }
 
     /// The column names joined by commas, as an `INSERT` or a `SELECT` lists them.
@@ -82,6 +88,18 @@ impl SchemaId {
             c.ty.skip(input)?;
         }
         Ok(&before[..before.len() - input.0.len()])
+    }
+}
+
+/// How many columns each version of a table had before the newest, the first version first. A later
+/// version has those of an earlier one and more behind them, so that a row's bytes can be rebuilt by
+/// its version.
+const fn earlier(table: Table) -> &'static [usize] {
+    match table {
+        Table::Jumps => &[32],
+        Table::Conversions => &[21],
+        Table::Notices => &[17],
+        _ => &[],
     }
 }
 
@@ -255,16 +273,21 @@ columns! {
         "target_host" Str, "target_registrable_domain" Str, "target_addresses" Ips, "status" U16,
         "outcome" Word, "hop" U8, "tier" Word, "action" Word, "rule" Str, "feed" Word,
         "feed_version" Str, "verification" Word, "referrer_host" Str, "user_agent" Str,
-        "latency_us" U32, "psl_version" Word, "flow" U128;
+        "latency_us" U32, "psl_version" Word, "flow" U128,
+        "service" Word, "reason" Word, "client_class" Word, "tier_version" Word;
     CONVERSIONS:
         "code" Str, "revision" U32, "operation" Word, "target_submitted" Str, "target" Str,
         "target_host" Str, "target_registrable_domain" Str, "actor" Str, "owner" Str,
         "reason" Str, "client" Ip, "client_port" U16, "client_key" Word, "expires" Ts,
-        "verification" Word, "psl_version" Word, "flow" U128;
+        "verification" Word, "psl_version" Word, "flow" U128,
+        "service" Word, "domain" Str, "state" Word, "settings" Str, "previous" Str;
     NOTICES:
         "client" Ip, "client_port" U16, "client_key" Word, "code" Str, "tier" Word,
         "text_version" Word, "language" Word, "event" Word, "dwell_ms" U32, "rule" Str,
-        "feed" Word, "feed_version" Str, "flow" U128;
+        "feed" Word, "feed_version" Str, "flow" U128,
+        "service" Word, "host" Str, "target" Str, "target_registrable_domain" Str, "form" Word,
+        "tier_version" Word, "authority" Str, "order_number" Str, "reason" Str,
+        "client_class" Word, "psl_version" Word;
     VERIFICATIONS:
         "registrable_domain" Str, "subject" Str, "kind" Word, "overall" Word, "grid" Str,
         "findings" Str, "evidence" Strs, "policy_version" Word, "flow" U128;
@@ -287,6 +310,15 @@ columns! {
     NODES:
         "complete_through" Ts, "version" Str, "boot_id" Str, "oldest_unshipped" Ts,
         "unshipped_rows" U64;
+    HOPS:
+        "code" Str, "revision" U32, "hop" U8, "url" Str, "host" Str, "registrable_domain" Str,
+        "addresses" Ips, "method" Word, "status" U16, "location" Str, "outcome" Word,
+        "finding" Word, "detail" Str, "latency_us" U32, "psl_version" Word, "flow" U128;
+    REPORTS:
+        "report" Str, "event" Word, "category" Word, "subject" Str, "code" Str,
+        "registrable_domain" Str, "text" Str, "contact" Str, "decision" Word, "reason" Str,
+        "actor" Str, "due" Ts, "client" Ip, "client_port" U16, "client_key" Word,
+        "psl_version" Word, "flow" U128;
 }
 
 #[cfg(test)]
@@ -306,8 +338,24 @@ mod tests {
     }
 
     #[test]
+    fn an_earlier_version_ends_where_it_always_did() {
+        for (table, count, last) in [
+            (Table::Jumps, 32, "flow"),
+            (Table::Conversions, 21, "flow"),
+            (Table::Notices, 17, "flow"),
+        ] {
+            let first = SchemaId::new(table, 1).columns().unwrap();
+            assert_eq!((first.len(), first[count - 1].name), (count, last), "{table}");
+            let newest = SchemaId::newest(table).columns().unwrap();
+            assert!(newest.len() > count);
+            let names = |columns: &[Column]| columns.iter().map(|c| c.name).collect::<Vec<_>>();
+            assert_eq!(names(&newest[..count]), names(first), "{table}");
+        }
+    }
+
+    #[test]
     fn unknown_schemas_have_no_columns() {
-        for id in [0, 1, 0x0102, 0x0c01, 0xffff] {
+        for id in [0, 1, 0x0102, 0x0203, 0x0200, 0x0e01, 0xffff] {
             assert!(SchemaId(id).columns().is_none(), "{id:#x}");
         }
     }

@@ -28,11 +28,15 @@ pub enum Table {
     Frames = 10,
     /// Completeness per node.
     Nodes = 11,
+    /// Where a link's target leads: one answer on the way.
+    Hops = 12,
+    /// One event of a report or an appeal by the public (举报, 申诉).
+    Reports = 13,
 }
 
 impl Table {
     /// Every table, by number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Resolutions,
         Self::Jumps,
         Self::Conversions,
@@ -44,6 +48,8 @@ impl Table {
         Self::Gaps,
         Self::Frames,
         Self::Nodes,
+        Self::Hops,
+        Self::Reports,
     ];
 
     /// The table with this number.
@@ -65,6 +71,8 @@ impl Table {
             Self::Gaps => "gaps",
             Self::Frames => "frames",
             Self::Nodes => "nodes",
+            Self::Hops => "hops",
+            Self::Reports => "reports",
         }
     }
 

@@ -41,6 +41,11 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     Migration { number: 3, name: "lists", sql: include_str!("../../migrations/0003_lists.sql") },
     Migration { number: 4, name: "feeds", sql: include_str!("../../migrations/0004_feeds.sql") },
+    Migration {
+        number: 5,
+        name: "gateway",
+        sql: include_str!("../../migrations/0005_gateway.sql"),
+    },
 ];
 
 /// A program version: major, minor, patch.

@@ -29,6 +29,7 @@ const DROPPED: &[Table] = &[
     Table::Jumps,
     Table::Notices,
     Table::Verifications,
+    Table::Hops,
     Table::Frames,
     Table::Nodes,
 ];

@@ -176,6 +176,8 @@ const fn kind(table: Table) -> &'static str {
         Table::Gaps => "gap",
         Table::Frames => "frame",
         Table::Nodes => "node",
+        Table::Hops => "hop",
+        Table::Reports => "report",
     }
 }
 

@@ -37,7 +37,9 @@ const fn columns(table: Table) -> &'static [&'static str] {
         | Table::Rules
         | Table::Gaps
         | Table::Frames
-        | Table::Nodes => &[],
+        | Table::Nodes
+        | Table::Hops => &[],
+        Table::Reports => &["client", "client_port", "client_key", "contact", "text"],
     }
 }
 

@@ -196,6 +196,10 @@ pub(crate) fn jump<'a>(code: &'a str, target: &'a str, flow: Flow) -> Jump<'a> {
         latency_us: 1_200,
         psl_version: "",
         flow,
+        service: "link",
+        reason: "",
+        client_class: "person",
+        tier_version: "",
     }
 }
 
@@ -217,6 +221,11 @@ fn conversion<'a>(code: &'a str, target: &'a str) -> Conversion<'a> {
         verification: "not_evaluated",
         psl_version: "",
         flow: Flow::NONE,
+        service: "link",
+        domain: "",
+        state: "enabled",
+        settings: "{}",
+        previous: "",
     }
 }
 
@@ -265,6 +274,17 @@ fn scene(rows: &mut Rows) -> Scene {
         feed: "",
         feed_version: "",
         flow,
+        service: "link",
+        host: "127.0.0.1:8080",
+        target: TARGET,
+        target_registrable_domain: "demo.test",
+        form: "",
+        tier_version: "1",
+        authority: "",
+        order_number: "",
+        reason: "",
+        client_class: "person",
+        psl_version: "",
     };
     let notice = rows.add("n1", 4_000, &notice).to_string();
     for (i, (name, domain)) in
