@@ -173,7 +173,7 @@ impl Feeds {
     }
 
     fn load_in_background(self: &Arc<Self>, feed: &str, version: u64) {
-        let loaded = contained(|| aside(Yields::Much, || self.load(feed, version)));
+        let loaded = contained(|| aside(Yields::Much, || self.rules_of(feed, version)));
         {
             let mut force = lock(&self.force);
             let key = (feed.to_owned(), version);

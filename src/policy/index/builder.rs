@@ -195,6 +195,10 @@ impl IndexBuilder {
             };
             let made = match &mut renumbered {
                 Some(to) => made.anew(self.key, |id| to.renumber(&self.classes, id)),
+                // Where nothing is left of the base, what was collected takes its place as it is.
+                None if anew && made.is_all_new() => {
+                    Shard { base: Arc::default(), ..made }.settled(self.key)
+                }
                 None if anew => made.anew(self.key, |id| id),
                 None => made.settled(self.key),
             };
@@ -295,6 +299,11 @@ impl Shard {
             (0..slots).filter(in_force).for_each(|s| bits[s / 64] |= 1 << (s % 64));
         }
         bits
+    }
+
+    /// Whether no rule of the base is in force.
+    fn is_all_new(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.iter().all(|bits| *bits == 0))
     }
 
     /// One table of what is in force.

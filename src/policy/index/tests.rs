@@ -179,6 +179,11 @@ fn versions_share_what_did_not_change() {
     let next = of(index.next(), (0..COUNT).map(|n| nth(n, Action::Nodata)));
     assert_eq!(shared_with(&index, &next), 0);
     assert!(next.memory_bytes() < alone * 11 / 10);
+    assert_eq!(next.len(), COUNT as usize);
+    assert!((0..COUNT).all(|n| {
+        let rule = nth(n, Action::Nodata);
+        next.get(&rule.trigger) == Some(rule)
+    }));
 }
 
 #[test]
