@@ -165,6 +165,9 @@ pub struct FeedMetrics {
     pub failures: Counter,
     /// Since its source was last reached, in seconds.
     pub refreshed_seconds: Gauge,
+    /// 1 while what it declares for that is in force because nobody has confirmed its version for too
+    /// long.
+    pub expired: Gauge,
 }
 
 /// The API and looks at the records.
@@ -511,6 +514,11 @@ impl FeedMetrics {
             refreshed_seconds: m.of_feed_gauge(
                 "tracegate_feed_refreshed_seconds",
                 "Since its source was last reached",
+                feed,
+            ),
+            expired: m.of_feed_gauge(
+                "tracegate_feed_expired",
+                "1 while its version counts as one that cannot be loaded: not confirmed for too long",
                 feed,
             ),
         }

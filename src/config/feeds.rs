@@ -66,6 +66,8 @@ pub struct Feeds {
     pub fetch_attempts_max: u32,
     /// The wait before the second attempt, in milliseconds; each further one is twice as long.
     pub fetch_retry_wait_ms: u64,
+    /// The longest time that a busy web server may ask to be left alone (`Retry-After`), in seconds.
+    pub fetch_retry_after_s_max: u64,
     /// How often a web server may send us elsewhere in one look.
     pub fetch_redirects_max: u32,
     /// The largest manifest, in bytes.
@@ -86,10 +88,14 @@ pub struct Feeds {
     pub workbook_unpacked_bytes_max: u64,
     /// How often files are looked at, in milliseconds.
     pub file_poll_ms: u64,
-    /// The longest time for one fetch, in milliseconds.
+    /// The longest time for one fetch of a file, in milliseconds; zones have
+    /// `feeds.transfer.transfer_timeout_ms`.
     pub fetch_timeout_ms: u64,
     /// A feed whose source was not reached for so many times its refresh is stale.
     pub stale_refreshes: u32,
+    /// A version that was not confirmed for so long, in seconds, counts as one that cannot be loaded;
+    /// 0 for never. Feeds and transferred zones may say otherwise.
+    pub stale_after_s: u64,
     /// Versions of a feed kept on disk.
     pub versions_kept: usize,
     /// How often a node looks for what other nodes changed, in milliseconds.
@@ -136,6 +142,7 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("feeds.fetch_idle_timeout_ms", 100, 600_000),
     limits("feeds.fetch_attempts_max", 1, 10),
     limits("feeds.fetch_retry_wait_ms", 1, 60_000),
+    limits("feeds.fetch_retry_after_s_max", 0, 7 * 86_400),
     limits("feeds.fetch_redirects_max", 0, 10),
     limits("feeds.companion_bytes_max", 1 << 10, 1 << 30),
     limits("feeds.file_settle_ms", 0, 60_000),
@@ -148,6 +155,7 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("feeds.file_poll_ms", 10, 3_600_000),
     limits("feeds.fetch_timeout_ms", 100, 86_400_000),
     limits("feeds.stale_refreshes", 1, 1_000),
+    limits("feeds.stale_after_s", 0, 10 * 366 * 86_400),
     limits("feeds.versions_kept", 2, 1_000),
     limits("feeds.poll_ms", 10, 250),
     limits("feeds.readers_max", 1, 64),
@@ -188,6 +196,7 @@ impl Default for Feeds {
             fetch_idle_timeout_ms: 30_000,
             fetch_attempts_max: 3,
             fetch_retry_wait_ms: 1_000,
+            fetch_retry_after_s_max: 3_600,
             fetch_redirects_max: 3,
             companion_bytes_max: 64 << 20,
             file_settle_ms: 250,
@@ -200,6 +209,7 @@ impl Default for Feeds {
             file_poll_ms: 1_000,
             fetch_timeout_ms: 600_000,
             stale_refreshes: 3,
+            stale_after_s: 0,
             versions_kept: 10,
             poll_ms: 200,
             readers_max: 4,

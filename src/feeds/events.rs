@@ -27,6 +27,11 @@ pub enum EventKind {
     Failed,
     /// A node has a version in force.
     InForce,
+    /// On a node, nobody has confirmed a feed's version for too long: what the feed declares is in
+    /// force.
+    Expired,
+    /// It was confirmed again.
+    Renewed,
     /// A name was blocked at once, by one person.
     Blocked,
     /// A second person confirmed it.
@@ -45,7 +50,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::FeedAdded,
         Self::FeedChanged,
         Self::FeedRemoved,
@@ -57,6 +62,8 @@ impl EventKind {
         Self::RolledBack,
         Self::Failed,
         Self::InForce,
+        Self::Expired,
+        Self::Renewed,
         Self::Blocked,
         Self::Confirmed,
         Self::Lifted,
@@ -83,6 +90,8 @@ impl EventKind {
             Self::RolledBack => "rolled-back",
             Self::Failed => "failed",
             Self::InForce => "in-force",
+            Self::Expired => "expired",
+            Self::Renewed => "renewed",
             Self::Blocked => "blocked",
             Self::Confirmed => "confirmed",
             Self::Lifted => "lifted",

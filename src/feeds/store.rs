@@ -333,7 +333,7 @@ pub trait FeedStore: Send + Sync + Debug {
     /// The newest event's id; 0 for none. Cheap: every node asks several times a second.
     fn newest(&self) -> Result<u64, Error>;
 
-    /// The newest event's id of one feed, events of a node taking a version in force left aside.
+    /// The newest event's id of one feed, what a node tells of what it has in force left aside.
     fn newest_of(&self, feed: &str) -> Result<u64, Error>;
 
     /// The newest event that had happened by `at`; 0 for none.

@@ -292,6 +292,81 @@ fn what_cannot_be_read_leaves_what_was_declared() {
     }
 }
 
+/// What becomes of `bad.example`, which the only feed lists.
+fn stands(node: &Node) -> &'static str {
+    let closed = node.in_force.load().closed().is_some();
+    match (closed, node.blocks("bad.example")) {
+        (true, _) => "closed",
+        (_, true) => "blocked",
+        _ => "open",
+    }
+}
+
+#[test]
+fn a_closed_feed_is_closed_until_its_first_version() {
+    let machine = Machine::new();
+    let node = machine.node("n1");
+    let mut spec = machine.spec("bureau");
+    spec["on_failure"] = json!("closed");
+    node.add(&spec);
+    assert_eq!(stands(&node), "closed");
+    assert_eq!(node.refresh("bureau").outcome, Took::Failed);
+    assert_eq!(stands(&node), "closed", "there is no list yet");
+    node.end();
+    let node = machine.node("n1");
+    assert_eq!(stands(&node), "closed", "before anything could listen");
+    machine.write("bureau", "bad.example\n");
+    assert_eq!(node.refresh("bureau").outcome, Took::InForce);
+    assert_eq!(stands(&node), "blocked");
+    node.end();
+}
+
+#[test]
+fn what_nobody_confirms_for_too_long_leaves_what_was_declared() {
+    for (mode, answer) in [("keep-last", "blocked"), ("open", "open"), ("closed", "closed")] {
+        let machine = Machine::new();
+        machine.write("bureau", "bad.example\n");
+        let node = machine.node("n1");
+        let mut spec = machine.spec("bureau");
+        (spec["on_failure"], spec["stale_after_s"]) = (json!(mode), json!(3_600));
+        node.add(&spec);
+        node.run();
+        let source = |node: &Node| node.feeds.status("bureau").unwrap().source;
+        eventually("the list is in force", || (stands(&node) == "blocked").then_some(()));
+        std::fs::remove_file(machine.list("bureau")).unwrap();
+        eventually("the list is missed", || source(&node).problem);
+        machine.clock.advance(Duration::from_secs(3_500));
+        assert!(!source(&node).expired);
+        machine.clock.advance(Duration::from_secs(200));
+        eventually("it has expired", || source(&node).expired.then_some(()));
+        eventually(mode, || (stands(&node) == answer).then_some(()));
+        assert!(node.feeds.why_not().unwrap().contains("bureau: expired"));
+        let told = || {
+            let kinds = &[EventKind::Expired, EventKind::Renewed];
+            let query = EventQuery { kinds, limit: 10, ..EventQuery::default() };
+            let events = node.feeds.store().events(&query).unwrap();
+            events.iter().map(|e| e.kind.name()).collect::<Vec<_>>()
+        };
+        eventually("it is told", || (told() == ["expired"]).then_some(()));
+        node.end();
+        let node = machine.node("n1");
+        assert_eq!(stands(&node), answer, "{mode}, after a restart");
+        node.run();
+        machine.write("bureau", "bad.example\n");
+        eventually("it is confirmed", || (!source(&node).expired).then_some(()));
+        eventually("it is back", || (stands(&node) == "blocked").then_some(()));
+        let rows = eventually("that is told, too", || {
+            let kinds = &[EventKind::Expired, EventKind::Renewed];
+            let query = EventQuery { kinds, limit: 10, ..EventQuery::default() };
+            let events = node.feeds.store().events(&query).unwrap();
+            (events.len() == 2).then_some(events)
+        });
+        assert_eq!(rows[1].kind, EventKind::Renewed);
+        assert!(rows[0].detail.contains(mode), "{}", rows[0].detail);
+        node.end();
+    }
+}
+
 #[test]
 fn files_outside_the_roots_are_not_read() {
     let machine = Machine::new();

@@ -26,6 +26,7 @@ mod feeds_crash;
 mod feeds_formats;
 mod feeds_lab;
 mod feeds_life;
+mod feeds_looks;
 mod feeds_source;
 mod forward;
 mod gateway;

@@ -32,6 +32,8 @@ pub(in crate::api) struct Step {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::api) struct Refresh {
+    /// Whether the look that adding or changing the feed began is enough.
+    first: bool,
     reason: String,
 }
 
@@ -42,7 +44,10 @@ pub(in crate::api) async fn refresh(
     Path(name): Path<String>,
     Body(body): Body<Refresh>,
 ) -> Result<Response, Problem> {
-    let done = api.feeds.refresh(&name, &by(&caller, body.reason)).await;
+    let done = match body.first {
+        true => api.feeds.first_look(&name).await,
+        false => api.feeds.refresh(&name, &by(&caller, body.reason)).await,
+    };
     Ok(Json(done.map_err(|e| problem(&e))?).into_response())
 }
 

@@ -27,8 +27,8 @@ impl Action {
         let Self::Add { name, .. } = self else { return Ok(answer) };
         // The first fetch goes on: whoever adds a feed wants to know what came of it. What went
         // wrong with it, the feed itself says.
-        let refresh = Self::Refresh { name: name.clone() };
-        let fetched = Self::send(api, refresh.request(None)?).await;
+        let first = post(["feeds", name, "refresh"], members([("first", Some(json!(true)))]));
+        let fetched = Self::send(api, first).await;
         let status = Self::send(api, get(["feeds", name])).await;
         fetched.and(status).or(Ok(answer))
     }

@@ -78,6 +78,9 @@ pub(super) struct SpecArgs {
     /// How often the source is looked at, as 30m or 1h.
     #[arg(long, value_name = "SPAN", value_parser = super::ask::span)]
     refresh: Option<u64>,
+    /// How long a version counts that its source does not confirm, as 12h or 7d.
+    #[arg(long, value_name = "SPAN", value_parser = super::ask::span)]
+    stale_after: Option<u64>,
     /// The most rules of a version.
     #[arg(long, value_name = "N")]
     rules_max: Option<u64>,
@@ -195,12 +198,13 @@ impl SpecArgs {
         ]
     }
 
-    fn numbers(&self) -> [(&'static str, Option<u64>); 9] {
+    fn numbers(&self) -> [(&'static str, Option<u64>); 10] {
         [
             ("position", self.position.map(u64::from)),
             ("options.header_row", self.header_row.map(u64::from)),
             ("ede.code", self.ede_code.map(u64::from)),
             ("refresh_s", self.refresh),
+            ("stale_after_s", self.stale_after),
             ("limits.rules_max", self.rules_max),
             ("limits.rejected_max", self.rejected_max),
             ("limits.shrink_percent", self.shrink_percent.map(u64::from)),

@@ -73,6 +73,16 @@ fn complaints(feed: &Value) -> Vec<String> {
     if let Some(failure) = feed["failure"].as_str() {
         lines.push(format!("not as it should be 异常: {failure}"));
     }
+    let mode = text(&feed["spec"]["on_failure"]);
+    if feed["source"]["expired"] == true {
+        let since = text(&feed["source"]["expires_at"]);
+        lines.push(format!("expired, on_failure = {mode} since 已过期，自: {since}"));
+    }
+    if mode == "closed" && feed["in_force_here"] == 0 {
+        lines.push(
+            "closed: nothing is answered until its first version 首个版本前不作任何应答".into(),
+        );
+    }
     if let Some(problem) = feed["source"]["problem"].as_str() {
         lines.push(format!("last fetch failed 获取失败: {problem}"));
     }
@@ -98,6 +108,7 @@ fn status(answer: &Value) -> String {
     put(&mut out, "State 状态", &answer["state"]);
     put(&mut out, "Last fetch 上次获取", &answer["source"]["at"]);
     put(&mut out, "Last good fetch 上次成功", &answer["source"]["ok_at"]);
+    put(&mut out, "Expires 过期", &answer["source"]["expires_at"]);
     put(&mut out, "Source 来源", &spec["source"]);
     put(&mut out, "Format 格式", &spec["format"]);
     put(&mut out, "Authority 下达机关", &spec["authority"]);

@@ -1,7 +1,7 @@
 //! What is in force on this node.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -43,6 +43,8 @@ pub(super) struct Force {
     ready: HashMap<(String, u64), Arc<Index>>,
     /// Why a feed's version cannot be loaded.
     failures: BTreeMap<String, Failure>,
+    /// Feeds whose version nobody has confirmed for too long.
+    expired: BTreeSet<String>,
     sets: u64,
     key: Vec<Key>,
     /// What was told of being in force, by feed, and whether there may be more to tell.
@@ -137,6 +139,7 @@ impl Feeds {
         let mut force = lock(&self.force);
         let newest = self.store().newest()?;
         let standing = self.store().standing(newest, self.clock().now())?;
+        force.expired = self.ages_kept(&standing.feeds)?;
         (force.standing, force.seen) = (Arc::new(standing), newest);
         let now = self.clock().now();
         let wanted = force.wanted(now);
@@ -393,6 +396,18 @@ impl Force {
         self.standing.feeds.iter().map(|f| (f.name.clone(), f.spec.clone())).collect()
     }
 
+    /// What stands, as far as it was obeyed.
+    pub(super) fn standing_now(&self) -> Arc<Standing> {
+        Arc::clone(&self.standing)
+    }
+
+    /// These feeds have expired, and no others; whether that is new.
+    pub(super) fn expire(&mut self, expired: BTreeSet<String>) -> bool {
+        let new = self.expired != expired;
+        self.expired = expired;
+        new
+    }
+
     /// Versions that are to be in force and are neither loaded nor on their way.
     fn wanted(&mut self, now: Timestamp) -> Vec<(String, u64)> {
         let mut wanted = Vec::new();
@@ -449,10 +464,14 @@ impl Force {
     fn state(&self, row: &FeedRow) -> Option<(u64, bool)> {
         let spec = FeedSpec::read(&row.spec).ok()?;
         let loaded = self.loaded.get(&row.name).map(|l| l.version);
-        let failed = row.newest_failed || self.failures.contains_key(&row.name);
+        let failed = row.newest_failed
+            || self.failures.contains_key(&row.name)
+            || self.expired.contains(&row.name);
         match (failed, spec.on_failure) {
             (true, OnFailure::Open) => None,
             (true, OnFailure::Closed) => Some((loaded.unwrap_or(0), true)),
+            // Before its first version, nobody knows what it would decide.
+            (false, OnFailure::Closed) if loaded.is_none() => Some((0, true)),
             _ => loaded.map(|version| (version, false)),
         }
     }

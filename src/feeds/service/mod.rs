@@ -10,9 +10,11 @@
 //! it had received it reads and judges at its next start.
 //!
 //! **Failure.** A list that cannot be read, or a version that cannot be loaded, leaves in force what
-//! the feed declares: its last good version, nothing, or no answers at all. A database that cannot be
+//! the feed declares: its last good version, nothing, or no answers at all. So does a version that
+//! nobody has confirmed for too long ([`mod@age`]). A database that cannot be
 //! written changes nothing and takes nothing out of force.
 
+mod age;
 mod appeals;
 mod aside;
 mod change;
@@ -129,6 +131,8 @@ pub struct Feeds {
     /// Nothing is removed from disk while somebody decides for an older version.
     deciding: Mutex<()>,
     looks: Mutex<HashMap<String, LookState>>,
+    /// Wakes whoever waits for a look.
+    looked_at: Notify,
     /// Wakes whoever writes the records of rules.
     rows_wanted: Notify,
     /// One writer of own rules' records at a time.
@@ -178,6 +182,7 @@ impl Feeds {
             busy: Mutex::default(),
             deciding: Mutex::default(),
             looks: Mutex::default(),
+            looked_at: Notify::new(),
             rows_wanted: Notify::new(),
             own_rows: Mutex::default(),
         });

@@ -9,14 +9,14 @@ use tokio::{runtime::Handle, time::timeout};
 
 use super::{
     super::{
-        ALLOW, Error, FeedSpec, INSTANT,
+        ALLOW, Error, FeedSpec, INSTANT, Location,
         blast::{Blast, PastAsk, blast},
         events::EventKind,
         judge::{Case, Hold, holds},
         ledger::Entry,
         load::{ListRead, Unreadable},
         shelf::Kept,
-        source::{Ask, Brought, Looked, SourceError},
+        source::{ADDRESSES_MAX, Ask, Brought, Looked, SourceError},
         store::{Body, EventQuery, FeedRow, Judgement, NewVersion, VersionRow},
     },
     By, Feeds,
@@ -136,14 +136,21 @@ impl Feeds {
         match looked {
             Err(error) => {
                 let problem = error.to_string();
-                self.blocking(move |feeds| feeds.look_failed(&name, &problem)).await
+                let after = error.again_after();
+                self.blocking(move |feeds| feeds.look_failed(&name, &problem, after)).await
             }
-            Ok(Looked { brought, again_after }) => {
+            Ok(Looked { brought, again_after, expires_after }) => {
                 self.looked(feed, again_after);
                 let Some(brought) = brought else {
+                    self.confirmed(feed, expires_after);
                     return Ok(Outcome::of(Took::Unchanged, feed, 0));
                 };
-                self.blocking(move |feeds| feeds.take(&name, brought, &by)).await
+                let taking = self.blocking(move |feeds| feeds.take(&name, brought, &by));
+                let outcome = taking.await?;
+                if outcome.outcome != Took::Failed {
+                    self.confirmed(feed, expires_after);
+                }
+                Ok(outcome)
             }
         }
     }
@@ -202,7 +209,13 @@ impl Feeds {
             incoming: self.shelf.incoming(),
             bytes_max: self.config.list_bytes_max,
         };
-        let limit = Duration::from_millis(self.config.fetch_timeout_ms);
+        // Each address of a primary has its own time; this is for all of them.
+        let limit = match spec.source {
+            Location::Zone(_) => {
+                Duration::from_millis(self.config.transfer.transfer_timeout_ms) * ADDRESSES_MAX
+            }
+            _ => Duration::from_millis(self.config.fetch_timeout_ms),
+        };
         let late = || SourceError::Away(format!("nothing came within {} s", limit.as_secs()));
         timeout(limit, self.source.look(ask)).await.unwrap_or_else(|_| Err(late()))
     }
@@ -245,7 +258,11 @@ impl Feeds {
     ) -> Result<Outcome, Error> {
         let busy = self.busy(feed);
         let _busy = lock(&busy);
-        self.take_one(feed, brought, by)
+        let outcome = self.take_one(feed, brought, by)?;
+        if outcome.outcome != Took::Failed {
+            self.confirmed(feed, None);
+        }
+        Ok(outcome)
     }
 
     fn take_one(self: &Arc<Self>, feed: &str, brought: Brought, by: &By) -> Result<Outcome, Error> {

@@ -69,6 +69,11 @@ impl Files {
         }
     }
 
+    /// The time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// A small file below the roots: a certificate, a manifest.
     ///
     /// # Errors
@@ -278,7 +283,7 @@ impl Source for Files {
             let brought = blocking(move || own.bring(&asked, &path, &seen)).await?;
             // One that is being written is looked at again soon; nothing is wrong with it.
             let again_after = brought.is_none().then_some(self.settle);
-            Ok(Looked { brought, again_after })
+            Ok(Looked { brought, again_after, expires_after: None })
         })
     }
 }

@@ -22,7 +22,7 @@ pub type Resolve =
     Arc<dyn Fn(String) -> BoxFuture<'static, Result<Vec<IpAddr>, String>> + Send + Sync>;
 
 /// Addresses of one host that are tried.
-const ADDRESSES_MAX: usize = 8;
+pub const ADDRESSES_MAX: u32 = 8;
 
 /// Lets through what may be connected to.
 #[derive(Clone)]
@@ -77,7 +77,11 @@ impl Guard {
         if let Some(address) = found.iter().find(|a| !public(a)) {
             return Err(refused(&format!("{host} ({address})")));
         }
-        Ok(found.into_iter().take(ADDRESSES_MAX).map(|a| SocketAddr::new(a, port)).collect())
+        Ok(found
+            .into_iter()
+            .take(ADDRESSES_MAX as usize)
+            .map(|a| SocketAddr::new(a, port))
+            .collect())
     }
 
     fn may_be(&self, address: IpAddr) -> bool {

@@ -19,7 +19,7 @@ use std::{path::Path, time::Duration};
 
 pub use files::Files;
 use futures_util::future::BoxFuture;
-pub use guard::{Guard, Resolve};
+pub use guard::{ADDRESSES_MAX, Guard, Resolve};
 pub use https::{Https, HttpsBounds};
 pub use incoming::{Incoming, Part};
 pub use sources::Sources;
@@ -63,11 +63,13 @@ pub struct Looked {
     pub brought: Option<Brought>,
     /// When the source itself wants to be asked again; none for the feed's own time.
     pub again_after: Option<Duration>,
+    /// How long what it has stays good when it is not reached again; none where it does not say.
+    pub expires_after: Option<Duration>,
 }
 
 impl Looked {
     /// Nothing is new.
-    pub const SAME: Self = Self { brought: None, again_after: None };
+    pub const SAME: Self = Self { brought: None, again_after: None, expires_after: None };
 }
 
 /// Why a source brought nothing.
@@ -76,6 +78,9 @@ pub enum SourceError {
     /// It cannot be reached, or not be read. Later it may.
     #[error("{0}")]
     Away(String),
+    /// It wants to be left alone for so long.
+    #[error("{0}")]
+    Busy(String, Duration),
     /// What it has is refused: unsigned, cut short, not where lists may be. Asking again helps
     /// only when something changes there.
     #[error("{0}")]
@@ -83,6 +88,16 @@ pub enum SourceError {
     /// The list is longer than a list may be.
     #[error("the list is longer than {0} bytes")]
     TooLong(u64),
+}
+
+impl SourceError {
+    /// When the source itself wants to be asked again; none where it does not say.
+    pub const fn again_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy(_, after) => Some(*after),
+            _ => None,
+        }
+    }
 }
 
 /// Somewhere that lists come from.

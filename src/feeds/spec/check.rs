@@ -37,6 +37,9 @@ const ITEMS_MAX: usize = 64;
 /// The longest time between two looks at a source, in seconds.
 const REFRESH_S_MAX: u64 = 30 * 86_400;
 
+/// The longest time that a feed's version may count unconfirmed, in seconds: ten years.
+const STALE_AFTER_S_MAX: u64 = 10 * 366 * 86_400;
+
 fn fail<T>(key: &str, fault: Fault) -> Result<T, SpecError> {
     Err(SpecError::new(key, fault))
 }
@@ -153,7 +156,9 @@ impl FeedSpec {
         within("limits.growth_percent", l.growth_percent.map(u64::from), 0, 1_000_000)?;
         within("limits.blast_percent", l.blast_percent.map(u64::from), 0, 100)?;
         let refresh = (self.refresh_s > 0).then_some(self.refresh_s);
-        within("refresh_s", refresh, limits.refresh_s_min, REFRESH_S_MAX)
+        within("refresh_s", refresh, limits.refresh_s_min, REFRESH_S_MAX)?;
+        let stale = (self.stale_after_s > 0).then_some(self.stale_after_s);
+        within("stale_after_s", stale, 1, STALE_AFTER_S_MAX)
     }
 
     fn check_share(&self) -> Result<(), SpecError> {

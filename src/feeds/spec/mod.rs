@@ -81,6 +81,10 @@ pub struct FeedSpec {
     /// own timers come before it.
     #[serde(default)]
     pub refresh_s: u64,
+    /// How long its last good version counts without being confirmed by its source, in seconds; 0
+    /// for a transferred zone's own EXPIRE, and `feeds.stale_after_s`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stale_after_s: u64,
     /// What a version may be.
     #[serde(default)]
     pub limits: Limits,
@@ -162,8 +166,9 @@ pub struct Ede {
     pub text: String,
 }
 
-/// What to do when a feed cannot be loaded: its newest version cannot be read, or nothing of it is
-/// left on disk at the start.
+/// What to do when a feed cannot be loaded: its newest version cannot be read, nothing of it is left
+/// on disk at the start, or nobody has confirmed it for too long; `closed` also before its first
+/// version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailure {
@@ -219,6 +224,11 @@ const fn position() -> u32 {
 
 const fn tier() -> Tier {
     Tier::Block
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it on so")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 const fn yes() -> bool {

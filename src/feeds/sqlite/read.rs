@@ -59,7 +59,7 @@ fn collect<T>(
 }
 
 pub(super) fn newest_of(db: &Connection, feed: &str) -> Read<u64> {
-    let sql = "SELECT coalesce(max(id), 0) FROM events WHERE feed = ?1 AND kind <> 'in-force'";
+    let sql = "SELECT coalesce(max(id), 0) FROM events WHERE feed = ?1 AND kind NOT IN ('in-force', 'expired', 'renewed')";
     db.prepare_cached(sql)?.query_row([feed], |row| row.get(0))
 }
 

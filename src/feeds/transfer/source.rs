@@ -63,7 +63,7 @@ impl Zones {
             Some(last) => self.held(&primary, last).await?,
         };
         if let Some(Held::Newest(soa)) = &held {
-            return Ok(Looked { brought: None, again_after: Some(self.again(soa)) });
+            return Ok(self.looked(None, soa));
         }
         let held = held.and_then(|held| match held {
             Held::Zone(zone) => Some(zone),
@@ -72,11 +72,11 @@ impl Zones {
         let outcome = self.client.fetch(&primary, held.as_ref()).await.map_err(|e| problem(&e))?;
         let zone = match outcome {
             Outcome::UpToDate(soa) => {
-                return Ok(Looked { brought: None, again_after: Some(self.again(&soa)) });
+                return Ok(self.looked(None, &soa));
             }
             Outcome::Zone { zone, .. } => zone,
         };
-        let (again, serial) = (self.again(zone.soa()), zone.soa().serial);
+        let (soa, serial) = (zone.soa().clone(), zone.soa().serial);
         let (dir, bytes_max) = (ask.incoming.to_owned(), ask.bytes_max);
         let writing = tokio::task::spawn_blocking(move || write_down(zone, &dir, bytes_max));
         let list = writing.await.map_err(|_| SourceError::Away("interrupted".into()))??;
@@ -87,7 +87,7 @@ impl Zones {
             signer: ask.spec.tsig_key.clone(),
             validator: serial.to_string(),
         };
-        Ok(Looked { brought: Some(brought), again_after: Some(again) })
+        Ok(self.looked(Some(brought), &soa))
     }
 
     /// Whom to ask, and whose NOTIFY counts.
@@ -137,9 +137,14 @@ impl Zones {
         Ok(reading.await.ok().flatten().map(Held::Zone))
     }
 
-    fn again(&self, soa: &Soa) -> Duration {
-        let refresh = Duration::from_secs(u64::from(soa.refresh));
-        refresh.clamp(self.refresh_min.min(REFRESH_MAX), REFRESH_MAX)
+    /// A look that went well, and the zone's timers. A zone does not expire before it was asked for
+    /// again and once more, whatever it says.
+    fn looked(&self, brought: Option<Brought>, soa: &Soa) -> Looked {
+        let seconds = |n: u32| Duration::from_secs(u64::from(n));
+        let refresh = seconds(soa.refresh).clamp(self.refresh_min.min(REFRESH_MAX), REFRESH_MAX);
+        let retry = seconds(soa.retry).clamp(self.refresh_min.min(REFRESH_MAX), REFRESH_MAX);
+        let expire = seconds(soa.expire).max(refresh + retry);
+        Looked { brought, again_after: Some(refresh), expires_after: Some(expire) }
     }
 }
 

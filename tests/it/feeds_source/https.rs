@@ -103,6 +103,7 @@ impl Nginx {
                  location = /plain {{ return 301 http://$http_host/a; }}
                  location = /inside {{ return 302 https://169.254.169.254/a; }}
                  location = /busy {{ return 503; }}
+                 location = /later {{ add_header Retry-After 120 always; return 503; }}
                  location = /forbidden {{ return 403; }}
                }}
              }}"
@@ -224,6 +225,17 @@ async fn redirects_refusals_and_retries() {
     Lab::refused(look("packed").await, "packed");
     Lab::away(look("busy").await, "503");
     nginx.was_asked("busy", 3);
+    // One that says when to come back is left alone until then, within limits.
+    let later = |found| match found {
+        Err(SourceError::Busy(why, after)) if why.contains("503") => after.as_secs(),
+        other => panic!("not busy: {other:?}"),
+    };
+    assert_eq!(later(look("later").await), 120);
+    nginx.was_asked("later", 1);
+    let mut less = nginx.lab();
+    less.config.fetch_retry_after_s_max = 60;
+    let spec = less.spec(&nginx.url("later"), &ca(&less, "ca.crt"));
+    assert_eq!(later(less.look(&https(&less), &spec, "").await), 60);
     nginx.put("long", &"x".repeat(10_001));
     assert!(matches!(look("long").await, Err(SourceError::TooLong(10_000))));
 }

@@ -17,7 +17,7 @@ use super::{
     share::Ours,
 };
 use crate::{
-    feeds_lab::{Machine, Node},
+    feeds_lab::{BEGIN, Machine, Node},
     harness::eventually,
 };
 
@@ -55,7 +55,9 @@ fn a_primarys_zone_is_in_force_and_so_is_its_next_version() {
     let node = machine.node("a");
     hear(&ours, &node);
     node.run();
-    node.add(&spec(&format!("ixfr://{}/{ZONE}", server.address())));
+    let mut spec = spec(&format!("ixfr://{}/{ZONE}", server.address()));
+    spec["on_failure"] = json!("open");
+    node.add(&spec);
     eventually("the zone is in force", || node.blocks("bad999.example").then_some(()));
     assert!(!node.blocks("new.example"));
 
@@ -73,6 +75,15 @@ fn a_primarys_zone_is_in_force_and_so_is_its_next_version() {
     let outcome = node.refresh("list");
     assert!(outcome.problem.is_some(), "{outcome:?}");
     assert!(node.blocks("new.example"));
+
+    // After its SOA record's EXPIRE it counts no longer: that the feed fails open was declared.
+    let expires = node.feeds.status("list").unwrap().source.expires_at;
+    let expire = Duration::from_secs(86_400);
+    assert!(expires >= BEGIN.saturating_add(expire), "{expires}");
+    machine.clock.advance(expire + Duration::from_secs(60));
+    node.run();
+    eventually("the zone has expired", || (!node.blocks("new.example")).then_some(()));
+    assert!(node.feeds.status("list").unwrap().source.expired);
     node.end();
 }
 

@@ -15,10 +15,11 @@ use url::{Host, Url};
 
 use super::{
     super::{Incoming, SourceError},
-    Answer, Fetched, HttpsBounds, elsewhere, target,
+    Answer, Fetched, HttpsBounds, elsewhere, retry, target,
     trust::Trust,
     validator::Validator,
 };
+use crate::clock::Timestamp;
 
 /// The largest head of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -57,8 +58,10 @@ pub(super) async fn connect(
 pub(super) struct Exchange<'a> {
     pub(super) url: &'a Url,
     pub(super) stream: TlsStream<TcpStream>,
-    /// The wait for whatever comes next.
-    pub(super) idle: Duration,
+    /// The waits.
+    pub(super) bounds: &'a HttpsBounds,
+    /// The time, for servers that say when to come back.
+    pub(super) now: Timestamp,
 }
 
 impl Exchange<'_> {
@@ -69,7 +72,8 @@ impl Exchange<'_> {
         incoming: &Path,
         bytes_max: u64,
     ) -> Result<Answer, SourceError> {
-        let Self { url, stream, idle } = self;
+        let Self { url, stream, bounds, now } = self;
+        let idle = bounds.idle_timeout;
         let failed = |e: hyper::Error| SourceError::Away(format!("{url}: {e}"));
         let made =
             http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream));
@@ -78,6 +82,11 @@ impl Exchange<'_> {
         let exchange = async {
             let response =
                 within(idle, url, sender.send_request(request)).await?.map_err(failed)?;
+            let asks = retry::after(response.headers(), now);
+            if let (Some(after), true) = (asks, retry::applies(response.status())) {
+                let why = format!("{url}: {}", response.status());
+                return Err(SourceError::Busy(why, after.min(bounds.retry_after_max)));
+            }
             take(url, response, idle, incoming, bytes_max).await
         };
         // The connection works as long as it is looked at; what it has read may still be taken

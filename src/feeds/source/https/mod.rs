@@ -3,9 +3,11 @@
 //! Asked conditionally (entity tag, time of the last change), so that what has not changed is not
 //! sent. A redirect is followed a few times, to `https:` alone, and each hop passes the guard. A
 //! body that is packed, cut short, too long or too slow is no list. What fails on the way is tried
-//! again a few times, later and later; what a server says no to is not.
+//! again a few times, later and later; what a server says no to is not, and one that says when to
+//! come back (`Retry-After`) is left alone until then.
 
 mod exchange;
+mod retry;
 mod trust;
 mod validator;
 
@@ -35,6 +37,8 @@ pub struct HttpsBounds {
     pub redirects_max: u32,
     /// The wait before the second attempt; each further one is twice as long.
     pub retry_wait: Duration,
+    /// The longest time that a server may ask to be left alone.
+    pub retry_after_max: Duration,
     /// The largest manifest, in bytes.
     pub companion_bytes_max: u64,
 }
@@ -48,6 +52,7 @@ impl HttpsBounds {
             attempts_max: config.fetch_attempts_max,
             redirects_max: config.fetch_redirects_max,
             retry_wait: Duration::from_millis(config.fetch_retry_wait_ms),
+            retry_after_max: Duration::from_secs(config.fetch_retry_after_s_max),
             companion_bytes_max: config.companion_bytes_max,
         }
     }
@@ -123,6 +128,7 @@ impl Https {
                 validator,
             }),
             again_after: None,
+            expires_after: None,
         })
     }
 
@@ -199,7 +205,8 @@ impl Fetch<'_> {
         let addresses = self.https.guard.addresses(&host, port).await?;
         let bounds = &self.https.bounds;
         let stream = exchange::connect(&addresses, &host, self.trust, bounds, url).await?;
-        let exchange = Exchange { url, stream, idle: bounds.idle_timeout };
+        let now = self.https.files.now();
+        let exchange = Exchange { url, stream, bounds, now };
         exchange.get(before, self.ask.incoming, bytes_max).await
     }
 
@@ -214,7 +221,7 @@ impl Fetch<'_> {
         let found = self.file(&beside, Validator::default(), SIGNATURE_BYTES_MAX).await;
         let signature = match found {
             Ok(Some(found)) => found.part,
-            Err(SourceError::Away(why)) => return Err(SourceError::Away(why)),
+            Err(e @ (SourceError::Away(_) | SourceError::Busy(..))) => return Err(e),
             Err(e) => return Err(SourceError::Refused(format!("the signature: {e}"))),
             Ok(None) => return Err(SourceError::Refused("the signature: not sent".into())),
         };
