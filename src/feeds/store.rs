@@ -267,7 +267,7 @@ pub struct FeedRow {
     pub version_event: u64,
     /// Its newest version; 0 for none.
     pub newest: u64,
-    /// Whether that one could not be read.
+    /// Whether that one could not be read, and no version was decided for since.
     pub newest_failed: bool,
 }
 

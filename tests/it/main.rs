@@ -23,6 +23,7 @@ mod feeds_api;
 mod feeds_cli;
 mod feeds_conformance;
 mod feeds_crash;
+mod feeds_failure;
 mod feeds_formats;
 mod feeds_lab;
 mod feeds_life;

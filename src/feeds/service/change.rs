@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        Error, Fault, FeedSpec, SpecError,
+        Error, Fault, FeedSpec, OnFailure, SpecError,
         events::EventKind,
         format::Options,
         ledger::Entry,
@@ -122,6 +122,8 @@ impl Feeds {
     }
 
     /// Puts an earlier version back in force: the one that was before this one when `to` is none.
+    /// While a newer one that cannot be read keeps the last good one out of force, that is the one;
+    /// either ends the failure.
     /// Blocks.
     ///
     /// # Errors
@@ -131,8 +133,8 @@ impl Feeds {
         self.note(&by.reason)?;
         let deciding = lock(&self.deciding);
         let number = self.upon(name, |basis| {
-            let (row, _) = self.feed(name)?;
-            let number = self.earlier(&row, to)?;
+            let (row, spec) = self.feed(name)?;
+            let number = self.earlier(&row, &spec, to)?;
             let version = self.store().version(name, number)?;
             let version = version.ok_or(Error::Unknown("version"))?;
             self.decide(EventKind::RolledBack, &version, by, basis)?;
@@ -186,7 +188,7 @@ impl Feeds {
     }
 
     /// The version to go back to.
-    fn earlier(&self, row: &FeedRow, to: Option<u64>) -> Result<u64, Error> {
+    fn earlier(&self, row: &FeedRow, spec: &FeedSpec, to: Option<u64>) -> Result<u64, Error> {
         let kinds = &EventKind::DECIDING;
         let query = EventQuery {
             feed: Some(&row.name),
@@ -197,12 +199,16 @@ impl Feeds {
         };
         let events = self.store().events(&query)?;
         let mut decided = events.iter().filter(|e| e.id > row.added).map(|e| e.version);
+        // A later version that cannot be read may keep this one out of force.
+        let failed = row.newest_failed || self.failure(&row.name).is_some();
+        let keeps = spec.on_failure == OnFailure::KeepLast;
         let found = match to {
             Some(to) => decided.find(|v| *v == to),
+            None if row.newest_failed && !keeps => decided.find(|v| *v == row.version),
             None => decided.find(|v| *v < row.version),
         };
         let number = found.ok_or(Error::Unknown("earlier version that was in force"))?;
-        if number == row.version { Err(Error::InForceAlready) } else { Ok(number) }
+        if number == row.version && !failed { Err(Error::InForceAlready) } else { Ok(number) }
     }
 
     /// Has a version's rules at hand, then says that it is to be in force.

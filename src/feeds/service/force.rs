@@ -197,7 +197,8 @@ impl Feeds {
         }
     }
 
-    /// The newest version that was in force and can be loaded, this one first.
+    /// The newest version that was in force and can be loaded, this one first. Not one of a feed
+    /// of the same name that ended, nor one that somebody put an earlier one in the place of.
     fn load_or_older(&self, feed: &str, version: u64) -> Result<Loaded, Error> {
         let first = match self.load(feed, version) {
             Ok(index) => return Ok(Loaded { version, index }),
@@ -211,8 +212,15 @@ impl Feeds {
             limit: self.config.versions_kept,
             ..EventQuery::default()
         };
-        for event in self.store().events(&query)? {
+        let (row, _) = self.feed(feed)?;
+        let mut left_above = u64::MAX;
+        for event in self.store().events(&query)?.iter().take_while(|e| e.id > row.added) {
+            let left = event.version > left_above;
+            if event.kind == EventKind::RolledBack {
+                left_above = left_above.min(event.version);
+            }
             if event.version != version
+                && !left
                 && let Ok(index) = self.load(feed, event.version)
             {
                 return Ok(Loaded { version: event.version, index });
@@ -446,7 +454,10 @@ impl Force {
         });
         self.loaded.retain(|name, _| stands(name));
         self.former.retain(|name, _| stands(name));
-        self.failures.retain(|name, _| stands(name));
+        // What is wanted no more fails no more, also where its successor was loaded all along.
+        self.failures.retain(|name, failure| {
+            standing.feeds.iter().any(|f| f.name == *name && f.version == failure.version)
+        });
     }
 
     fn key(&self) -> Vec<Key> {

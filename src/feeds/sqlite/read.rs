@@ -124,15 +124,14 @@ fn feeds(db: &Connection, upto: u64) -> Read<Vec<FeedRow>> {
         feed.newest = db
             .prepare_cached(sql)?
             .query_row(params![feed.name, feed.added, upto], |row| row.get(0))?;
-        let sql = "SELECT kind = 'failed' FROM events WHERE feed = ?1 AND version = ?2 AND id <= ?3
-                       AND kind IN ('received', 'held', 'activated', 'approved', 'refused',
-                                    'rolled-back', 'failed')
-                   ORDER BY id DESC LIMIT 1";
-        let failed = db
+        let sql = "SELECT id FROM events WHERE feed = ?1 AND version = ?2 AND id <= ?3
+                       AND kind = 'failed' ORDER BY id DESC LIMIT 1";
+        let failed: Option<u64> = db
             .prepare_cached(sql)?
             .query_row(params![feed.name, feed.newest, upto], |row| row.get(0))
             .optional()?;
-        feed.newest_failed = feed.newest > 0 && failed.unwrap_or(false);
+        // Whoever decided for a version since then ended the failure.
+        feed.newest_failed = feed.newest > 0 && failed.is_some_and(|id| id > feed.version_event);
     }
     Ok(feeds)
 }
