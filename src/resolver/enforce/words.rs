@@ -21,26 +21,43 @@ pub(super) fn error(hit: &Hit, forged: bool, policy: &Policy) -> Extended {
     let code = hit.ede.as_ref().map_or(fallback, |e| Ede(e.code));
     let order = order(hit);
     let said = hit.ede.as_ref().map_or("", |e: &EdeNote| &e.text);
-    let text = cut(with_order(said, &order, &hit.legal.order_number));
+    let text = cut(with_order(said, code, &order, &hit.legal.order_number));
     let structured =
         if policy.structured_errors { structured(hit, code, &order, cut) } else { None };
     Extended { code, text: Cow::Owned(text), structured: structured.unwrap_or_default() }
 }
 
-/// The order behind a rule, in words that need no language; empty where nobody named one.
+/// The order behind a rule, in Chinese and English; empty where nobody named one.
 fn order(hit: &Hit) -> String {
     let (authority, number) = (&*hit.legal.authority, &*hit.legal.order_number);
-    match (authority.is_empty(), number.is_empty()) {
-        (_, true) => authority.to_owned(),
-        (true, false) => number.to_owned(),
-        (false, false) => format!("{authority} {number}"),
+    let mut parts = Vec::new();
+    if !authority.is_empty() {
+        parts.push(format!("authority 下达机关: {authority}"));
+    }
+    if !number.is_empty() {
+        parts.push(format!("order 文号: {number}"));
+    }
+    parts.join(", ")
+}
+
+/// What happened, in Chinese and English, for a feed that has no words of its own.
+const fn happened(code: Ede) -> &'static str {
+    match code {
+        Ede::FORGED => "Answer replaced by policy 应答已依规则改写",
+        Ede::BLOCKED => "Blocked 已拦截",
+        Ede::CENSORED => "Blocked as an authority requires 依主管机关要求拦截",
+        Ede::FILTERED => "Filtered 已过滤",
+        Ede::PROHIBITED => "Not permitted 不允许访问",
+        _ => "Listed 已列入名单",
     }
 }
 
-/// `text`, and the order behind it where the text does not name its number.
-fn with_order(text: &str, order: &str, number: &str) -> String {
+/// `text`, and the order behind it where the text does not name its number. Without either, nothing:
+/// the code says it all.
+fn with_order(text: &str, code: Ede, order: &str, number: &str) -> String {
     match (text.is_empty(), order.is_empty()) {
-        (true, _) => order.to_owned(),
+        (true, true) => String::new(),
+        (true, false) => format!("{} ({order})", happened(code)),
         (false, true) => text.to_owned(),
         (false, false) if !number.is_empty() && text.contains(number) => text.to_owned(),
         (false, false) => format!("{text} ({order})"),
@@ -68,7 +85,7 @@ fn structured(
         ("", reason) => reason,
         (why, _) => why,
     };
-    let why = cut(with_order(why, order, &hit.legal.order_number));
+    let why = cut(with_order(why, code, order, &hit.legal.order_number));
     let mut json = Map::new();
     json.insert("c".into(), contacts.into());
     json.insert("j".into(), Value::from(why.as_str()));
@@ -106,15 +123,16 @@ mod tests {
 
     #[test]
     fn an_order_is_named_once() {
+        let both = "authority 下达机关: MIIT, order 文号: 7/2026";
         for (text, order, number, expected) in [
-            ("", "", "", ""),
-            ("listed", "", "", "listed"),
-            ("", "MIIT 7/2026", "7/2026", "MIIT 7/2026"),
-            ("listed", "MIIT 7/2026", "7/2026", "listed (MIIT 7/2026)"),
-            ("by order 7/2026", "MIIT 7/2026", "7/2026", "by order 7/2026"),
-            ("listed", "MIIT", "", "listed (MIIT)"),
+            ("", "", "", String::new()),
+            ("listed", "", "", "listed".into()),
+            ("", both, "7/2026", format!("Blocked 已拦截 ({both})")),
+            ("listed", both, "7/2026", format!("listed ({both})")),
+            ("by order 7/2026", both, "7/2026", "by order 7/2026".into()),
+            ("listed", "authority 下达机关: MIIT", "", "listed (authority 下达机关: MIIT)".into()),
         ] {
-            assert_eq!(with_order(text, order, number), expected);
+            assert_eq!(with_order(text, Ede::BLOCKED, order, number), expected);
         }
     }
 
