@@ -31,6 +31,8 @@ pub(crate) struct Answer {
     pub manner: Manner,
     /// The rule that decided; none where no rule applies.
     pub applied: Option<Box<Applied>>,
+    /// An upstream that validates may have found this forged: SERVFAIL, and no other cause told.
+    pub bogus: bool,
 }
 
 /// How an answer leaves.
@@ -70,6 +72,7 @@ impl Answer {
             upstream: String::new(),
             manner: Manner::Whole,
             applied: None,
+            bogus: false,
         }
     }
 
@@ -131,6 +134,8 @@ pub(crate) struct Entry {
     validity: Option<Validity>,
     /// There are signatures in it.
     signed: bool,
+    /// See [`Answer::bogus`].
+    bogus: bool,
     /// What the rules in force make of it.
     memo: ArcSwapOption<Memo>,
 }
@@ -201,6 +206,7 @@ impl Entry {
             applied: answer.applied.as_ref().map(|a| a.counts.clone().into()),
             validity: None,
             signed: s.answer.iter().chain(&s.authority).any(|r| r.rtype == rtype::RRSIG),
+            bogus: answer.bogus,
             memo: ArcSwapOption::const_empty(),
             tail: Box::default(),
             tail_without_ede: None,
@@ -242,12 +248,18 @@ impl Entry {
             upstream: self.upstream.to_string(),
             manner: if self.cut { Manner::Truncated } else { Manner::Whole },
             applied: None,
+            bogus: self.bogus,
         }
     }
 
     /// Whether there are signatures in it.
     pub(crate) fn is_signed(&self) -> bool {
         self.signed
+    }
+
+    /// See [`Answer::bogus`].
+    pub(crate) fn is_bogus(&self) -> bool {
+        self.bogus
     }
 
     /// What a set of rules made of it, when it was last looked at.

@@ -67,6 +67,7 @@ fn response_to(q: &Query, r: read::Response, limits: &Limits) -> Judged {
     if !matches!(r.rcode, Rcode::NOERROR | Rcode::NXDOMAIN | Rcode::YXDOMAIN) {
         let text = "every upstream failed or refused";
         let mut judged = failed(Ede::NO_REACHABLE_AUTHORITY, text, limits);
+        judged.answer.bogus = r.rcode == Rcode::SERVFAIL && may_be_bogus(&r.ede);
         judged.answer.ede.append(&mut ede);
         return judged;
     }
@@ -99,6 +100,16 @@ fn response_to(q: &Query, r: read::Response, limits: &Limits) -> Judged {
     }
     let answer = Answer { sections, ede, ..Answer::bare(r.rcode) };
     Judged { answer, keep_s, failed: false }
+}
+
+/// Extended errors that say that validation failed (RFC 8914 §4, and 27 of RFC 9276).
+const VALIDATION: [u16; 10] = [1, 2, 5, 6, 7, 8, 9, 10, 11, 12];
+const NSEC3_ITERATIONS: u16 = 27;
+
+/// Whether SERVFAIL with these extended errors may mean that an answer is bogus: one of them says
+/// so, or none says anything. Servers that validate mostly send no extended errors by default.
+fn may_be_bogus(ede: &[u16]) -> bool {
+    ede.is_empty() || ede.iter().any(|e| VALIDATION.contains(e) || *e == NSEC3_ITERATIONS)
 }
 
 fn smallest(records: &[Record]) -> u32 {

@@ -324,6 +324,7 @@ pub(super) fn joined(mut answer: Answer, end: &Entry, now: Instant) -> Answer {
     answer.rcode = end.rcode;
     answer.ede.extend(end.ede);
     answer.upstream = end.upstream;
+    answer.bogus = end.bogus;
     answer.sections.answer.extend(end.sections.answer.iter().map(|r| r.aged(age)));
     answer.sections.authority.extend(end.sections.authority.iter().map(|r| r.aged(age)));
     answer

@@ -36,6 +36,7 @@ mod layering;
 mod links_conformance;
 mod links_crash;
 mod links_target;
+mod policy_bogus;
 mod policy_dns;
 mod policy_front;
 mod policy_gateway;

@@ -17,8 +17,11 @@
 //!
 //! # What is never done
 //!
-//! - A failure is not made a valid-looking answer by what an answer would trigger: without an answer
-//!   there are no addresses and no servers. Rules about the name itself need none.
+//! - A bogus answer is not made a valid-looking one, by whatever rule ([`Answer::bogus`]): the client
+//!   gets its SERVFAIL, and the record names the rule with the action `leave-bogus`. Where a rule
+//!   decides before anybody was asked, nothing is known, and nobody is asked to find out.
+//! - Another failure is not made one by what an answer would trigger: without an answer there are no
+//!   addresses and no servers. Rules about the name itself need none.
 //! - An alias that a rule answers with is followed without policy: one rule per answer.
 //! - Questions that are refused without looking (no recursion, other classes) are none of policy's.
 
@@ -181,12 +184,12 @@ impl Resolver {
             Some(_) => rewrite::effect(hit, case, &self.rules),
             None => Effect::Stand("observe"),
         };
-        let signatures = case.q.do_bit()
-            && self.rules.dnssec == PolicyDnssec::LeaveSigned
-            && matches!(
-                effect,
-                Effect::Replace(_, With::Nxdomain | With::Records(_) | With::Alias(_))
-            );
+        let looks_valid = matches!(
+            effect,
+            Effect::Replace(_, With::Nxdomain | With::Records(_) | With::Alias(_))
+        );
+        let leave_signed = self.rules.dnssec == PolicyDnssec::LeaveSigned;
+        let signatures = looks_valid && leave_signed && case.q.do_bit();
         let (plain, from) = match plain {
             Found::Ready(entry, from) => (Some(entry), from),
             Found::Ask(_) if signatures || matches!(effect, Effect::Stand(_)) => return plain,
@@ -194,6 +197,9 @@ impl Resolver {
         };
         if signatures && plain.as_ref().is_some_and(|p| p.is_signed()) {
             effect = Effect::Stand("leave-signed");
+        }
+        if looks_valid && plain.as_ref().is_some_and(|p| p.is_bogus()) {
+            effect = Effect::Stand("leave-bogus");
         }
         let made = match (effect, &plain) {
             (Effect::Replace(action, with), plain) => {
