@@ -106,11 +106,11 @@ impl Protected {
             Trigger::ClientIp(net) | Trigger::Nsip(net) => everything(net),
             Trigger::ResponseIp(net) => everything(net).or_else(|| self.address(net)),
             Trigger::Url(UrlKind::Host, host) => self.host(host),
-            Trigger::Url(UrlKind::Prefix, text) => {
+            Trigger::Url(UrlKind::Prefix | UrlKind::PrefixAnyCase, text) => {
                 let (host, path) = text.split_once('/')?;
                 path.is_empty().then(|| self.host(host)).flatten()
             }
-            Trigger::Url(UrlKind::Exact, _) | Trigger::Code(_) => None,
+            Trigger::Url(UrlKind::Exact | UrlKind::ExactAnyCase, _) | Trigger::Code(_) => None,
         }
     }
 

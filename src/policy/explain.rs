@@ -196,9 +196,13 @@ fn wildcard(name: &Name) -> Option<Trigger> {
 fn of_url(url: &str, all: &mut Vec<Candidate>) {
     let Some(url) = Canonical::read(url) else { return };
     push(all, Trigger::Url(UrlKind::Exact, url.text().into()));
+    push(all, Trigger::Url(UrlKind::ExactAnyCase, url.text().to_ascii_lowercase().into()));
     for path in url.paths() {
         for host in url.hosts() {
-            push(all, Trigger::Url(UrlKind::Prefix, format!("{host}{path}").into()));
+            let text = format!("{host}{path}");
+            let folded = text.to_ascii_lowercase();
+            push(all, Trigger::Url(UrlKind::Prefix, text.into()));
+            push(all, Trigger::Url(UrlKind::PrefixAnyCase, folded.into()));
         }
     }
     for host in url.hosts() {

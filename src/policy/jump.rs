@@ -52,23 +52,44 @@ impl Slot {
             self.text(Tag::Code, Kind::Code, code, || Trigger::Code(code.into()), at, matches);
         }
         let Some(url) = url else { return };
-        let trigger = |kind, text: &str| Trigger::Url(kind, text.into());
-        let whole = || trigger(UrlKind::Exact, url.text());
-        self.text(Tag::UrlExact, Kind::Url, url.text(), whole, at, matches);
+        self.url(url.text(), Kind::Url, [UrlKind::Exact, UrlKind::ExactAnyCase], at, matches);
         let index = &self.feed.index;
         let paths = url.paths().filter(|path| {
-            let slashes = key::slashes(path.as_bytes());
-            index.has_size(Tag::UrlPrefix, slashes.into())
+            let slashes = key::slashes(path.as_bytes()).into();
+            [Tag::UrlPrefix, Tag::UrlPrefixAnyCase].iter().any(|t| index.has_size(*t, slashes))
         });
         let hosts = |path| url.hosts().map(move |host| format!("{host}{path}"));
-        paths.flat_map(hosts).any(|text| {
-            let prefix = || trigger(UrlKind::Prefix, &text);
-            self.text(Tag::UrlPrefix, Kind::UrlPrefix, &text, prefix, at, matches)
-        });
+        let kinds = [UrlKind::Prefix, UrlKind::PrefixAnyCase];
+        paths.flat_map(hosts).any(|text| self.url(&text, Kind::UrlPrefix, kinds, at, matches));
         url.hosts().any(|host| {
-            let of_host = || trigger(UrlKind::Host, host);
+            let of_host = || Trigger::Url(UrlKind::Host, host.into());
             self.text(Tag::UrlHost, Kind::UrlHost, host, of_host, at, matches)
         });
+    }
+
+    /// Whether a rule of this text applies: one that is particular about case, else one that is not.
+    fn url(
+        &self,
+        text: &str,
+        kind: Kind,
+        [particular, any_case]: [UrlKind; 2],
+        at: At,
+        matches: &mut Matches,
+    ) -> bool {
+        let tags = match kind {
+            Kind::Url => [Tag::UrlExact, Tag::UrlExactAnyCase],
+            _ => [Tag::UrlPrefix, Tag::UrlPrefixAnyCase],
+        };
+        let trigger = || Trigger::Url(particular, text.into());
+        if self.text(tags[0], kind, text, trigger, at, matches) {
+            return true;
+        }
+        if !self.feed.index.has(&tags[1..]) {
+            return false;
+        }
+        let folded = text.to_ascii_lowercase();
+        let trigger = || Trigger::Url(any_case, folded.as_str().into());
+        self.text(tags[1], kind, &folded, trigger, at, matches)
     }
 
     /// Whether a rule of this text applies.

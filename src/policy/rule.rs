@@ -27,8 +27,25 @@ pub enum UrlKind {
     /// `host/path/`: every URL of this host, and of those below it, in this directory; without the
     /// slash at its end, the URLs with this path, whatever their query.
     Prefix,
+    /// The same as [`UrlKind::Prefix`] whatever the case of its letters; its text is in lower case.
+    PrefixAnyCase,
     /// `host/path?query`: this URL alone.
     Exact,
+    /// The same as [`UrlKind::Exact`] whatever the case of its letters; its text is in lower case.
+    ExactAnyCase,
+}
+
+impl UrlKind {
+    /// What its rules begin with as text.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Host => "url-host:",
+            Self::Prefix => "url-prefix:",
+            Self::PrefixAnyCase => "url-prefix-nocase:",
+            Self::Exact => "url:",
+            Self::ExactAnyCase => "url-nocase:",
+        }
+    }
 }
 
 /// What makes a rule apply.

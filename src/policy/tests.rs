@@ -119,6 +119,9 @@ fn jumps_are_decided_by_code_url_name_and_address() {
         "url:evil.example/a/b?c",
         "url-prefix:evil.example/a/",
         "url-prefix:evil.example/a/deep/",
+        "url-nocase:evil.example/File.exe?Id=A",
+        "url-prefix-nocase:evil.example/Any/",
+        "url-prefix:evil.example/any/Particular",
         "url-host:bad.example",
         "listed.example",
         "*.cdn.example",
@@ -142,6 +145,14 @@ fn jumps_are_decided_by_code_url_name_and_address() {
     check("https://www.evil.example/a/b?c", None, &[], &[], "url-prefix:evil.example/a/");
     check("https://evil.example/a/deep/er", None, &[], &[], "url-prefix:evil.example/a/deep/");
     check("https://evil.example/A/", None, &[], &[], "");
+    let any_case = "url-nocase:evil.example/file.exe?id=a";
+    check("https://Evil.example/FILE.exe?iD=A", None, &[], &[], any_case);
+    check("https://evil.example/FILE.exe?iD=B", None, &[], &[], "");
+    let any_case = "url-prefix-nocase:evil.example/any/";
+    check("https://www.evil.example/ANY/x", None, &[], &[], any_case);
+    check("https://evil.example/any/particular", None, &[], &[], any_case);
+    let particular = "url-prefix:evil.example/any/Particular";
+    check("https://evil.example/any/Particular", None, &[], &[], particular);
     check("http://www.bad.example/", None, &[], &[], "url-host:bad.example");
     check("http://notbad.example/", None, &[], &[], "");
     check("http://listed.example/x", None, &["192.0.2.7"], &[], "listed.example");

@@ -1,5 +1,6 @@
 //! Triggers as text: the owner names of response policy zones, and `url:`, `url-prefix:`,
-//! `url-host:` and `code:` for what RPZ cannot say. This is what the column `rule` holds.
+//! `url-host:` and `code:` for what RPZ cannot say (`url-nocase:` and `url-prefix-nocase:` whatever
+//! the case of letters). This is what the column `rule` holds.
 //!
 //! Printing and reading are inverse to one another. Where a name would read as something else
 //! (an exact rule for a name whose first label is `*`, a name that ends in `rpz-ip`, a name that
@@ -45,7 +46,12 @@ const NSDNAME: &str = "rpz-nsdname";
 const NSIP: &str = "rpz-nsip";
 
 /// The forms that are no names, by what they begin with.
-const PREFIXES: [&str; 4] = ["url-host:", "url-prefix:", "url:", "code:"];
+const PREFIXES: [&str; 6] =
+    ["url-host:", "url-prefix:", "url-prefix-nocase:", "url:", "url-nocase:", "code:"];
+
+/// What of a URL may be listed.
+const URL_KINDS: [UrlKind; 5] =
+    [UrlKind::Host, UrlKind::Prefix, UrlKind::PrefixAnyCase, UrlKind::Exact, UrlKind::ExactAnyCase];
 
 impl Trigger {
     /// A trigger for a URL, in canonical form.
@@ -54,10 +60,13 @@ impl Trigger {
     /// When `text` is no URL with a host.
     pub fn url(kind: UrlKind, text: &str) -> Result<Self, BadTrigger> {
         let canonical = url::Canonical::read(text).ok_or(BadTrigger::Url)?;
+        let beginning = || format!("{}{}", canonical.host(), canonical.path());
         let text = match kind {
             UrlKind::Host => canonical.host().to_owned(),
-            UrlKind::Prefix => format!("{}{}", canonical.host(), canonical.path()),
+            UrlKind::Prefix => beginning(),
+            UrlKind::PrefixAnyCase => beginning().to_ascii_lowercase(),
             UrlKind::Exact => canonical.text().to_owned(),
+            UrlKind::ExactAnyCase => canonical.text().to_ascii_lowercase(),
         };
         Ok(Self::Url(kind, text.into()))
     }
@@ -86,9 +95,7 @@ impl fmt::Display for Trigger {
             Self::ClientIp(net) => write!(f, "{}.{CLIENT_IP}", Reverse(*net)),
             Self::ResponseIp(net) => write!(f, "{}.{RESPONSE_IP}", Reverse(*net)),
             Self::Nsip(net) => write!(f, "{}.{NSIP}", Reverse(*net)),
-            Self::Url(UrlKind::Host, text) => write!(f, "url-host:{text}"),
-            Self::Url(UrlKind::Prefix, text) => write!(f, "url-prefix:{text}"),
-            Self::Url(UrlKind::Exact, text) => write!(f, "url:{text}"),
+            Self::Url(kind, text) => write!(f, "{}{text}", kind.prefix()),
             Self::Code(code) => write!(f, "code:{code}"),
         }
     }
@@ -171,10 +178,8 @@ impl FromStr for Trigger {
     type Err = BadTrigger;
 
     fn from_str(text: &str) -> Result<Self, BadTrigger> {
-        for (prefix, kind) in
-            PREFIXES.into_iter().zip([UrlKind::Host, UrlKind::Prefix, UrlKind::Exact])
-        {
-            if let Some(rest) = text.strip_prefix(prefix) {
+        for kind in URL_KINDS {
+            if let Some(rest) = text.strip_prefix(kind.prefix()) {
                 return Self::url(kind, rest);
             }
         }
@@ -294,6 +299,9 @@ mod tests {
         check("url-host:Evil.Example", "url-host:evil.example");
         check("url-prefix:evil.example/a/", "url-prefix:evil.example/a/");
         check("url:http://evil.example/b/../a?b", "url:evil.example/a?b");
+        check("url-nocase:http://evil.example/A?B=%C3%a9", "url-nocase:evil.example/a?b=%c3%a9");
+        check("url-prefix-nocase:Evil.Example/A/", "url-prefix-nocase:evil.example/a/");
+        check(r"url-nocase\:evil.example", r"url-nocase\:evil.example");
         check("code:aBc", "code:aBc");
         check(r"url\:evil.example", r"url\:evil.example");
         check(r"x.\114pz-ip", r"x.\114pz-ip");

@@ -1,6 +1,6 @@
 //! Lists as others publish them.
 
-use std::{fs::File, io::BufReader, path::Path};
+use std::{collections::BTreeSet, fs::File, io::BufReader, path::Path};
 
 use serde_json::json;
 use tracegate::{
@@ -20,11 +20,14 @@ pub(crate) const URLHAUS: &str = "/usr/share/chromium/extensions/ublock-origin/a
 #[derive(Default)]
 struct Seen {
     rules: Vec<Rule>,
+    /// Of those that are rules.
+    lines: BTreeSet<u64>,
     rejected: Vec<String>,
 }
 
 impl Sink for Seen {
-    fn rule(&mut self, _: Place<'_>, rule: Rule) {
+    fn rule(&mut self, at: Place<'_>, rule: Rule) {
+        self.lines.insert(at.line);
         self.rules.push(rule);
     }
 
@@ -45,13 +48,19 @@ fn urlhaus_of_debian() {
     assert!(entries > 1_000, "{entries}");
     // Nearly every line is a rule; names are two (itself, and what is below it).
     assert!(seen.rejected.len() * 100 < entries, "{:#?}", seen.rejected);
-    let count = |what: fn(&Trigger) -> bool| seen.rules.iter().filter(|r| what(&r.trigger)).count();
+    let triggers = || seen.rules.iter().map(|r| &r.trigger);
+    let count = |what: fn(&Trigger) -> bool| triggers().filter(|t| what(t)).count();
     let names = count(|t| matches!(t, Trigger::Qname(p) if !p.wildcard));
     let below = count(|t| matches!(t, Trigger::Qname(p) if p.wildcard));
     let hosts = count(|t| matches!(t, Trigger::Url(UrlKind::Host, _)));
-    let urls = count(|t| matches!(t, Trigger::Url(UrlKind::Prefix | UrlKind::Exact, _)));
+    // Filters match in either case. A path is two rules, too: itself, and what is in it.
+    let urls = |kinds: [UrlKind; 2]| {
+        triggers().filter(|t| matches!(t, Trigger::Url(k, _) if kinds.contains(k))).count()
+    };
+    assert_eq!(urls([UrlKind::Prefix, UrlKind::Exact]), 0);
+    let urls = urls([UrlKind::PrefixAnyCase, UrlKind::ExactAnyCase]);
     assert_eq!(names, below);
-    assert_eq!(names + hosts + urls + seen.rejected.len(), entries);
+    assert_eq!(seen.lines.len() + seen.rejected.len(), entries);
     assert!(names > 100 && hosts > 100 && urls > 100, "{names} {hosts} {urls}");
 }
 
@@ -77,6 +86,10 @@ fn urlhaus_is_in_force() {
     let url = entry(|l| l.starts_with("||github.com/") && l.ends_with(".zip^$all"));
     let url = url.trim_start_matches('|').trim_end_matches("^$all");
     assert!(stops(&format!("https://{url}")) && stops(&format!("https://{url}?raw=1")), "{url}");
+    // The list is in lower case; the URLs that it was made from, and visitors use, are not.
+    let (host, path) = url.split_once('/').unwrap();
+    let mixed = format!("https://{host}/{}", path.to_uppercase());
+    assert!(stops(&mixed) && stops(&format!("{mixed}/part")) && !stops(&format!("{mixed}x")));
     assert!(!stops("https://github.com/") && !node.blocks("github.com"));
     let address = entry(|l| l.parse::<std::net::Ipv4Addr>().is_ok());
     assert!(stops(&format!("http://{address}:8080/bins/x")), "{address}");

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::{LegalField, Place, Reason, TableOptions, action::action, out::Out, subject};
-use crate::policy::{Trigger, UrlKind};
+use crate::policy::Trigger;
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -401,9 +401,7 @@ fn parsed(text: &str) -> Result<Trigger, Reason> {
     let trigger: Trigger =
         text.parse().map_err(|e| Reason::new("bad-trigger", format!("{text:?}: {e}")))?;
     match &trigger {
-        Trigger::Url(UrlKind::Host | UrlKind::Prefix | UrlKind::Exact, url)
-            if !url.split(['/', '?']).next().is_some_and(subject::is_host) =>
-        {
+        Trigger::Url(_, url) if !url.split(['/', '?']).next().is_some_and(subject::is_host) => {
             Err(Reason::new("bad-trigger", format!("{text:?}: not a URL of a host")))
         }
         _ => Ok(trigger),

@@ -317,8 +317,8 @@ pub(super) const fn kind_of(trigger: &Trigger) -> &'static str {
         Trigger::Nsdname(_) => "nsdname",
         Trigger::Nsip(_) => "nsip",
         Trigger::Url(UrlKind::Host, _) => "url-host",
-        Trigger::Url(UrlKind::Prefix, _) => "url-prefix",
-        Trigger::Url(UrlKind::Exact, _) => "url",
+        Trigger::Url(UrlKind::Prefix | UrlKind::PrefixAnyCase, _) => "url-prefix",
+        Trigger::Url(UrlKind::Exact | UrlKind::ExactAnyCase, _) => "url",
         Trigger::Code(_) => "code",
     }
 }

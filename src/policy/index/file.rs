@@ -1,7 +1,7 @@
 //! An index on disk: derived, so that it may be made anew at any time.
 //!
 //! ```text
-//! "tgindex1"  key  sizes and counts by tag  classes  CRC-32C
+//! "tgindex2"  key  sizes and counts by tag  classes  CRC-32C
 //! 64 times: slots u32, bytes of entries u32, marks, places, entries, CRC-32C
 //! ```
 //!
@@ -19,7 +19,7 @@ use crate::{
     policy::{Action, Legal, LocalRecord, Tier},
 };
 
-const MAGIC: &[u8; 8] = b"tgindex1";
+const MAGIC: &[u8; 8] = b"tgindex2";
 
 /// How much is taken of memory on a file's word alone, in bytes.
 const ON_TRUST_MAX: u64 = 1 << 24;

@@ -28,10 +28,12 @@ pub(in crate::policy) enum Tag {
     UrlPrefix = 11,
     UrlExact = 12,
     Code = 13,
+    UrlPrefixAnyCase = 14,
+    UrlExactAnyCase = 15,
 }
 
 impl Tag {
-    pub(in crate::policy) const COUNT: usize = 14;
+    pub(in crate::policy) const COUNT: usize = 16;
     const ALL: [Self; Self::COUNT] = [
         Self::QnameExact,
         Self::QnameWildcard,
@@ -47,6 +49,8 @@ impl Tag {
         Self::UrlPrefix,
         Self::UrlExact,
         Self::Code,
+        Self::UrlPrefixAnyCase,
+        Self::UrlExactAnyCase,
     ];
 
     /// Names that are asked: exact and wildcard.
@@ -104,7 +108,9 @@ impl Key {
             Trigger::Nsip(net) => prefix(Tag::NSIP, net),
             Trigger::Url(UrlKind::Host, text) => Self::text(Tag::UrlHost, text),
             Trigger::Url(UrlKind::Prefix, text) => Self::text(Tag::UrlPrefix, text),
+            Trigger::Url(UrlKind::PrefixAnyCase, text) => Self::text(Tag::UrlPrefixAnyCase, text),
             Trigger::Url(UrlKind::Exact, text) => Self::text(Tag::UrlExact, text),
+            Trigger::Url(UrlKind::ExactAnyCase, text) => Self::text(Tag::UrlExactAnyCase, text),
             Trigger::Code(code) => Self::text(Tag::Code, code),
         }
     }
@@ -135,7 +141,9 @@ impl Key {
     pub(in crate::policy) fn size(&self) -> u8 {
         match self.tag {
             tag if tag.is_name() => label_starts(&self.payload).1 as u8,
-            Tag::UrlPrefix => text_len(&self.payload).map_or(0, |t| slashes(&self.payload[t.1..])),
+            Tag::UrlPrefix | Tag::UrlPrefixAnyCase => {
+                text_len(&self.payload).map_or(0, |t| slashes(&self.payload[t.1..]))
+            }
             tag if tag.is_text() => 0,
             _ => self.payload.last().copied().unwrap_or(0),
         }
@@ -206,7 +214,9 @@ pub(super) fn trigger(tag: Tag, payload: &[u8]) -> Option<Trigger> {
         Tag::NsipV4 | Tag::NsipV6 => Trigger::Nsip(prefix()?),
         Tag::UrlHost => Trigger::Url(UrlKind::Host, text()?),
         Tag::UrlPrefix => Trigger::Url(UrlKind::Prefix, text()?),
+        Tag::UrlPrefixAnyCase => Trigger::Url(UrlKind::PrefixAnyCase, text()?),
         Tag::UrlExact => Trigger::Url(UrlKind::Exact, text()?),
+        Tag::UrlExactAnyCase => Trigger::Url(UrlKind::ExactAnyCase, text()?),
         Tag::Code => Trigger::Code(text()?),
     })
 }

@@ -29,7 +29,7 @@ fn legals() -> impl Strategy<Value = Arc<Legal>> {
 
 /// Triggers of all kinds, among so few that they meet.
 fn triggers() -> impl Strategy<Value = Trigger> {
-    (0..16u8, 0..40u32).prop_map(|(kind, n)| {
+    (0..18u8, 0..40u32).prop_map(|(kind, n)| {
         let text = match kind {
             0..5 => format!("n{}.d{}.example", n, n % 3),
             5 => format!("*.d{}.example", n % 7),
@@ -40,6 +40,8 @@ fn triggers() -> impl Strategy<Value = Trigger> {
             10 => format!("url:e{n}.example/{}", "x".repeat(n as usize * 10)),
             11 => format!("url-prefix:e{n}.example/a/"),
             12 => format!("url-host:e{n}.example"),
+            13 => format!("url-nocase:e{n}.example/A?B"),
+            14 => format!("url-prefix-nocase:e{n}.example/A/"),
             _ => format!("code:c{n}"),
         };
         text.parse().unwrap()

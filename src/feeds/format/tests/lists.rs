@@ -126,14 +126,18 @@ fn adblock_filters() {
          |https://exact.example/a|\n|https://prefix.example/a/\nhost.example##.advert\n##.banner\n\
          host.example#@#.advert\n||third.example^$third-party\n||dom.example^$domain=a.test\n\
          /regex[0-9]/\n-banner-\n||*wild*.example^\n||money.example/a$b/c^$all\n||dir.example/a/^$all\n\
-         ||诈骗.example^\n||192.0.2.2^\n||x.example/a*b^\n",
+         ||诈骗.example^\n||192.0.2.2^\n||x.example/a*b^\n\
+         ||Case.example/A/b^$match-case,all\n||up.example/A/B/\n||mid.example/pa\n\
+         ||mid.example/pa*\n||query.example/a?b=\n||end.example/A|\n||star.example/D/*\n\
+         |https://exact.example/A^\n||enc.example/%C3%A9^\n",
         &[
             "4: host.example nxdomain",
             "4: *.host.example nxdomain",
             "5: all.example nxdomain",
             "5: *.all.example nxdomain",
-            "6: Prefix path.example/a/b nxdomain",
-            "7: Exact query.example/a?b=c nxdomain",
+            "6: PrefixAnyCase path.example/a/b nxdomain",
+            "6: PrefixAnyCase path.example/a/b/ nxdomain",
+            "7: ExactAnyCase query.example/a?b=c nxdomain",
             "8: *.below.example nxdomain",
             "9: plain.example nxdomain",
             "9: *.plain.example nxdomain",
@@ -142,22 +146,35 @@ fn adblock_filters() {
             "11: *.sunk.example nxdomain",
             "12: good.example passthru",
             "12: *.good.example passthru",
-            "13: Prefix good.example/path passthru",
-            "14: Exact exact.example/a nxdomain",
-            "15: Prefix prefix.example/a/ nxdomain",
-            "24: Prefix money.example/a$b/c nxdomain",
-            "25: Prefix dir.example/a/ nxdomain",
+            "13: PrefixAnyCase good.example/path passthru",
+            "13: PrefixAnyCase good.example/path/ passthru",
+            "14: ExactAnyCase exact.example/a nxdomain",
+            "24: PrefixAnyCase money.example/a$b/c nxdomain",
+            "24: PrefixAnyCase money.example/a$b/c/ nxdomain",
+            "25: ExactAnyCase dir.example/a/ nxdomain",
             "26: xn--0d3aq50a.example nxdomain",
             "26: *.xn--0d3aq50a.example nxdomain",
             "27: Host 192.0.2.2 nxdomain",
+            "29: Prefix case.example/A/b nxdomain",
+            "29: Prefix case.example/A/b/ nxdomain",
+            "30: PrefixAnyCase up.example/a/b/ nxdomain",
+            "34: ExactAnyCase end.example/a nxdomain",
+            "35: PrefixAnyCase star.example/d/ nxdomain",
+            "37: PrefixAnyCase enc.example/%c3%a9 nxdomain",
+            "37: PrefixAnyCase enc.example/%c3%a9/ nxdomain",
         ],
         &[
+            (15, "unsupported"),
             (19, "unsupported"),
             (20, "unsupported"),
             (21, "unsupported"),
             (22, "unsupported"),
             (23, "unsupported"),
             (28, "unsupported"),
+            (31, "unsupported"),
+            (32, "unsupported"),
+            (33, "unsupported"),
+            (36, "unsupported"),
         ],
     );
     assert_eq!(summary.ignored, 3);
