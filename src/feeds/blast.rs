@@ -1,7 +1,10 @@
 //! The blast radius: what would have been decided otherwise in the last hours.
 //!
 //! Pure: the past is handed in as distinct answers with their counts, and both sets of rules decide
-//! each of them. Rules about clients are not looked at: who asked is nobody's business here.
+//! each of them. What rules about clients change is counted by itself, from who asked and how often;
+//! nobody is named. It cannot be told how many of these are among the answers that change, too, so
+//! the sum is an upper bound. Rules about name servers cannot be counted: which servers a name had
+//! is not recorded. Their feeds are named ([`Blast::not_countable`]).
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
@@ -12,7 +15,7 @@ use url::Url;
 use crate::{
     clock::Timestamp,
     name::Name,
-    policy::{AnswerFacts, JumpFacts, Outcome, PolicySet},
+    policy::{AnswerFacts, FeedInForce, JumpFacts, Outcome, PolicySet},
     record::PublicSuffixes,
 };
 
@@ -28,6 +31,8 @@ pub struct PastAsk {
     pub kinds_max: u64,
     /// How long it may take, in milliseconds.
     pub timeout_ms: u64,
+    /// Whether who asked matters.
+    pub clients: bool,
 }
 
 /// What happened.
@@ -37,6 +42,8 @@ pub struct Past {
     pub answers: Vec<PastAnswer>,
     /// Distinct jumps.
     pub jumps: Vec<PastJump>,
+    /// Distinct clients of resolutions, where they were asked for and are not encrypted.
+    pub clients: Vec<PastClient>,
     /// All resolutions, those of answers left out included.
     pub resolutions: u64,
     /// All jumps.
@@ -69,6 +76,15 @@ pub struct PastJump {
     pub count: u64,
 }
 
+/// One client, and how often it asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastClient {
+    /// Its address.
+    pub address: IpAddr,
+    /// How often.
+    pub count: u64,
+}
+
 /// Asks the store; an error says in one sentence why it cannot tell.
 pub type PastQuery = Arc<dyn Fn(PastAsk) -> BoxFuture<'static, Result<Past, String>> + Send + Sync>;
 
@@ -83,6 +99,10 @@ pub struct Blast {
     pub resolutions_seen: u64,
     /// Of these, decided otherwise.
     pub resolutions_changed: u64,
+    /// Resolutions looked at by their client; 0 where no rule is about clients.
+    pub clients_seen: u64,
+    /// Of these, decided otherwise by rules about clients.
+    pub clients_changed: u64,
     /// Jumps in that time.
     pub jumps: u64,
     /// Of these, looked at.
@@ -91,6 +111,9 @@ pub struct Blast {
     pub jumps_changed: u64,
     /// The domains that this is about most.
     pub domains: Vec<Touched>,
+    /// Feeds that change and have rules about name servers, which are not in these figures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_countable: Vec<String>,
 }
 
 /// A domain of which something would be decided otherwise.
@@ -111,19 +134,36 @@ pub struct Touched {
 }
 
 impl Blast {
-    /// Resolutions and jumps decided otherwise.
+    /// Resolutions and jumps decided otherwise, at most: one may count by its answer and its client.
     pub fn changed(&self) -> u64 {
-        self.resolutions_changed + self.jumps_changed
+        self.resolutions_changed + self.clients_changed + self.jumps_changed
     }
 
-    /// The share of what was looked at that is decided otherwise, in percent.
-    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+    /// The share of what was looked at that is decided otherwise, in percent, at most.
     pub fn percent(&self) -> f64 {
-        match self.resolutions_seen + self.jumps_seen {
-            0 => 0.0,
-            seen => self.changed() as f64 * 100.0 / seen as f64,
-        }
+        let changed = self.resolutions_changed + self.jumps_changed;
+        let answers = share(changed, self.resolutions_seen + self.jumps_seen);
+        (answers + share(self.clients_changed, self.clients_seen)).min(100.0)
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share for people")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+}
+
+/// The feeds with rules about name servers that only one of two sets has.
+fn not_countable(old: &PolicySet, new: &PolicySet) -> Vec<String> {
+    let only = |one: &PolicySet, other: &PolicySet| -> Vec<String> {
+        let same = |feed: &FeedInForce| {
+            other.feeds().any(|f| f.name == feed.name && Arc::ptr_eq(&f.index, &feed.index))
+        };
+        one.feeds_about_servers().filter(|f| !same(f)).map(|f| f.name.to_string()).collect()
+    };
+    let mut feeds = [only(old, new), only(new, old)].concat();
+    feeds.sort_unstable();
+    feeds.dedup();
+    feeds
 }
 
 /// What `new` decides otherwise than `old` about `past`.
@@ -162,6 +202,13 @@ pub fn blast(
             touch(&answer.qname, answer.count, &before, &after);
         }
     }
+    for client in &past.clients {
+        blast.clients_seen += client.count;
+        let decide = |set: &PolicySet| word(&set.client(client.address, now).outcome());
+        if decide(old) != decide(new) {
+            blast.clients_changed += client.count;
+        }
+    }
     for jump in &past.jumps {
         blast.jumps_seen += jump.count;
         let url = Url::parse(&jump.target).ok();
@@ -184,6 +231,7 @@ pub fn blast(
     domains.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.domain.cmp(&b.domain)));
     domains.truncate(DOMAINS_MAX);
     blast.domains = domains;
+    blast.not_countable = not_countable(old, new);
     blast
 }
 

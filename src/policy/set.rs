@@ -167,6 +167,11 @@ impl PolicySet {
         self.slots.iter().any(|s| s.feed.index.has(&SERVER_TAGS))
     }
 
+    /// The feeds with rules about the servers of zones.
+    pub fn feeds_about_servers(&self) -> impl Iterator<Item = &Arc<FeedInForce>> {
+        self.feeds().filter(|f| f.index.has(&SERVER_TAGS))
+    }
+
     /// When, after `now`, a rule next begins or ceases to count: until then, what was found stays
     /// true. None for never.
     pub fn next_boundary(&self, now: Timestamp) -> Option<Timestamp> {

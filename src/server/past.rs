@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 
 use crate::{
     clock::Timestamp,
-    feeds::blast::{Past, PastAnswer, PastAsk, PastJump, PastQuery},
+    feeds::blast::{Past, PastAnswer, PastAsk, PastClient, PastJump, PastQuery},
     record::rowbinary::{Reader, Truncated},
     store::Store,
 };
@@ -23,6 +23,11 @@ const JUMPS: &str = "
     SELECT code, target, target_addresses, count() AS n FROM jumps
     WHERE ts >= fromUnixTimestamp64Micro({from:Int64}, 'UTC') AND target != ''
     GROUP BY code, target, target_addresses ORDER BY n DESC LIMIT {kinds_max:UInt64}";
+
+const CLIENTS: &str = "
+    SELECT client, count() AS n FROM resolutions
+    WHERE ts >= fromUnixTimestamp64Micro({from:Int64}, 'UTC') AND client_key = ''
+    GROUP BY client ORDER BY n DESC LIMIT {kinds_max:UInt64}";
 
 // A scalar subquery is Nullable, which has a byte of its own in RowBinary.
 const COUNTS: &str = "
@@ -61,6 +66,13 @@ impl Asking {
         let mut input = Reader(&jumps);
         while !input.is_empty() {
             past.jumps.push(jump(&mut input).map_err(|_| truncated())?);
+        }
+        if self.ask.clients {
+            let clients = self.read(CLIENTS).await?;
+            let mut input = Reader(&clients);
+            while !input.is_empty() {
+                past.clients.push(client(&mut input).map_err(|_| truncated())?);
+            }
         }
         Ok(past)
     }
@@ -118,6 +130,11 @@ fn answer(input: &mut Reader<'_>) -> Result<PastAnswer, Truncated> {
     let n = input.len()?;
     let chain = (0..n).map(|_| text(input)).collect::<Result<_, _>>()?;
     Ok(PastAnswer { qname, chain, addresses: addresses(input)?, count: input.u64()? })
+}
+
+fn client(input: &mut Reader<'_>) -> Result<PastClient, Truncated> {
+    let address = std::net::IpAddr::V6(input.ip()?).to_canonical();
+    Ok(PastClient { address, count: input.u64()? })
 }
 
 fn jump(input: &mut Reader<'_>) -> Result<PastJump, Truncated> {

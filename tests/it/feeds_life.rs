@@ -621,12 +621,12 @@ fn what_would_change_too_much_is_held() {
             answer("www.other.example", &["big.example"], 3_000),
             answer("quiet.example", &[], 7_000),
         ],
-        jumps: Vec::new(),
         resolutions: 10_000,
-        all_jumps: 0,
+        ..blast::Past::default()
     };
     node.feeds.ask_past_with(std::sync::Arc::new(move |ask| {
         assert_eq!(ask.from, BEGIN.saturating_sub(Duration::from_secs(86_400)));
+        assert!(!ask.clients, "no rule is about who asks");
         let past = past.clone();
         Box::pin(async move { Ok(past) })
     }));
@@ -640,6 +640,37 @@ fn what_would_change_too_much_is_held() {
     assert!(!node.blocks("big.example"));
     machine.write("bureau", "small.example\n");
     assert_eq!(node.refresh("bureau").outcome, Took::InForce);
+}
+
+#[test]
+fn rules_about_clients_are_counted_and_those_about_name_servers_named() {
+    let mut machine = Machine::new();
+    machine.config.blast_hours = 24;
+    let node = machine.node("n1");
+    let client =
+        |address: &str, count| blast::PastClient { address: address.parse().unwrap(), count };
+    let past = blast::Past {
+        clients: vec![client("192.0.2.1", 6_000), client("2001:db8::1", 4_000)],
+        resolutions: 10_000,
+        ..blast::Past::default()
+    };
+    node.feeds.ask_past_with(std::sync::Arc::new(move |ask| {
+        assert!(ask.clients);
+        let past = past.clone();
+        Box::pin(async move { Ok(past) })
+    }));
+    let list = "24.0.2.0.192.rpz-client-ip CNAME .\nns.evil.example.rpz-nsdname CNAME .\n";
+    machine.write("clients", list);
+    node.add(&json!({"name": "clients", "source": machine.list("clients"), "format": "rpz"}));
+    let outcome = node.refresh("clients");
+    assert_eq!(outcome.outcome, Took::Held, "{:?}", outcome.findings);
+    let blast = &outcome.findings["blast"];
+    assert_eq!(
+        (&blast["clients_changed"], &blast["clients_seen"]),
+        (&json!(6_000), &json!(10_000))
+    );
+    assert_eq!(outcome.findings["held_for"][0]["percent"], 60.0);
+    assert_eq!(blast["not_countable"], json!(["clients"]));
 }
 
 #[test]

@@ -40,6 +40,21 @@ fn blast(out: &mut Lines, blast: &Value) {
         text(&blast["from"]),
     );
     out.labelled("Decided otherwise 受影响", AT, &line);
+    if blast["clients_seen"].as_u64().is_some_and(|seen| seen > 0) {
+        let line = format!(
+            "{} of {} resolutions 解析, by their client 按客户端",
+            blast["clients_changed"], blast["clients_seen"],
+        );
+        out.labelled("", AT, &line);
+    }
+    if !all(&blast["not_countable"]).is_empty() {
+        let feeds: Vec<_> = all(&blast["not_countable"]).iter().map(text).collect();
+        let line = format!(
+            "rules about name servers in {}: which servers a name had is not recorded 域名服务器规则无法统计",
+            feeds.join(", ")
+        );
+        out.labelled("Not counted 未计入", AT, &line);
+    }
     for domain in all(&blast["domains"]) {
         let (before, after) = (text(&domain["before"]), text(&domain["after"]));
         let or = |word: String| if word.is_empty() { "nothing 无".to_owned() } else { word };

@@ -545,17 +545,18 @@ impl Feeds {
         let query = self.past.get().ok_or("the store is not there yet")?;
         let now = self.clock().now();
         let from = now.saturating_sub(Duration::from_secs(hours * 3_600));
+        let new = self.set_with(row, spec, index);
+        let old = self.in_force.load_full();
         let ask = PastAsk {
             from,
             kinds_max: self.config.blast_kinds_max,
             timeout_ms: self.config.blast_timeout_ms,
+            clients: old.has_client_triggers() || new.has_client_triggers(),
         };
         let limit = Duration::from_millis(self.config.blast_timeout_ms);
         let asked = query(ask);
         let past = Handle::current().block_on(async { timeout(limit, asked).await });
         let past = past.map_err(|_| "the store did not answer in time".to_owned())??;
-        let new = self.set_with(row, spec, index);
-        let old = self.in_force.load_full();
         Ok(blast(&past, from, (&old, &new), &self.suffixes, now))
     }
 

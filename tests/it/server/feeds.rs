@@ -4,6 +4,7 @@
 use std::{fs, net::Ipv4Addr, path::PathBuf, sync::Arc};
 
 use hickory_proto::op::ResponseCode;
+use serde_json::json;
 use tracegate::feeds::{EventKind, EventQuery, FeedStore, NewBlock};
 
 use super::{complete, node, query_from, read};
@@ -141,6 +142,21 @@ fn what_many_ask_for_is_not_blocked_without_a_person() {
     let blast = &findings["blast"];
     assert!(blast["resolutions_changed"].as_u64().unwrap() >= 20, "{blast}");
     assert_eq!(blast["domains"][0]["domain"], "demo.test");
+    // Who asked is counted from the records as well.
+    machine.write("clients", "32.1.0.0.127.rpz-client-ip CNAME .\n");
+    let source = machine.list("clients");
+    second.add(&json!({"name": "clients", "source": source, "format": "rpz"}));
+    let held = eventually("rules about clients are judged", || {
+        second
+            .with(|f| f.versions("clients", 0, 1))
+            .unwrap()
+            .pop()
+            .filter(|v| v.judgement.is_some())
+    });
+    let findings: serde_json::Value =
+        serde_json::from_str(&held.judgement.unwrap().findings).unwrap();
+    assert!(findings["blast"]["clients_changed"].as_u64().unwrap() >= 20, "{findings}");
+    assert_eq!(held.state, "held");
     assert!(!blocks(&server, "www.demo.test"));
     second.with(|f| f.approve("bureau", None, &by("bob"))).unwrap();
     eventually("the approval is obeyed", || blocks(&server, "www.demo.test").then_some(()));
