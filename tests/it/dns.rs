@@ -1,6 +1,6 @@
 //! DNS over UDP: what clients see, and that it is on record.
 
-use std::{collections::BTreeSet, net::UdpSocket, time::Duration};
+use std::{collections::BTreeSet, net::UdpSocket, sync::Arc, time::Duration};
 
 use hickory_proto::op::{MessageType, ResponseCode};
 use tracegate::config::FullPolicy;
@@ -8,9 +8,10 @@ use tracegate::config::FullPolicy;
 use crate::{
     dns_corpus::{mutant, samples},
     dns_front::{
-        Front, Left, Opt, Upstream, ask, client, ede, options, parsed, query, small_spool, waiting,
+        Front, Left, Opt, Upstream, ask, client, ede, options, parsed, query, small_spool, sum,
+        waiting,
     },
-    harness::DEADLINE,
+    harness::{DEADLINE, eventually},
 };
 
 const A: u16 = 1;
@@ -248,9 +249,19 @@ fn fuzzed_datagrams_are_survived() {
         }
         waiting(&from);
     });
-    still_answers(&front, &from, std::iter::empty());
-    let answered = front.count("tracegate_dns_responses_total");
+    // So many datagrams may leave no room in a socket for one more question: it is asked again.
+    let other = client("127.0.0.1");
+    other.set_read_timeout(Some(Duration::from_millis(250))).unwrap();
+    let response = eventually("an answer after all that", || {
+        other.send_to(&query(9, "www.front.test", A, None), front.address).unwrap();
+        let mut buf = [0; 512];
+        other.recv(&mut buf).ok().map(|len| parsed(&buf[..len]))
+    });
+    assert_eq!(response.answers.len(), 1);
+    // The other thread may have datagrams before it still: nothing is counted before the end.
+    let metrics = Arc::clone(&front.metrics);
     let recorded = front.stop().resolutions.len() as u64;
+    let answered = sum(&metrics, "tracegate_dns_responses_total");
     assert!(recorded <= answered && recorded > 0, "{recorded} of {answered}");
 }
 

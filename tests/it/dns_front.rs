@@ -208,11 +208,7 @@ impl Front {
 
     /// The sum of a counter over its labels.
     pub(crate) fn count(&self, name: &str) -> u64 {
-        let text = self.metrics.render();
-        let lines = text
-            .lines()
-            .filter(|l| l.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
-        lines.map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
+        sum(&self.metrics, name)
     }
 
     /// Waits until a counter has this value.
@@ -222,6 +218,15 @@ impl Front {
             (self.count(name) == expected).then_some(())
         });
     }
+}
+
+/// The sum of a counter over its labels.
+pub(crate) fn sum(metrics: &Metrics, name: &str) -> u64 {
+    let text = metrics.render();
+    let lines = text
+        .lines()
+        .filter(|l| l.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    lines.map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
 }
 
 /// A thread that maintains the spool until the sender is dropped.
