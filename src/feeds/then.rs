@@ -155,3 +155,6 @@ pub fn in_force_since(
     }
     Ok(since)
 }
+
+#[cfg(test)]
+mod tests;
