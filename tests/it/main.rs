@@ -42,6 +42,7 @@ mod policy_front;
 mod policy_gateway;
 mod policy_lab;
 mod policy_peers;
+mod policy_ways;
 mod server;
 mod site;
 mod spool;
