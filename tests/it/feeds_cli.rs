@@ -289,3 +289,143 @@ fn what_cannot_be_is_refused_in_words() {
     assert_eq!(status("POST", "/api/v1/feeds", "{}"), 403);
     assert_eq!(status("POST", "/api/v1/blocks", r#"{"name":"a.example"}"#), 403);
 }
+
+/// What changes from run to run, in brackets: times, directories, durations.
+fn lasting(desk: &Desk, text: &str) -> String {
+    let text = text.replace(desk.lists.to_str().unwrap(), "[lists]");
+    let word = |word: &str| {
+        let number = word.replace([':', '-', '.'], "");
+        let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        match word {
+            w if w.parse::<Timestamp>().is_ok() => "[instant]".to_owned(),
+            w if digits && w.len() == 10 && w.matches('-').count() == 2 => "[date]".to_owned(),
+            w if digits && w.len() == 8 && w.matches(':').count() == 2 => "[time]".to_owned(),
+            w => w.to_owned(),
+        }
+    };
+    let line = |line: &str| match line.split_once("Seconds to force 用时") {
+        Some((before, _)) => format!("{before}Seconds to force 用时     [seconds]"),
+        None => line.split(' ').map(word).collect::<Vec<_>>().join(" "),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_people_read() {
+    let desk = Desk::open();
+    let path = desk.police("www.demo.test\na.wild.demo.test\n???\na.wild.demo.test\n");
+    assert!(desk.is_blocked("www.demo.test"));
+    let listed = desk.now();
+    fs::write(&path, "other.example\na.wild.demo.test\n").unwrap();
+    eventually("the second version is in force", || {
+        (desk.json(&["feed", "status", "police"])["in_force_here"] == 2).then_some(())
+    });
+    complete(&desk.server);
+    let at = listed.to_string();
+    let past = ["rules", "www.demo.test", "--at", &at];
+    eventually("the records of the rules are in the store", || {
+        (desk.json(&past)["decision"] == "nxdomain").then_some(())
+    });
+    let shown = |args: &[&str]| lasting(&desk, &desk.text(args));
+    feeds_read_so(&shown);
+    insta::assert_snapshot!(shown(&["rules", "a.wild.demo.test"]), @"
+    a.wild.demo.test: nxdomain, by feed police. 已列入名单，处置措施：nxdomain。
+
+    Feed 名单                 police · version 2
+    Rule 规则                 a.wild.demo.test
+    Action 措施               nxdomain
+    Tier 层级                 block
+    Authority 下达机关        市公安局
+    Order number 文号         2026-17
+    ");
+    insta::assert_snapshot!(shown(&["rules", "good.example"]), @"
+    good.example: not listed. 未列入任何名单。
+    ");
+    insta::assert_snapshot!(shown(&past), @"
+    www.demo.test: nxdomain, by feed police. 已列入名单，处置措施：nxdomain。
+    At 时间                   [date] [time] +00:00
+
+    Feed 名单                 police · version 1
+    Rule 规则                 www.demo.test
+    Entry 原文                www.demo.test
+    Action 措施               nxdomain
+    Tier 层级                 block
+    Authority 下达机关        市公安局
+    Order number 文号         2026-17
+    Listed since 列入时间     [date] [time] +00:00
+    Nodes 节点                it
+
+    Answers 当时应答          [date] [time] +00:00 to [date] [time] +00:00
+      1 × www.demo.test rcode 3 — nxdomain by police 1: www.demo.test
+        [date] [time] +00:00 to [date] [time] +00:00
+    ");
+}
+
+/// Of a feed of which a second version is in force, and the first was hit once.
+fn feeds_read_so(shown: &dyn Fn(&[&str]) -> String) {
+    insta::assert_snapshot!(shown(&["feed", "list"]), @"
+    police                    version 2 in force 已生效 · 2 rules · [lists]/police.txt
+    ");
+    insta::assert_snapshot!(shown(&["feed", "status", "police"]), @"
+    Feed 名单                 police
+    In force 生效             version 2 in force 已生效
+    Since 自                  [instant]
+    Rules 规则数              2
+    On node 节点              it: version 2 since [instant]
+    Newest 最新版本           2
+    State 状态                in-force
+    Last fetch 上次获取       [instant]
+    Last good fetch 上次成功  [instant]
+    Source 来源               [lists]/police.txt
+    Format 格式               domains
+    Authority 下达机关        市公安局
+    Order number 文号         2026-17
+    Tier 层级                 block
+    Action 措施               given
+    Changed 设置修改          [instant]
+    Changed by 修改人         operator
+    ");
+    insta::assert_snapshot!(shown(&["feed", "diff", "police"]), @"
+    From version 1 to 2: 1 added 新增, 1 removed 移除, 0 changed 变更
+    + other.example
+    - www.demo.test
+    ");
+    insta::assert_snapshot!(shown(&["feed", "report", "police"]), @"
+    Feed 名单                 police
+    Authority 下达机关        市公安局
+    Order number 文号         2026-17
+    Made 生成时间             [instant]
+
+    Order 文号                2026-17
+    Authority 下达机关        市公安局
+    Rules 规则数              3
+    Received 接收             [instant]
+    In force 生效             [instant]
+    Seconds to force 用时     [seconds]
+    Hits 命中                 1 resolutions 解析, 0 jumps 跳转
+                              nxdomain 1
+
+    Version 版本              2 · in-force
+    Accepted 采纳             2
+    Rejected 拒收             0
+    Duplicates 重复           0
+    Conflicts 冲突            0
+    Not evaluable 无法判定    0
+    Received 接收             [instant]
+    Seconds to force 用时     [seconds]
+    In force on 节点生效      it [instant]
+    Hits 命中                 0 resolutions 解析, 0 jumps 跳转
+
+    Version 版本              1 · superseded
+    Accepted 采纳             2
+    Rejected 拒收             1
+    Duplicates 重复           1
+    Conflicts 冲突            0
+    Not evaluable 无法判定    0
+    Received 接收             [instant]
+    Seconds to force 用时     [seconds]
+    In force on 节点生效      it [instant]
+    Hits 命中                 1 resolutions 解析, 0 jumps 跳转
+                              nxdomain 1
+    ");
+}
