@@ -168,6 +168,24 @@ pub struct FeedMetrics {
     /// 1 while what it declares for that is in force because nobody has confirmed its version for too
     /// long.
     pub expired: Gauge,
+    /// Bytes of lists received.
+    pub received_bytes: Counter,
+    /// What the last look at its source took, in seconds.
+    pub look_seconds: Gauge,
+    /// The serial of the zone that it was transferred as last.
+    pub serial: Gauge,
+}
+
+/// One zone that others take from us.
+pub struct TransferOutMetrics {
+    /// Transfers.
+    pub transfers: Counter,
+    /// Their bytes.
+    pub bytes: Counter,
+    /// What the last one took, in seconds.
+    pub seconds: Gauge,
+    /// The serial that was sent last.
+    pub serial: Gauge,
 }
 
 /// The API and looks at the records.
@@ -186,6 +204,12 @@ pub struct ApiMetrics {
     pub accesses: Counter,
     /// From a question to its page.
     pub trace_seconds: Histogram,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
 }
 
 impl Metrics {
@@ -232,6 +256,19 @@ impl Metrics {
         let name = "tracegate_policy_not_evaluable_total";
         let help = "Answers whose name servers are not known, so that rules about them had no say";
         self.of_feed(name, help, feed, None)
+    }
+
+    /// Looks at the source of `feed` that came to `outcome`: `new`, `same`, `failed` or `busy`.
+    pub fn looks(&self, feed: &str, outcome: &'static str) -> Counter {
+        let name = "tracegate_feed_looks_total";
+        let help = "Looks at the source, transfers included";
+        self.of_feed(name, help, feed, Some(Label::new("outcome", outcome)))
+    }
+
+    /// The handles of one zone that we share; `outcome` is `whole`, `differences` or `failed`. Zones
+    /// are as many as feeds, and named by operators.
+    pub fn transfer_out(&self, zone: &str, outcome: &'static str) -> TransferOutMetrics {
+        TransferOutMetrics::new(&self.recorder, zone, outcome)
     }
 
     fn of_feed(
@@ -521,6 +558,52 @@ impl FeedMetrics {
                 "1 while its version counts as one that cannot be loaded: not confirmed for too long",
                 feed,
             ),
+            received_bytes: m.of_feed(
+                "tracegate_feed_received_bytes_total",
+                "Bytes of lists received",
+                feed,
+            ),
+            look_seconds: m.of_feed_gauge(
+                "tracegate_feed_look_seconds",
+                "What the last look at its source took",
+                feed,
+            ),
+            serial: m.of_feed_gauge(
+                "tracegate_feed_serial",
+                "The serial of the zone that it was transferred as last",
+                feed,
+            ),
+        }
+    }
+}
+
+impl TransferOutMetrics {
+    fn new(recorder: &PrometheusRecorder, zone: &str, outcome: &'static str) -> Self {
+        let labels = |outcome: Option<&'static str>| {
+            let zone = std::iter::once(Label::new("zone", zone.to_owned()));
+            zone.chain(outcome.map(|o| Label::new("outcome", o))).collect::<Vec<_>>()
+        };
+        let counter = |name: &'static str, help: &'static str, labels: Vec<Label>| {
+            recorder.describe_counter(KeyName::from(name), None, help.into());
+            recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
+        };
+        let gauge = |name: &'static str, help: &'static str| {
+            recorder.describe_gauge(KeyName::from(name), None, help.into());
+            recorder.register_gauge(&Key::from_parts(name, labels(None)), &METADATA)
+        };
+        Self {
+            transfers: counter(
+                "tracegate_transfers_out_total",
+                "Transfers of a shared zone to secondaries",
+                labels(Some(outcome)),
+            ),
+            bytes: counter(
+                "tracegate_transfers_out_bytes_total",
+                "Bytes sent in them",
+                labels(None),
+            ),
+            seconds: gauge("tracegate_transfer_out_seconds", "What the last one took"),
+            serial: gauge("tracegate_transfer_out_serial", "The serial that was sent last"),
         }
     }
 }

@@ -4,13 +4,13 @@
 //! line and text up to a limit; the others become an [`Index`]. Only a list that cannot be read at
 //! all, or is longer than a list may be, has no rules.
 
-use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path};
+use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
 use super::{
     FeedSpec,
-    format::{self, Format, Place, Reason, Sink, Summary},
+    format::{self, Format, Manifest, Place, Reason, Sink, Summary},
     protected::Protected,
     store::Rejection,
 };
@@ -19,7 +19,7 @@ use crate::{
     policy::{Added, Index, IndexBuilder, Rule, Trigger},
 };
 
-/// Duplicates and contradictions kept with line and text, of each.
+/// Duplicates, contradictions and entries of a manifest without a rule kept with line and text, of each.
 const EXAMPLES_MAX: usize = 100;
 
 /// Read at once.
@@ -51,6 +51,8 @@ pub(super) struct ListRead {
     pub(super) by_reason: BTreeMap<&'static str, u64>,
     /// Some of them.
     pub(super) rejections: Vec<Rejection>,
+    /// Entries of its manifest, or TXT records beside its rules, that name no rule of it.
+    pub(super) manifest_unused: u64,
     pub(super) summary: Summary,
 }
 
@@ -77,13 +79,19 @@ impl Reading<'_> {
             read: ListRead::default(),
             rules_max,
             kept_max: self.limits.rejected_kept_max,
+            manifest: None,
         };
         let summary = self.stream(list, manifest, &mut collector)?;
         if collector.is_full() {
             return Err(Unreadable::TooMany(rules_max));
         }
+        let manifest = collector.manifest.take();
+        let index = std::mem::replace(&mut collector.builder, Index::builder()).finish();
+        if let Some(manifest) = manifest {
+            collector.unused(&manifest, &index);
+        }
         let read = ListRead { summary, ..collector.read };
-        Ok((collector.builder.finish(), read))
+        Ok((index, read))
     }
 
     /// Hands every entry of a list to `sink`.
@@ -121,6 +129,9 @@ impl ListRead {
         findings.insert("rejected_by".into(), json!(self.by_reason));
         findings.insert("conflicts_in_list".into(), self.conflicts.into());
         findings.insert("ignored".into(), self.summary.ignored.into());
+        if self.manifest_unused > 0 {
+            findings.insert("manifest_unused".into(), self.manifest_unused.into());
+        }
         if let Some(serial) = self.summary.serial {
             findings.insert("serial".into(), serial.into());
         }
@@ -134,11 +145,26 @@ struct Collector<'a> {
     read: ListRead,
     rules_max: u64,
     kept_max: usize,
+    manifest: Option<Arc<Manifest>>,
 }
 
 impl Collector<'_> {
     fn is_full(&self) -> bool {
         self.builder.len() as u64 > self.rules_max
+    }
+
+    /// Reports what is said of rules that the list does not have.
+    fn unused(&mut self, manifest: &Manifest, index: &Index) {
+        let unused = manifest.without_rule(|trigger| index.get(trigger).is_some());
+        self.read.manifest_unused = unused.len() as u64;
+        for text in unused.into_iter().take(EXAMPLES_MAX) {
+            let at = Place { line: 0, text: text.as_bytes() };
+            self.keep(
+                at,
+                "manifest-unused",
+                "the manifest names a rule that the list does not have",
+            );
+        }
     }
 
     fn keep(&mut self, at: Place<'_>, code: &str, reason: &str) {
@@ -186,6 +212,10 @@ impl Sink for Collector<'_> {
         if self.read.rejected <= self.kept_max as u64 {
             self.keep(at, reason.code, &reason.text);
         }
+    }
+
+    fn manifest(&mut self, manifest: &Arc<Manifest>) {
+        self.manifest = Some(Arc::clone(manifest));
     }
 
     fn wants_more(&self) -> bool {

@@ -73,7 +73,7 @@ impl Opened {
     /// Loads what is to be in force and puts it there.
     pub(super) fn start(self, parts: &Parts<'_>) -> Result<(Arc<Feeds>, Transfers), Error> {
         let config = parts.config;
-        let (sources, transfers) = sources(config, parts.clock)?;
+        let (sources, transfers) = sources(config, parts.clock, parts.metrics)?;
         let sources: Arc<dyn Source> = Arc::new(sources);
         let feeds = Feeds::open(FeedsOptions {
             config: config.feeds.clone(),
@@ -104,7 +104,11 @@ impl Opened {
 
 /// Where lists come from. Hosts are resolved as the rest of the machine does it: a list that names
 /// its own server must not be what keeps its next version away.
-fn sources(config: &Config, clock: &Clock) -> Result<(Sources, Transfers), Error> {
+fn sources(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<(Sources, Transfers), Error> {
     let resolve: Resolve = Arc::new(|name| {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name, 0)).await.map_err(|e| e.to_string())?;
@@ -113,7 +117,7 @@ fn sources(config: &Config, clock: &Clock) -> Result<(Sources, Transfers), Error
     });
     let guard = Guard::new(resolve, &config.feeds.allowed_hosts);
     let files = Files::new(&config.feeds, clock.clone());
-    let (transfers, zones) = Transfers::new(config, clock, guard.clone())?;
+    let (transfers, zones) = Transfers::new(config, clock, guard.clone(), metrics)?;
     let https = Https::new(guard, HttpsBounds::of(&config.feeds), files.clone());
     Ok((Sources::new(files, https, Some(Arc::new(zones))), transfers))
 }

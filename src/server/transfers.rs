@@ -23,6 +23,7 @@ use crate::{
         source::Guard,
         transfer::{Bounds, Client, Keys, Tls, Zones},
     },
+    metrics::Metrics,
 };
 
 /// What is made before feeds are opened.
@@ -43,13 +44,15 @@ impl Transfers {
         config: &Config,
         clock: &Clock,
         guard: Guard,
+        metrics: &Arc<Metrics>,
     ) -> Result<(Self, Zones), Error> {
         let c = &config.feeds.transfer;
         let keys = Keys::load(&c.keys)?;
         let registry = Arc::new(Registry::default());
         let bind = |address: SocketAddr| {
             let bounds = ServeBounds::new(c);
-            Sockets::bind(address, Arc::clone(&registry), keys.clone(), clock.clone(), bounds)
+            let (registry, metrics) = (Arc::clone(&registry), Arc::clone(metrics));
+            Sockets::bind(address, registry, keys.clone(), clock.clone(), metrics, bounds)
                 .map_err(|source| Error::Bind { key: "feeds.transfer.listen", address, source })
         };
         let sockets = c.listen.map(bind).transpose()?;

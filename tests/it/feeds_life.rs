@@ -368,6 +368,26 @@ fn what_nobody_confirms_for_too_long_leaves_what_was_declared() {
 }
 
 #[test]
+fn what_a_manifest_says_of_no_rule_is_told() {
+    let machine = Machine::new();
+    machine.write("bureau", "bad.example\nworse.example\n");
+    let manifest =
+        r#"{"rules": {"bad.example": {"reason": "x"}, "gone.example": {"reason": "y"}}}"#;
+    machine.write("bureau.json", manifest);
+    let node = machine.node("n1");
+    let mut spec = machine.spec("bureau");
+    spec["options"] = json!({"manifest": "bureau.json"});
+    node.add(&spec);
+    let outcome = node.refresh("bureau");
+    assert_eq!((outcome.outcome, outcome.rejected), (Took::InForce, 0));
+    assert_eq!(outcome.findings["manifest_unused"], 1);
+    let rejected = node.feeds.rejected("bureau", 1, 0, 10).unwrap();
+    let told: Vec<_> = rejected.iter().map(|r| (r.code.as_str(), r.text.as_str())).collect();
+    assert_eq!(told, [("manifest-unused", "gone.example")]);
+    node.end();
+}
+
+#[test]
 fn files_outside_the_roots_are_not_read() {
     let machine = Machine::new();
     let secret = machine.dir.path().join("secret");

@@ -17,6 +17,7 @@ pub(super) fn findings(out: &mut Lines, findings: &Value) {
             }
             "rejected_by" => put(out, "Rejected for 拒收原因", &Value::String(flat(value))),
             "ignored" if *value == 0 => {}
+            "manifest_unused" => put(out, "Manifest without rule 清单无对应规则", value),
             "ignored" => put(out, "Ignored lines 略过行数", value),
             // How it was read: for whoever compares two versions, in JSON.
             "reading" | "conflicts_in_list" => {}

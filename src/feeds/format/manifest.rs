@@ -98,6 +98,14 @@ impl Manifest {
         single.or(self.list.as_ref())
     }
 
+    /// The entries for single rules of which `has` knows no rule, in order.
+    pub fn without_rule(&self, has: impl Fn(&Trigger) -> bool) -> Vec<&str> {
+        let unknown = |text: &&String| !text.parse().is_ok_and(|trigger| has(&trigger));
+        let mut texts: Vec<&str> = self.rules.keys().filter(unknown).map(String::as_str).collect();
+        texts.sort_unstable();
+        texts
+    }
+
     /// Hands over what could not be taken.
     pub(super) fn report(&self, out: &mut Out<'_>) {
         for (line, text, reason) in &self.problems {

@@ -67,6 +67,9 @@ pub trait Sink {
     /// An entry that is no rule.
     fn reject(&mut self, at: Place<'_>, reason: Reason);
 
+    /// At the end: what stood beside the list.
+    fn manifest(&mut self, _manifest: &Arc<Manifest>) {}
+
     /// Whether to go on: asked between entries, for limits and stops.
     fn wants_more(&self) -> bool {
         true
@@ -220,7 +223,11 @@ pub fn parse(
         Format::Dnsmasq => dnsmasq::parse(input, &mut out)?,
         Format::Stix => stix::parse(input, &mut out)?,
     }
-    Ok(out.summary)
+    let summary = out.summary;
+    if let Some(manifest) = &options.manifest {
+        sink.manifest(manifest);
+    }
+    Ok(summary)
 }
 
 /// Reads a whole input from where it stands, a policy zone twice if there are TXT records in it

@@ -107,7 +107,13 @@ impl Feeds {
         let now = self.clock().monotonic();
         let feeds = lock(&self.force).feeds_standing();
         let mut looks = lock(&self.looks);
-        looks.retain(|name, _| feeds.iter().any(|(n, _)| n == name));
+        looks.retain(|name, _| {
+            let stands = feeds.iter().any(|(n, _)| n == name);
+            if !stands {
+                self.source.forget(name);
+            }
+            stands
+        });
         let mut due = Vec::new();
         for (name, spec) in feeds {
             let state = looks.entry(name.clone()).or_default();
@@ -115,6 +121,7 @@ impl Feeds {
                 state.began = self.clock().now();
             }
             if state.spec != spec {
+                self.source.forget(&name);
                 // New or changed: now.
                 (state.due, state.spec, state.first) = (None, spec, None);
                 // A look under way is about the settings before.

@@ -217,7 +217,28 @@ impl Feeds {
             _ => Duration::from_millis(self.config.fetch_timeout_ms),
         };
         let late = || SourceError::Away(format!("nothing came within {} s", limit.as_secs()));
-        timeout(limit, self.source.look(ask)).await.unwrap_or_else(|_| Err(late()))
+        let began = self.clock().monotonic();
+        let looked = timeout(limit, self.source.look(ask)).await.unwrap_or_else(|_| Err(late()));
+        self.count_look(spec, &looked, self.clock().monotonic().duration_since(began));
+        looked
+    }
+
+    /// Measures a look: what came of it, how much, how long it took.
+    fn count_look(&self, spec: &FeedSpec, looked: &Result<Looked, SourceError>, took: Duration) {
+        let (outcome, brought) = match looked {
+            Ok(Looked { brought: Some(brought), .. }) => ("new", Some(brought)),
+            Ok(_) => ("same", None),
+            Err(SourceError::Busy(..)) => ("busy", None),
+            Err(_) => ("failed", None),
+        };
+        self.metrics.looks(&spec.name, outcome).increment(1);
+        let of = self.metrics.feed(&spec.name);
+        of.look_seconds.set(took.as_secs_f64());
+        let Some(brought) = brought else { return };
+        of.received_bytes.increment(brought.list.bytes());
+        if let (Location::Zone(_), Ok(serial)) = (&spec.source, brought.validator.parse::<u32>()) {
+            of.serial.set(f64::from(serial));
+        }
     }
 
     fn before_look(

@@ -284,7 +284,8 @@ impl Kept {
         let (zone, o) = (Arc::clone(&self.zone), Arc::clone(options));
         let secondaries = self.wanted.secondaries.clone();
         let telling = options.tasks.spawn(async move {
-            let all = secondaries.iter().map(|s| tell_one(*s, &zone, &soa, key.as_ref(), &o));
+            let all = secondaries.iter().zip(1..);
+            let all = all.map(|(s, number)| tell_one((*s, number), &zone, &soa, key.as_ref(), &o));
             let all = futures_util::future::join_all(all);
             if o.stop.run_until_cancelled(all).await.is_none() {
                 tracing::debug!("secondaries were not told: the end came first");
@@ -294,8 +295,9 @@ impl Kept {
     }
 }
 
+/// Tells a secondary; logs know it by its place among those of the zone, never by its address.
 async fn tell_one(
-    secondary: SocketAddr,
+    (secondary, number): (SocketAddr, usize),
     zone: &SharedZone,
     soa: &Soa,
     key: Option<&Key>,
@@ -303,7 +305,7 @@ async fn tell_one(
 ) {
     let told = tell(secondary, zone.apex(), soa, key, &options.clock, options.notify).await;
     if let Err(error) = told {
-        tracing::warn!(zone = %zone.apex(), %secondary, %error, "a secondary did not hear of it");
+        tracing::warn!(zone = %zone.apex(), secondary = number, %error, "a secondary did not hear of it");
     }
 }
 

@@ -25,7 +25,7 @@ use super::{
     answer::{Answer, Transfer, answer},
     stream::produce,
 };
-use crate::{clock::Clock, config, feeds::transfer::Keys};
+use crate::{clock::Clock, config, feeds::transfer::Keys, metrics::Metrics};
 
 /// Messages of a transfer made ahead of the secondary.
 const AHEAD: usize = 2;
@@ -71,6 +71,7 @@ struct State {
     registry: Arc<Registry>,
     keys: Keys,
     clock: Clock,
+    metrics: Arc<Metrics>,
     bounds: ServeBounds,
     connections: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -85,6 +86,7 @@ impl Sockets {
         registry: Arc<Registry>,
         keys: Keys,
         clock: Clock,
+        metrics: Arc<Metrics>,
         bounds: ServeBounds,
     ) -> io::Result<Self> {
         let tcp = std::net::TcpListener::bind(address)?;
@@ -93,7 +95,7 @@ impl Sockets {
         udp.set_nonblocking(true)?;
         let (tcp, udp) = (TcpListener::from_std(tcp)?, UdpSocket::from_std(udp)?);
         let connections = Mutex::default();
-        let state = Arc::new(State { registry, keys, clock, bounds, connections });
+        let state = Arc::new(State { registry, keys, clock, metrics, bounds, connections });
         Ok(Self { udp, tcp, state })
     }
 
@@ -242,13 +244,41 @@ impl State {
             .map_err(|_| io::ErrorKind::TimedOut)?
     }
 
+    /// Sends a zone, and measures it: by the zone, never by who takes it.
     async fn transfer(&self, stream: &mut TcpStream, transfer: Transfer) -> io::Result<()> {
+        let zone = transfer.head.question.name.to_string();
+        let whole = transfer.steps.is_none();
+        let serial = transfer.served.soa.serial.0;
+        let (began, mut bytes) = (self.clock.monotonic(), 0);
+        let sent = self.send(stream, transfer, &mut bytes).await;
+        let outcome = match (&sent, whole) {
+            (Err(_), _) => "failed",
+            (Ok(()), true) => "whole",
+            (Ok(()), false) => "differences",
+        };
+        let of = self.metrics.transfer_out(&zone, outcome);
+        of.transfers.increment(1);
+        of.bytes.increment(bytes);
+        of.seconds.set(self.clock.monotonic().duration_since(began).as_secs_f64());
+        if sent.is_ok() {
+            of.serial.set(f64::from(serial));
+        }
+        sent
+    }
+
+    async fn send(
+        &self,
+        stream: &mut TcpStream,
+        transfer: Transfer,
+        bytes: &mut u64,
+    ) -> io::Result<()> {
         let (out, mut messages) = mpsc::channel(AHEAD);
         let (clock, bytes_max) = (self.clock.clone(), self.bounds.message_bytes_max);
         let producing =
             tokio::task::spawn_blocking(move || produce(transfer, &clock, bytes_max, &out));
         while let Some(message) = messages.recv().await {
             self.write(stream, &message).await?;
+            *bytes += message.len() as u64;
         }
         producing.await.map_err(io::Error::other)?.map_err(io::Error::other)
     }

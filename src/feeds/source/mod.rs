@@ -104,4 +104,7 @@ impl SourceError {
 pub trait Source: Send + Sync {
     /// Looks, and brings what is new.
     fn look<'a>(&'a self, ask: Ask<'a>) -> BoxFuture<'a, Result<Looked, SourceError>>;
+
+    /// Forgets a feed that ended or has other settings: nobody tells us of it any more.
+    fn forget(&self, _feed: &str) {}
 }

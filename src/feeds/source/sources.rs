@@ -39,4 +39,10 @@ impl Source for Sources {
             }
         }
     }
+
+    fn forget(&self, feed: &str) {
+        if let Some(zones) = &self.zones {
+            zones.forget(feed);
+        }
+    }
 }

@@ -190,4 +190,8 @@ impl Source for Zones {
     fn look<'a>(&'a self, ask: Ask<'a>) -> BoxFuture<'a, Result<Looked, SourceError>> {
         Box::pin(self.bring(ask))
     }
+
+    fn forget(&self, feed: &str) {
+        self.registry.unwatch(feed);
+    }
 }

@@ -6,7 +6,10 @@ use std::{
     net::{IpAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -238,6 +241,35 @@ async fn redirects_refusals_and_retries() {
     assert_eq!(later(less.look(&https(&less), &spec, "").await), 60);
     nginx.put("long", &"x".repeat(10_001));
     assert!(matches!(look("long").await, Err(SourceError::TooLong(10_000))));
+}
+
+#[tokio::test]
+async fn a_name_that_changes_its_addresses_leads_nowhere_else() {
+    let nginx = Nginx::start(9);
+    let mut lab = nginx.lab();
+    nginx.put("a", "one.example\n");
+    lab.config.allowed_hosts = vec!["127.0.0.1".into()];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let resolve: Resolve = {
+        let asked = Arc::clone(&asked);
+        Arc::new(move |_| {
+            let first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+            let address = if first { [127, 0, 0, 1] } else { [10, 0, 0, 1] };
+            Box::pin(async move { Ok(vec![IpAddr::from(address)]) })
+        })
+    };
+    let files = Files::new(&lab.config, Clock::system());
+    let guard = Guard::new(resolve, &lab.config.allowed_hosts);
+    let source = Https::new(guard, HttpsBounds::of(&lab.config), files);
+    // Asked for once: connected to is what was checked.
+    let spec = lab.spec(&nginx.url("a"), &ca(&lab, "ca.crt"));
+    assert_eq!(text(&lab.brought(&source, &spec, "").await), "one.example\n");
+    assert_eq!(asked.swap(0, Ordering::Relaxed), 1);
+    // A redirect to the same name is checked by what it leads to by then.
+    let spec = lab.spec(&nginx.url("away"), &ca(&lab, "ca.crt"));
+    Lab::refused(lab.look(&source, &spec, "").await, "10.0.0.1");
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    nginx.was_asked("a", 1);
 }
 
 #[tokio::test]

@@ -1,14 +1,23 @@
 //! From a primary until it is in force: the source of zones under the life of feeds.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::json;
 use tracegate::{
     clock::Clock,
     feeds::{
+        share::{NotHeard, NotifyBounds, tell},
         source::{Guard, Resolve},
-        transfer::{Client, Zones},
+        transfer::{Client, Soa, Zones},
     },
+    name::Name,
 };
 
 use super::{
@@ -17,15 +26,19 @@ use super::{
     share::Ours,
 };
 use crate::{
-    feeds_lab::{BEGIN, Machine, Node},
+    feeds_lab::{BEGIN, Machine, Node, by},
     harness::eventually,
 };
 
 /// A machine whose lists come from primaries, names resolved to this machine; `allowed` as
 /// `feeds.allowed_hosts`.
 fn machine(ours: &Ours, allowed: &[String]) -> Machine {
-    let mut machine = Machine::new();
     let resolve: Resolve = Arc::new(|_| Box::pin(async { Ok(vec![IpAddr::from([127, 0, 0, 1])]) }));
+    machine_that(ours, allowed, resolve)
+}
+
+fn machine_that(ours: &Ours, allowed: &[String], resolve: Resolve) -> Machine {
+    let mut machine = Machine::new();
     let client = Client::new(Clock::system(), bounds(), None);
     let guard = Guard::new(resolve, allowed);
     let registry = Arc::clone(&ours.registry);
@@ -103,5 +116,61 @@ fn a_primary_on_our_own_network_must_be_named() {
         assert!(problem.contains("feeds.allowed_hosts"), "{problem}");
     }
     assert!(!node.blocks("bad1.example"));
+    node.end();
+}
+
+#[test]
+fn nobody_tells_us_of_a_feed_that_was_removed() {
+    let ours = Ours::new();
+    let server = peers::bind(&zone_text(1, &many_rules(10)), ours.address.port());
+    let machine = machine(&ours, &["127.0.0.1".into()]);
+    let node = machine.node("a");
+    hear(&ours, &node);
+    node.run();
+    node.add(&spec(&format!("axfr://{}/{ZONE}", server.address())));
+    eventually("the zone is in force", || node.blocks("bad1.example").then_some(()));
+    let zone = Name::from_text(ZONE).unwrap();
+    // Both names the root, serial 2, no timers.
+    let mut rdata = vec![0; 22];
+    rdata[5] = 2;
+    let soa = Soa::from_rdata(60, &rdata).unwrap();
+    let notify = || {
+        let bounds = NotifyBounds { attempts_max: 3, timeout: Duration::from_secs(1) };
+        let (key, clock) = (keys(SECRET).find(KEY), Clock::system());
+        let telling = tell(ours.address, &zone, &soa, key.as_ref(), &clock, bounds);
+        node.runtime.block_on(telling)
+    };
+    notify().unwrap();
+    node.with(|f| f.remove("list", &by("alice"))).unwrap();
+    eventually("it is refused", || matches!(notify(), Err(NotHeard::Refused(5))).then_some(()));
+    node.end();
+}
+
+#[test]
+fn a_primarys_name_is_asked_for_once_a_look_and_no_other_address_is_connected_to() {
+    let ours = Ours::new();
+    let server = peers::bind(&zone_text(1, &many_rules(10)), ours.address.port());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let resolve: Resolve = {
+        let asked = Arc::clone(&asked);
+        // Public enough once; then another, where nothing listens and nobody may go.
+        Arc::new(move |_| {
+            let first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+            let address = if first { [127, 0, 0, 1] } else { [10, 0, 0, 1] };
+            Box::pin(async move { Ok(vec![IpAddr::from(address)]) })
+        })
+    };
+    let machine = machine_that(&ours, &["127.0.0.1".into()], resolve);
+    let node = machine.node("a");
+    let source = format!("axfr://primary.example.com:{}/{ZONE}", server.address().port());
+    node.add(&spec(&source));
+    // Its serial by UDP and the zone by TCP: each to the address that was checked.
+    assert_eq!(node.refresh("list").problem, None);
+    assert!(node.blocks("bad1.example"));
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    // The next look asks anew, and is held to what it finds.
+    let problem = node.refresh("list").problem.unwrap();
+    assert!(problem.contains("10.0.0.1"), "{problem}");
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
     node.end();
 }

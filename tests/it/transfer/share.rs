@@ -26,6 +26,7 @@ use tracegate::{
         },
         transfer::{Growing, Outcome, Primary, Serial, Zone},
     },
+    metrics::Metrics,
     name::Name,
     policy::{
         Action, Extras, FeedInForce, FeedSettings, InForce, Index, Legal, PolicySet, Rule,
@@ -113,7 +114,8 @@ impl Ours {
         let sockets = {
             let _inside = runtime.enter();
             let (registry, clock) = (Arc::clone(&registry), Clock::system());
-            Sockets::bind(any, registry, keys(SECRET), clock, serve_bounds()).unwrap()
+            let metrics = Metrics::new();
+            Sockets::bind(any, registry, keys(SECRET), clock, metrics, serve_bounds()).unwrap()
         };
         let address = sockets.local_addr().unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
