@@ -14,10 +14,22 @@ use crate::{
 /// What an answer of the store may take, in bytes, for each kind of answer or jump.
 const KIND_BYTES_MAX: u64 = 2_048;
 
+// Rules decide about what would have been answered without them. Where the answer stood, that is the
+// answer; where a rule replaced it, what was there before, as far as it was known. What was cut from
+// it begins with a semicolon.
 const ANSWERS: &str = "
-    SELECT qname, answer_names, answers, count() AS n FROM resolutions
+    WITH action IN ('', 'passthru', 'hint', 'interstitial', 'observe', 'leave-signed')
+            OR (action = 'tcp-only' AND transport = 'tcp') AS stood,
+        arrayFilter(r -> NOT startsWith(r.rdata, ';'), original_answers) AS before
+    SELECT qname,
+        if(stood, answer_names, arrayMap(r -> r.rdata, arrayFilter(r -> r.type = 5, before)))
+            AS names,
+        if(stood, answers, arrayMap(r -> toIPv6OrDefault(r.rdata),
+            arrayFilter(r -> r.type IN (1, 28), before))) AS addresses,
+        count() AS n
+    FROM resolutions
     WHERE ts >= fromUnixTimestamp64Micro({from:Int64}, 'UTC')
-    GROUP BY qname, answer_names, answers ORDER BY n DESC LIMIT {kinds_max:UInt64}";
+    GROUP BY qname, names, addresses ORDER BY n DESC LIMIT {kinds_max:UInt64}";
 
 const JUMPS: &str = "
     SELECT code, target, target_addresses, count() AS n FROM jumps

@@ -161,3 +161,33 @@ fn what_many_ask_for_is_not_blocked_without_a_person() {
     second.with(|f| f.approve("bureau", None, &by("bob"))).unwrap();
     eventually("the approval is obeyed", || blocks(&server, "www.demo.test").then_some(()));
 }
+
+#[test]
+fn what_a_rule_hid_counts_for_the_next_list() {
+    let (builder, lists) = with_lists();
+    let server = builder.start();
+    let machine = beside(&server, &lists);
+    machine.write("bureau", "www.demo.test\nmark.wild.demo.test\n");
+    let second = machine.node("n2");
+    second.add(&machine.spec("bureau"));
+    eventually("the list is in force", || blocks(&server, "mark.wild.demo.test").then_some(()));
+    for _ in 0..20 {
+        assert!(blocks(&server, "www.demo.test"));
+    }
+    complete(&server);
+    // Nobody was told the address that this list lets through; what was hidden is known all the same.
+    machine.write("exempt", "32.80.2.0.192.rpz-ip CNAME rpz-passthru.\n");
+    let mut spec = machine.spec("exempt");
+    spec["format"] = "rpz".into();
+    spec["position"] = 1.into();
+    second.add(&spec);
+    let judged = eventually("a version is judged", || {
+        second.with(|f| f.versions("exempt", 0, 1)).unwrap().pop().filter(|v| v.judgement.is_some())
+    });
+    let findings: serde_json::Value =
+        serde_json::from_str(&judged.judgement.unwrap().findings).unwrap();
+    let blast = &findings["blast"];
+    assert_eq!(blast["resolutions_changed"], 20, "{findings}");
+    assert_eq!(blast["domains"][0]["before"], "block nxdomain", "{blast}");
+    assert_eq!(blast["domains"][0]["after"], "block passthru", "{blast}");
+}
