@@ -250,6 +250,11 @@ fn problem(e: &NotConverted) -> Problem {
             "短码为 1 至 64 个字符，可用 A-Z a-z 0-9 - _，不得为保留字，也不得与自动生成的短码形式相同。",
         )),
         NotConverted::Past => time::past(),
+        NotConverted::Closed => Problem::unavailable(
+            "list_not_in_force",
+            "A list without which nobody is sent on is not in force; links can be made once it is.",
+            "一份必需的名单未能生效，暂停跳转；名单生效后方可创建链接。",
+        ),
         NotConverted::Control(e) => control(e),
     }
 }

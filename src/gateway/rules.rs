@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::{
     clock::Timestamp,
-    links::{Link, Target},
+    links::{Link, Listed, Target},
     name::Name,
     policy::{Action, Hit, InForce, JumpFacts, PolicySet, Tier},
     resolver::Lookup,
@@ -70,12 +70,15 @@ pub(super) fn of_jump(
     ruling(set, &facts, now)
 }
 
-/// Whether a link may not be made to lead to `target`, because the rules in force would stop it.
-/// Nothing is looked up: what only the addresses tell is seen at the jump.
-pub fn is_listed(in_force: &InForce, target: &Target, now: Timestamp) -> bool {
+/// Whether a link may not be made to lead to `target`, because the rules in force would stop it, or
+/// stop everything. Nothing is looked up: what only the addresses tell is seen at the jump.
+pub fn is_listed(in_force: &InForce, target: &Target, now: Timestamp) -> Listed {
     let set = in_force.load();
     if set.is_empty() {
-        return false;
+        return Listed::No;
+    }
+    if set.closed().is_some() {
+        return Listed::Unknown;
     }
     let host = lower(&target.host);
     let address = target.host.trim_matches(['[', ']']).parse().ok();
@@ -85,7 +88,7 @@ pub fn is_listed(in_force: &InForce, target: &Target, now: Timestamp) -> bool {
         addresses: address.as_slice(),
         ..JumpFacts::default()
     };
-    ruling(&set, &facts, now).is_some_and(|r| r.stops())
+    if ruling(&set, &facts, now).is_some_and(|r| r.stops()) { Listed::Yes } else { Listed::No }
 }
 
 fn ruling(set: &PolicySet, facts: &JumpFacts<'_>, now: Timestamp) -> Option<Ruling> {

@@ -91,13 +91,27 @@ pub enum NotConverted {
     /// The end lies in the past.
     #[error("the end lies in the past")]
     Past,
+    /// A list without which no jump is made is not there.
+    #[error("a list without which no jump is made is not in force")]
+    Closed,
     /// The control state could not be changed.
     #[error(transparent)]
     Control(#[from] Error),
 }
 
-/// Whether the rules in force would stop a jump to a target. Neither blocks nor waits.
-pub type IsListed = Box<dyn Fn(&Target) -> bool + Send + Sync>;
+/// What the rules in force would make of a jump to a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// It would go on.
+    No,
+    /// A rule would stop it.
+    Yes,
+    /// Nobody can say: a list without which no jump is made is not there.
+    Unknown,
+}
+
+/// Asks the rules in force about a target. Neither blocks nor waits.
+pub type IsListed = Box<dyn Fn(&Target) -> Listed + Send + Sync>;
 
 /// What [`Links`] is made of.
 pub struct LinksOptions {
@@ -109,7 +123,7 @@ pub struct LinksOptions {
     pub codes: Codes,
     /// What a target may be.
     pub rules: TargetRules,
-    /// Whether the rules in force would stop a jump to it.
+    /// What the rules in force would make of a jump to it.
     pub is_listed: IsListed,
     /// For registrable domains.
     pub suffixes: Arc<PublicSuffixes>,
@@ -309,9 +323,13 @@ impl Links {
     }
 
     /// A target that a link may lead to.
-    fn target(&self, submitted: &str) -> Result<Target, Refusal> {
+    fn target(&self, submitted: &str) -> Result<Target, NotConverted> {
         let target = self.rules.parse(submitted, &self.suffixes)?;
-        if (self.is_listed)(&target) { Err(Refusal::Listed) } else { Ok(target) }
+        match (self.is_listed)(&target) {
+            Listed::No => Ok(target),
+            Listed::Yes => Err(Refusal::Listed.into()),
+            Listed::Unknown => Err(NotConverted::Closed),
+        }
     }
 
     /// The revision after `current`; none when `edit` changes nothing.

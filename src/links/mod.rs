@@ -27,7 +27,9 @@ use std::path::PathBuf;
 
 pub use cache::Link;
 pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};
-pub use convert::{By, Converted, Draft, Edit, IsListed, Links, LinksOptions, NotConverted};
+pub use convert::{
+    By, Converted, Draft, Edit, IsListed, Links, LinksOptions, Listed, NotConverted,
+};
 pub use refusal::Refusal;
 pub use restore::{CodesInSpool, codes_in_spool, restore};
 pub use secret::Secrets;

@@ -181,6 +181,15 @@ fn no_link_is_made_to_what_is_listed() {
     // What leads to a listed target can be disabled all the same.
     under(&site, &[&block(feed("regulator"), "www.demo.test")]);
     assert_eq!(change(r#"{"state":"disabled"}"#).status, 200);
+    // While every jump is stopped, nobody knows what is listed, and no link is made.
+    let mut closed = feed("must");
+    closed.closed = true;
+    under(&site, &[&closed]);
+    let reply = create("https://www.demo.test/good/");
+    assert_eq!(reply.status, 503, "{}", reply.body);
+    assert!(reply.body.contains("list_not_in_force"), "{}", reply.body);
+    assert_eq!(change(r#"{"target":"https://www.demo.test/good/"}"#).status, 503);
+    assert_eq!(change(r#"{"state":"disabled"}"#).status, 200);
     site.stop();
 }
 
