@@ -3,7 +3,9 @@
 //!
 //! A rule for such a name, or for everything below a name above it, is rejected by itself and takes
 //! no other rule with it. A name below a served zone is not protected: lists may name it. A rule
-//! that lets things through harms none of them.
+//! that lets things through harms none of them, whatever its feed makes its other rules do
+//! ([`Override::of`](crate::policy::Override::of)). That a feed only observes, or lets everything
+//! through, excuses no rule: settings change at once, and the rules read under them stay.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
@@ -62,8 +64,7 @@ impl Protected {
 
     /// Protects a host: a name or an address; what is neither is passed over.
     pub fn add(&mut self, host: &str, why: Why) {
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-        if let Ok(address) = bare.parse::<IpAddr>() {
+        if let Some(address) = address(host) {
             // A list of loopback addresses guards against rebinding, and harms nobody's visitor.
             if !address.is_loopback() && !address.is_unspecified() {
                 self.addresses.push(address.to_canonical());
@@ -115,8 +116,8 @@ impl Protected {
     }
 
     fn host(&self, host: &str) -> Option<Reason> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return self.address(&IpNet::from(address));
+        if let Some(address) = address(host) {
+            return self.address(&IpNet::from(address.to_canonical()));
         }
         let name = Name::from_text(host).ok()?.lower();
         // Every host below it is meant, too.
@@ -145,6 +146,12 @@ impl Protected {
     }
 }
 
+/// The address that a host is, with brackets or without.
+fn address(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    bare.parse().ok()
+}
+
 /// A prefix of no bits is everybody.
 fn everything(net: &IpNet) -> Option<Reason> {
     (net.prefix_len() == 0).then(|| protected("every address there is"))
@@ -153,13 +160,14 @@ fn everything(net: &IpNet) -> Option<Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Legal;
+    use crate::policy::{Legal, Override};
 
     fn guard() -> Protected {
         let mut guard = Protected::new(Arc::new(PublicSuffixes::load(None).unwrap()));
         guard.add("corp.example.org", Why::Apex);
         guard.add("go.example.net", Why::OwnHost);
         guard.add("203.0.113.7", Why::OwnHost);
+        guard.add("[2001:db8::7]", Why::OwnHost);
         guard.add("127.0.0.1", Why::OwnHost);
         guard.add("www.gov.cn", Why::Listed);
         guard
@@ -201,16 +209,30 @@ mod tests {
         check("url-host:go.example.net", false, Some("gateway"));
         check("url-prefix:go.example.net/", false, Some("gateway"));
         check("url-prefix:go.example.net/a/", false, None);
+        check("128.7.zz.db8.2001.rpz-ip", false, Some("2001:db8::7"));
+        check("url-host:[2001:db8::7]", false, Some("2001:db8::7"));
+        check("url-prefix:[2001:db8::7]/", false, Some("2001:db8::7"));
+        check("url-host:[::ffff:203.0.113.7]", false, Some("203.0.113.7"));
+        check("url-prefix:[2001:db8::7]/a/", false, None);
+        check("url-host:[2001:db8::8]", false, None);
         check("code:abc", false, None);
     }
 
     #[test]
-    fn letting_through_harms_nobody() {
-        let rule = Rule {
-            trigger: "com".parse().unwrap(),
-            action: Action::Passthru,
+    fn letting_through_harms_nobody_whatever_the_feed_makes_of_it() {
+        let rule = |trigger: &str, action| Rule {
+            trigger: trigger.parse().unwrap(),
+            action,
             legal: Arc::new(Legal::default()),
         };
-        assert_eq!(guard().refuses(&rule, false), None);
+        let block = Override::Action(Action::Nodata);
+        for trigger in ["com", "www.gov.cn", "*.example.org", "url-host:go.example.net"] {
+            let exception = rule(trigger, Action::Passthru);
+            assert_eq!(guard().refuses(&exception, false), None, "{trigger}");
+            assert_eq!(*block.of(&exception.action), Action::Passthru, "{trigger}");
+        }
+        // The feed's settings may be others tomorrow.
+        assert_eq!(*Override::Action(Action::Passthru).of(&Action::Drop), Action::Passthru);
+        assert!(guard().refuses(&rule("com", Action::Drop), false).is_some());
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    Action, Hit, Matches, NamePattern, Outcome, Override, PolicySet, Trigger,
+    Action, Hit, Matches, NamePattern, Outcome, PolicySet, Trigger,
     hit::{HitClass, Kind, Rank},
     index::{Class, Closeness, Found, key::Tag},
     set::{SERVER_TAGS, Slot},
@@ -297,10 +297,9 @@ impl Slot {
         matches: &mut Matches,
     ) {
         let settings = &self.feed.settings;
-        let action = match &settings.action {
-            _ if self.class == HitClass::Allow => Action::Passthru,
-            Override::Given | Override::Observe => class.action.clone(),
-            Override::Action(action) => action.clone(),
+        let action = match self.class {
+            HitClass::Allow => Action::Passthru,
+            _ => settings.action.of(&class.action).clone(),
         };
         let legal = settings.legal_of(&class.legal);
         let hit = Hit {

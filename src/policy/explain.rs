@@ -8,8 +8,8 @@ use std::{net::IpAddr, sync::Arc};
 use ipnet::IpNet;
 
 use super::{
-    Action, AnswerFacts, Canonical, JumpFacts, Legal, Matches, NamePattern, Outcome, Override,
-    PolicySet, Rule, Tier, Trigger, UrlKind, decide::At, hit::HitClass, set::Slot,
+    Action, AnswerFacts, Canonical, JumpFacts, Legal, Matches, NamePattern, Outcome, PolicySet,
+    Rule, Tier, Trigger, UrlKind, decide::At, hit::HitClass, set::Slot,
 };
 use crate::{
     clock::Timestamp,
@@ -298,10 +298,9 @@ impl Slot {
     fn listing(&self, rule: Rule, thing: &Thing, outcome: &Outcome, now: Timestamp) -> Listing {
         let feed = &self.feed;
         let legal = feed.settings.legal_of(&rule.legal);
-        let action = match &feed.settings.action {
-            _ if self.class == HitClass::Allow => Action::Passthru,
-            Override::Given | Override::Observe => rule.action,
-            Override::Action(action) => action.clone(),
+        let action = match self.class {
+            HitClass::Allow => Action::Passthru,
+            _ => feed.settings.action.of(&rule.action).clone(),
         };
         Listing {
             feed: Arc::clone(&feed.name),
@@ -345,7 +344,7 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Extras, FeedInForce, FeedSettings, Index, Suspended};
+    use crate::policy::{Extras, FeedInForce, FeedSettings, Index, Override, Suspended};
 
     const NOW: Timestamp = Timestamp::from_secs(1_000);
 

@@ -13,8 +13,20 @@ pub enum Override {
     Given,
     /// Nothing: a hit is reported beside the one that acts, and counted.
     Observe,
-    /// This, for every rule of the feed, those that say PASSTHRU included.
+    /// This, for every rule of the feed but those that say PASSTHRU.
     Action(Action),
+}
+
+impl Override {
+    /// What a rule of this action does; of a feed that observes, what it would do. A rule that lets
+    /// through does so under any other action, too: it is an exception from the list's other rules,
+    /// may name what no list may touch, and must never become a block.
+    pub fn of<'a>(&'a self, given: &'a Action) -> &'a Action {
+        match self {
+            Self::Action(action) if *given != Action::Passthru => action,
+            _ => given,
+        }
+    }
 }
 
 /// An extended DNS error (RFC 8914).

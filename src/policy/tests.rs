@@ -163,6 +163,37 @@ fn jumps_are_decided_by_code_url_name_and_address() {
 }
 
 #[test]
+fn an_exception_of_a_list_never_becomes_a_block() {
+    let rules = [
+        rule("gov.example", Action::Passthru),
+        rule("*.gov.example", Action::Passthru),
+        rule("24.0.2.0.192.rpz-ip", Action::Passthru),
+        rule("url-host:gov.example", Action::Passthru),
+        rule("bad.example", Action::Nxdomain),
+    ];
+    let check = |action: Override, passes: &Action, blocks: &Action| {
+        let set = set(&[of_rules("f", &rules, FeedSettings { action, ..plain() })]);
+        let answer = |asked: &str, addresses: &[IpAddr]| {
+            let facts = AnswerFacts { addresses, ..AnswerFacts::default() };
+            set.answer(&name(asked), &facts, NOW).outcome().hit.unwrap().action.clone()
+        };
+        assert_eq!(answer("gov.example", &[]), *passes);
+        assert_eq!(answer("www.gov.example", &[]), *passes);
+        assert_eq!(answer("ok.example", &[ip("192.0.2.1")]), *passes);
+        assert_eq!(answer("bad.example", &[]), *blocks);
+        let facts = JumpFacts { url: "https://gov.example/", ..JumpFacts::default() };
+        assert_eq!(set.jump(&facts, NOW).hit.unwrap().action, *passes);
+        let explained = set.explain(&super::Thing::Name(Box::new(name("gov.example"))), NOW);
+        assert!(explained.listings.iter().all(|l| l.action == *passes));
+        assert_eq!(explained.decision, passes.name());
+    };
+    check(Override::Given, &Action::Passthru, &Action::Nxdomain);
+    check(Override::Action(Action::Nodata), &Action::Passthru, &Action::Nodata);
+    check(Override::Action(Action::Drop), &Action::Passthru, &Action::Drop);
+    check(Override::Action(Action::Passthru), &Action::Passthru, &Action::Passthru);
+}
+
+#[test]
 fn a_hit_says_what_feed_and_rule_say_together() {
     let legal = |order_number: &str, tier| Legal {
         order_number: order_number.into(),
@@ -192,6 +223,7 @@ fn a_hit_says_what_feed_and_rule_say_together() {
     assert_eq!((&*plain.legal.authority, &*plain.legal.order_number), ("an authority", "2026/1"));
     assert_eq!(plain.ede.as_ref().map(|e| e.code), Some(16));
     let hinted = hit("hinted.example");
+    assert_eq!(hinted.action, Action::Drop);
     assert_eq!((&*hinted.rule, hinted.tier), ("hinted.example", Tier::Hint));
     assert_eq!((&*hinted.legal.authority, &*hinted.legal.order_number), ("an authority", "2026/7"));
 }

@@ -48,7 +48,7 @@ pub(super) struct SpecArgs {
     #[arg(long)]
     tier: Option<String>,
     /// What its rules do whatever the list says: given, nxdomain, nodata, passthru, drop, tcp-only
-    /// or cname:NAME [default: given]
+    /// or cname:NAME; what the list lets through passes all the same [default: given]
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
     /// Count and record, do not act.

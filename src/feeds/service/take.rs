@@ -646,9 +646,8 @@ fn judgement(
 /// What a rule does in a feed of these settings.
 fn word(settings: &FeedSettings, given: &Action) -> &'static str {
     match &settings.action {
-        Override::Given => given.name(),
         Override::Observe => "observe",
-        Override::Action(action) => action.name(),
+        action => action.of(given).name(),
     }
 }
 

@@ -163,10 +163,9 @@ impl Writer<'_> {
             self.tally.superseded += 1;
             return;
         }
-        let action = match &feed.settings.action {
-            _ if &*feed.name == crate::feeds::ALLOW => Action::Passthru,
-            Override::Action(action) => action.clone(),
-            _ => rule.action.clone(),
+        let action = match &*feed.name {
+            crate::feeds::ALLOW => Action::Passthru,
+            _ => feed.settings.action.of(&rule.action).clone(),
         };
         let tier = rule.legal.tier.or(feed.settings.legal.tier).unwrap_or(feed.settings.tier);
         let wildcard = wider.iter().skip(1).any(|t| feed.index.get(t).is_some());

@@ -133,7 +133,7 @@ pub struct FormatOptions {
     pub manifest: String,
 }
 
-/// What a feed's rules do, whatever its list says.
+/// What a feed's rules do, whatever its list says. A rule that lets through never becomes a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ActionOverride {
     /// What the list says.

@@ -369,6 +369,10 @@ fn a_merged_zone_says_what_all_feeds_do_together() {
     let observing =
         FeedSettings { action: tracegate::policy::Override::Observe, ..FeedSettings::default() };
     let subtree = FeedSettings { subtree: true, ..FeedSettings::default() };
+    let nodata = FeedSettings {
+        action: tracegate::policy::Override::Action(Action::Nodata),
+        ..FeedSettings::default()
+    };
     let expired = Rule {
         legal: Arc::new(Legal { expires_at: Timestamp::from_secs(10), ..Legal::default() }),
         ..rule("over.example", Action::Nxdomain)
@@ -401,6 +405,14 @@ fn a_merged_zone_says_what_all_feeds_do_together() {
                 FeedSettings::default(),
             ),
             feed("trees", &[rule("tree.example", Action::Nxdomain)], subtree),
+            feed(
+                "overridden",
+                &[
+                    rule("24.0.113.0.203.rpz-ip", Action::Nxdomain),
+                    rule("32.1.113.0.203.rpz-ip", Action::Passthru),
+                ],
+                nodata,
+            ),
         ],
         Extras {
             allow: Some(feed(
@@ -419,6 +431,8 @@ fn a_merged_zone_says_what_all_feeds_do_together() {
     *.tree.example 30 IN CNAME .
     16.0.0.2.192.rpz-ip 30 IN CNAME rpz-drop.
     24.0.100.51.198.rpz-client-ip 30 IN CNAME rpz-tcp-only.
+    24.0.113.0.203.rpz-ip 30 IN CNAME *.
+    32.1.113.0.203.rpz-ip 30 IN CNAME rpz-passthru.
     a.tree.example 30 IN CNAME rpz-passthru.
     allowed.example 30 IN CNAME rpz-passthru.
     bad.shop.example 30 IN CNAME rpz-passthru.
