@@ -1,0 +1,84 @@
+//! What the gateway and the API count.
+
+use metrics::{Counter, Gauge, Histogram};
+
+use super::make::Make;
+
+/// Jumps.
+pub struct GatewayMetrics {
+    /// Visitors sent on.
+    pub jumps: Counter,
+    /// Unknown codes.
+    pub unknown: Counter,
+    /// Disabled or expired links.
+    pub gone: Counter,
+    /// Jumps stopped, by policy or for want of room to record them.
+    pub stopped: Counter,
+    /// Requests that are no jump.
+    pub malformed: Counter,
+    /// Open connections.
+    pub connections: Gauge,
+    /// From a request to its response.
+    pub jump_seconds: Histogram,
+    /// Links created or changed.
+    pub conversions: Counter,
+}
+
+/// The API and looks at the records.
+pub struct ApiMetrics {
+    /// Requests answered with success.
+    pub ok: Counter,
+    /// Requests refused for what they ask.
+    pub refused: Counter,
+    /// Requests without a valid token or right.
+    pub unauthorized: Counter,
+    /// Requests that failed on our side.
+    pub failed: Counter,
+    /// 1 while links and tokens cannot be changed, until a restart.
+    pub control_failed: Gauge,
+    /// Looks at the records.
+    pub accesses: Counter,
+    /// From a question to its page.
+    pub trace_seconds: Histogram,
+}
+
+impl GatewayMetrics {
+    pub(super) fn new(m: &Make<'_>) -> Self {
+        Self {
+            jumps: m.counter("tracegate_gateway_jumps_total", "Visitors sent on"),
+            unknown: m.counter("tracegate_gateway_unknown_total", "Unknown codes"),
+            gone: m.counter("tracegate_gateway_gone_total", "Disabled or expired links"),
+            stopped: m.counter(
+                "tracegate_gateway_stopped_total",
+                "Jumps stopped, by policy or for want of room to record them",
+            ),
+            malformed: m.counter("tracegate_gateway_malformed_total", "Requests that are no jump"),
+            connections: m.gauge("tracegate_gateway_connections", "Open connections"),
+            jump_seconds: m
+                .histogram("tracegate_gateway_jump_seconds", "From a request to its response"),
+            conversions: m
+                .counter("tracegate_gateway_conversions_total", "Links created or changed"),
+        }
+    }
+}
+
+impl ApiMetrics {
+    pub(super) fn new(m: &Make<'_>) -> Self {
+        Self {
+            ok: m.counter("tracegate_api_ok_total", "Requests answered with success"),
+            refused: m.counter("tracegate_api_refused_total", "Requests refused for what they ask"),
+            unauthorized: m.counter(
+                "tracegate_api_unauthorized_total",
+                "Requests without a valid token or right",
+            ),
+            failed: m.counter("tracegate_api_failed_total", "Requests that failed on our side"),
+            control_failed: m.gauge(
+                "tracegate_control_failed",
+                "1 while links and tokens cannot be changed, until a restart",
+            ),
+            accesses: m.counter("tracegate_api_accesses_total", "Looks at the records"),
+            trace_seconds: m
+                .histogram("tracegate_api_trace_seconds", "From a question to its page"),
+        }
+    }
+}
