@@ -25,6 +25,24 @@ impl FeedSpec {
         }
     }
 
+    /// The same for a version that was read and judged by the settings `read`. What decides how much
+    /// its rules reach is the version's: more than was judged takes force with a version that is
+    /// read by it. Less does at once.
+    pub fn settings_over(&self, read: &Self) -> FeedSettings {
+        let action = if self.action == ActionOverride::Observe { self } else { read };
+        FeedSettings {
+            action: action.action.in_force(),
+            subtree: self.subtree && read.subtree,
+            ..self.settings()
+        }
+    }
+
+    /// Whether its action makes rules act that only let through.
+    pub(super) fn overrides_passthru(&self) -> bool {
+        use ActionOverride::{Given, Observe, Passthru};
+        !matches!(self.action, Given | Observe | Passthru)
+    }
+
     /// What rules do not say of themselves.
     fn legal(&self) -> Legal {
         let class = ContentClass::find(&self.content_class);

@@ -265,6 +265,8 @@ pub struct FeedRow {
     pub version: u64,
     /// The event that said so; 0 for none.
     pub version_event: u64,
+    /// The settings that it was read and judged by, as JSON; empty for none.
+    pub read_by: String,
     /// Its newest version; 0 for none.
     pub newest: u64,
     /// Whether that one could not be read, and no version was decided for since.

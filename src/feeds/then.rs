@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    ALLOW, Error, EventKind, EventQuery, FeedRow, FeedSpec, FeedStore, INSTANT, OwnRule, Standing,
+    ALLOW, Error, EventKind, EventQuery, FeedRow, FeedSpec, FeedStore, INSTANT, OnFailure, OwnRule,
+    Standing,
 };
 use crate::{
     clock::Timestamp,
@@ -32,14 +33,23 @@ pub fn then<'a>(
     let mut feeds: Vec<(u32, Arc<FeedInForce>)> = Vec::new();
     for feed in &standing.feeds {
         let Ok(spec) = FeedSpec::read(&feed.spec) else { continue };
+        let closed = match spec.on_failure {
+            OnFailure::Open if feed.newest_failed => continue,
+            OnFailure::Closed => feed.newest_failed || feed.version == 0,
+            _ => false,
+        };
+        let settings = match FeedSpec::read(&feed.read_by) {
+            Ok(read) => spec.settings_over(&read),
+            Err(_) => spec.settings(),
+        };
         let rules = rows(feed);
         let index = index(rules.iter().filter_map(|row| rule_of(row)));
         let in_force = FeedInForce {
             name: feed.name.as_str().into(),
             version: feed.version,
             index: Arc::new(index),
-            settings: spec.settings(),
-            closed: false,
+            settings,
+            closed,
         };
         feeds.push((spec.position, Arc::new(in_force)));
     }
@@ -114,7 +124,9 @@ fn rule_of(row: &Map<String, Value>) -> Option<Rule> {
         order_number: text("order_number").into(),
         reason: said("reason").into(),
         content_class: said("content_class").into(),
-        tier: crate::policy::Tier::from_name(text("tier")),
+        // Its own. The column has the one that counted when the row was written: where that was the
+        // feed's, what the feed said at the time counts.
+        tier: crate::policy::Tier::from_name(said("tier")),
         issued_at: time("issued_at"),
         effective_from: column_time(text("effective_from")),
         expires_at: column_time(text("expires_at")),

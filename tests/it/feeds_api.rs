@@ -64,6 +64,9 @@ fn a_feed_lives_through_the_api() {
     let spec = &status["spec"];
     assert_eq!((&spec["subtree"], &spec["authority"]), (&json!(true), &json!("police")), "{spec}");
     assert_eq!(spec["order_number"], "", "{spec}");
+    // What reaches further is judged first.
+    let looked = desk.call("POST", "/api/v1/feeds/a/refresh", &json!({}));
+    assert_eq!(looked.status, 200, "{}", looked.body);
     let rules = desk.call("GET", "/api/v1/rules?name=www.bad.example", &Value::Null).json();
     assert_eq!(rules["decision"], "nxdomain", "{rules}");
     let bad = desk.call("PATCH", "/api/v1/feeds/a", &json!({ "tier": "loud" }));

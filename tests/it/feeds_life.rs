@@ -246,11 +246,16 @@ fn settings_change_what_the_same_bytes_mean() {
     let mut spec = machine.spec("bureau");
     spec["subtree"] = json!(true);
     node.with(|f| f.change("bureau", &spec.to_string(), &by("alice"))).unwrap();
-    assert!(node.blocks("www.bad.example"), "at once");
+    assert!(!node.blocks("www.bad.example"), "nobody has judged that yet");
+    assert_eq!(node.refresh("bureau").version, 2);
+    assert!(node.blocks("www.bad.example"));
+    spec["subtree"] = json!(false);
+    node.with(|f| f.change("bureau", &spec.to_string(), &by("alice"))).unwrap();
+    assert!(!node.blocks("www.bad.example"), "what reaches less does at once");
     spec["authority"] = json!("CAC");
     node.with(|f| f.change("bureau", &spec.to_string(), &by("alice"))).unwrap();
     let outcome = node.refresh("bureau");
-    assert_eq!((outcome.outcome, outcome.version), (Took::InForce, 2), "the law is part of rules");
+    assert_eq!((outcome.outcome, outcome.version), (Took::InForce, 3), "the law is part of rules");
     spec["name"] = json!("other");
     let renamed = node.with(|f| f.change("bureau", &spec.to_string(), &by("alice")));
     assert!(matches!(renamed, Err(Error::Spec(_))), "{renamed:?}");

@@ -28,6 +28,7 @@ mod feeds_formats;
 mod feeds_lab;
 mod feeds_life;
 mod feeds_looks;
+mod feeds_reach;
 mod feeds_source;
 mod forward;
 mod gateway;

@@ -40,8 +40,9 @@ impl Feeds {
         Ok(spec)
     }
 
-    /// Changes a feed's settings, which take force at once; what a list's rules depend on counts
-    /// from the next look at its source on, which is at once, too. Blocks.
+    /// Changes a feed's settings, which take force at once. What a list's rules depend on, and what
+    /// would make them reach further (`subtree`, another `action`), counts from the next look at its
+    /// source on, which is at once, too: it makes a version that is judged as any other is. Blocks.
     ///
     /// # Errors
     /// As [`Feeds::add`].

@@ -62,6 +62,8 @@ pub(super) struct Force {
 pub(super) struct Loaded {
     pub(super) version: u64,
     pub(super) index: Arc<Index>,
+    /// The settings that they were read and judged by.
+    read_by: Arc<FeedSpec>,
 }
 
 /// Why a version cannot be loaded. It is tried again: what was missing may come back.
@@ -201,7 +203,7 @@ impl Feeds {
     /// of the same name that ended, nor one that somebody put an earlier one in the place of.
     fn load_or_older(&self, feed: &str, version: u64) -> Result<Loaded, Error> {
         let first = match self.load(feed, version) {
-            Ok(index) => return Ok(Loaded { version, index }),
+            Ok(index) => return self.with_settings(feed, version, index),
             Err(error) => error,
         };
         let kinds = &EventKind::DECIDING;
@@ -223,10 +225,15 @@ impl Feeds {
                 && !left
                 && let Ok(index) = self.load(feed, event.version)
             {
-                return Ok(Loaded { version: event.version, index });
+                return self.with_settings(feed, event.version, index);
             }
         }
         Err(first)
+    }
+
+    fn with_settings(&self, feed: &str, version: u64, index: Arc<Index>) -> Result<Loaded, Error> {
+        let row = self.store().version(feed, version)?.ok_or(Error::Unknown("version"))?;
+        Ok(Loaded { version, index, read_by: self.spec_of(feed, row.event)?.into() })
     }
 
     /// The rules of a version: compiled, or read anew.
@@ -439,8 +446,10 @@ impl Force {
         let standing = Arc::clone(&self.standing);
         for feed in &standing.feeds {
             let key = (feed.name.clone(), feed.version);
-            if let Some(index) = self.ready.remove(&key) {
-                let loaded = Loaded { version: feed.version, index };
+            if let Some(index) = self.ready.remove(&key)
+                && let Ok(read_by) = FeedSpec::read(&feed.read_by)
+            {
+                let loaded = Loaded { version: feed.version, index, read_by: read_by.into() };
                 if let Some(former) = self.loaded.insert(feed.name.clone(), loaded) {
                     self.former.insert(feed.name.clone(), former);
                 }
@@ -492,9 +501,11 @@ impl Force {
         let feeds = self.standing.feeds.iter().filter_map(|row| {
             let (version, closed) = self.state(row)?;
             let spec = FeedSpec::read(&row.spec).ok()?;
-            let index = self.loaded.get(&row.name).map(|l| Arc::clone(&l.index));
-            let index = index.unwrap_or_else(|| Arc::new(Index::empty()));
-            let feed = in_force(&row.name, version, index, spec.settings(), closed);
+            let (index, settings) = match self.loaded.get(&row.name) {
+                Some(l) => (Arc::clone(&l.index), spec.settings_over(&l.read_by)),
+                None => (Arc::new(Index::empty()), spec.settings()),
+            };
+            let feed = in_force(&row.name, version, index, settings, closed);
             Some(((spec.position, row.name.clone()), Arc::new(feed)))
         });
         feeds.collect()

@@ -106,6 +106,7 @@ fn feeds(db: &Connection, upto: u64) -> Read<Vec<FeedRow>> {
             added: row.get(4)?,
             version: 0,
             version_event: 0,
+            read_by: String::new(),
             newest: 0,
             newest_failed: false,
         })
@@ -119,6 +120,14 @@ fn feeds(db: &Connection, upto: u64) -> Read<Vec<FeedRow>> {
             .query_row(params![feed.name, feed.added, upto], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         (feed.version, feed.version_event) = found.unwrap_or_default();
+        let sql = "SELECT s.spec FROM versions AS v
+                   JOIN specs AS s ON s.feed = v.feed AND s.event_id <= v.event_id
+                   WHERE v.feed = ?1 AND v.number = ?2 ORDER BY s.event_id DESC LIMIT 1";
+        let read_by = db
+            .prepare_cached(sql)?
+            .query_row(params![feed.name, feed.version], |row| row.get(0))
+            .optional()?;
+        feed.read_by = read_by.unwrap_or_default();
         let sql = "SELECT coalesce(max(number), 0) FROM versions WHERE feed = ?1
                        AND event_id > ?2 AND event_id <= ?3";
         feed.newest = db

@@ -91,6 +91,7 @@ proptest! {
             changed_by: String::new(),
             version: 7,
             version_event: 2,
+            read_by: spec.to_json().unwrap(),
             newest: 7,
             newest_failed: false,
         };
@@ -121,11 +122,59 @@ proptest! {
 #[test]
 fn a_tier_is_kept_beside_the_times() {
     let settings = FeedSettings { tier: Tier::Hint, ..FeedSettings::default() };
-    let rule = Rule {
-        trigger: "a.test".parse().unwrap(),
-        action: Action::Nxdomain,
-        legal: Arc::new(Legal::default()),
+    for own in [None, Some(Tier::Interstitial)] {
+        let rule = Rule {
+            trigger: "a.test".parse().unwrap(),
+            action: Action::Nxdomain,
+            legal: Arc::new(Legal { tier: own, ..Legal::default() }),
+        };
+        let back = rule_of(&kept(&rule, &settings)).unwrap();
+        assert_eq!((back.legal.tier, back.legal.expires_at), (own, Timestamp::ZERO));
+    }
+}
+
+fn then_of(settings: Value, failed: bool, legal: &str) -> PolicySet {
+    let mut spec = json!({"name": "bureau", "source": "/l/bureau", "format": "domains"});
+    if let (Value::Object(spec), Value::Object(more)) = (&mut spec, settings) {
+        spec.extend(more);
+    }
+    let feed = FeedRow {
+        name: "bureau".into(),
+        spec: spec.to_string(),
+        added: 1,
+        changed_at: Timestamp::ZERO,
+        changed_by: String::new(),
+        version: 1,
+        version_event: 3,
+        read_by: spec.to_string(),
+        newest: 2,
+        newest_failed: failed,
     };
-    let back = rule_of(&kept(&rule, &settings)).unwrap();
-    assert_eq!((back.legal.tier, back.legal.expires_at), (Some(Tier::Hint), Timestamp::ZERO));
+    let standing = Standing { feeds: vec![feed], ..Standing::default() };
+    let row = json!({"rule": "bad.example", "action": "nxdomain", "tier": "block", "legal": legal});
+    then(&standing, Timestamp::ZERO, |_| vec![row.as_object().unwrap()])
+}
+
+#[test]
+fn a_tier_is_the_rules_own_or_what_the_feed_said_then() {
+    for (legal, expected) in
+        [("{}", Tier::Hint), (r#"{"tier":null}"#, Tier::Hint), (r#"{"tier":"block"}"#, Tier::Block)]
+    {
+        let set = then_of(json!({"tier": "hint"}), false, legal);
+        let name = Name::from_text("bad.example").unwrap();
+        let told = set.explain(&Thing::Name(Box::new(name)), Timestamp::ZERO);
+        assert_eq!(told.listings.first().map(|l| l.tier), Some(expected), "{legal}");
+    }
+}
+
+#[test]
+fn a_feed_that_failed_then_did_as_it_declared() {
+    let check = |mode: &str, failed, feeds, closed| {
+        let set = then_of(json!({"on_failure": mode}), failed, "{}");
+        assert_eq!((set.feeds().count(), set.closed().is_some()), (feeds, closed), "{mode}");
+    };
+    check("closed", false, 1, false);
+    check("closed", true, 1, true);
+    check("open", true, 0, false);
+    check("keep-last", true, 1, false);
 }
