@@ -104,6 +104,9 @@ pub struct Feeds {
     pub readers_max: usize,
     /// Own rules in force at once, of instant blocks and of allow rules.
     pub own_rules_max: usize,
+    /// Events of one node that took force and whose records wait for room in the spool; with more,
+    /// nothing is changed any more.
+    pub records_waiting_max: usize,
     /// Appeals that are not decided.
     pub appeals_open_max: usize,
     /// How long an instant block lasts that nobody else has confirmed, in seconds.
@@ -160,6 +163,7 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("feeds.poll_ms", 10, 250),
     limits("feeds.readers_max", 1, 64),
     limits("feeds.own_rules_max", 0, 1_000_000),
+    limits("feeds.records_waiting_max", 0, 1_000_000),
     limits("feeds.appeals_open_max", 0, 1_000_000),
     limits("feeds.block_unconfirmed_s", 60, 86_400),
     limits("feeds.block_s", 60, 366 * 86_400),
@@ -214,6 +218,7 @@ impl Default for Feeds {
             poll_ms: 200,
             readers_max: 4,
             own_rules_max: 10_000,
+            records_waiting_max: 10_000,
             appeals_open_max: 10_000,
             block_unconfirmed_s: 3_600,
             block_s: 86_400,

@@ -4,6 +4,10 @@
 //! database; then the record is appended to the spool and taken off the outbox. The event counts
 //! from the commit on: a block must not wait for the spool. What cannot be appended then stays in
 //! the outbox, and the next start of this node puts it where it was promised to be.
+//!
+//! Where the spool has no place for it at all, the event takes force without one and its record
+//! waits in the database until there is room: [`Ledger::settle`]. It says then when the event was.
+//! More than `feeds.records_waiting_max` of them, and nothing is changed any more.
 
 use std::sync::Arc;
 
@@ -12,13 +16,13 @@ use serde_json::{Map, Value};
 use super::{
     Error,
     events::EventKind,
-    store::{Body, Event, FeedStore},
+    store::{Body, Event, EventQuery, FeedStore},
 };
 use crate::{
     clock::Clock,
     links::OutboxRow,
     record::{FeedEvent, NodeName},
-    spool::{Refused, SharedLane},
+    spool::{Prepared, Refused, SharedLane},
 };
 
 /// Where events are written.
@@ -28,6 +32,8 @@ pub(super) struct Ledger {
     pub(super) lane: SharedLane,
     pub(super) node: NodeName,
     pub(super) clock: Clock,
+    /// Records that may wait for the spool.
+    pub(super) waiting_max: usize,
 }
 
 /// An event to be.
@@ -110,13 +116,8 @@ impl Ledger {
             reason: entry.reason.to_owned(),
             detail: Value::Object(entry.detail.clone()).to_string(),
         };
-        // Records have no columns of their own for these.
-        let mut detail = entry.detail.clone();
-        let more = [("actor", entry.actor), ("reason", entry.reason), ("rule", entry.subject)];
-        for (key, text) in more.into_iter().filter(|(_, text)| !text.is_empty()) {
-            detail.insert(key.to_owned(), text.into());
-        }
-        let version = if entry.version == 0 { String::new() } else { entry.version.to_string() };
+        let detail = told(&event, entry.detail.clone());
+        let version = version_text(entry.version);
         let row = FeedEvent {
             feed: entry.feed,
             version: &version,
@@ -125,18 +126,47 @@ impl Ledger {
             signer: entry.signer,
             accepted: entry.accepted,
             rejected: entry.rejected,
-            detail: &Value::Object(detail).to_string(),
+            detail: &detail,
         };
-        let prepared = self.lane.prepare(&row).map_err(refused)?;
-        let (lane, seq) = (prepared.id.lane, prepared.id.seq);
-        let (schema, bytes) = (prepared.schema, prepared.bytes.clone());
-        event.id =
-            self.store.commit(&event, body, basis, &OutboxRow { lane, seq, schema, bytes })?;
+        let prepared = match self.lane.prepare(&row) {
+            Ok(prepared) => prepared,
+            // It would never fit; the limits of texts come long before.
+            Err(Refused::TooLarge) => return Err(Error::Full),
+            Err(why) => {
+                event.id = self.write_unplaced(&event, body, basis, why)?;
+                return Ok(event);
+            }
+        };
+        let record = outbox_row(&prepared);
+        event.id = self.store.commit(&event, body, basis, Some(&record))?;
+        self.append(prepared);
+        Ok(event)
+    }
+
+    fn write_unplaced(
+        &self,
+        event: &Event,
+        body: Body<'_>,
+        basis: Option<u64>,
+        why: Refused,
+    ) -> Result<u64, Error> {
+        if self.store.waiting(&self.node, self.waiting_max)?.len() >= self.waiting_max {
+            return Err(Error::Full);
+        }
+        let id = self.store.commit(event, body, basis, None)?;
+        let (feed, kind) = (&event.feed, event.kind.name());
+        tracing::error!(feed, event = kind, %why, "in force; its record waits for the spool");
+        Ok(id)
+    }
+
+    /// Appends a record that is in the outbox.
+    fn append(&self, prepared: Prepared<'_>) {
+        let place = (prepared.id.lane, prepared.id.seq);
         match prepared.append() {
             Ok(_) => {
                 // What stays in the outbox is taken off with the next; until then a restart finds
                 // it in the spool.
-                if let Err(error) = self.store.forget(&self.node, &[(lane, seq)]) {
+                if let Err(error) = self.store.forget(&self.node, &[place]) {
                     tracing::warn!(%error, "a kept record of a feed stays in the outbox for now");
                 }
             }
@@ -144,14 +174,69 @@ impl Ledger {
                 tracing::error!(%error, "a record of a feed waits in policy.sqlite for a restart");
             }
         }
-        Ok(event)
+    }
+
+    /// Writes the records that wait, oldest first, as far as there is room.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        for id in self.store.waiting(&self.node, self.waiting_max)? {
+            let query = EventQuery { from: id - 1, limit: 1, ..EventQuery::default() };
+            let Some(event) = self.store.events(&query)?.pop() else { continue };
+            if !self.settle_one(&event)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there was room.
+    fn settle_one(&self, event: &Event) -> Result<bool, Error> {
+        let of = match event.version {
+            // Own rules have no versions of their own.
+            0 => None,
+            number => self.store.version(&event.feed, number)?,
+        };
+        let judged = of.as_ref().and_then(|v| v.judgement.as_ref());
+        // Nothing was known of them when they arrived.
+        let judged = judged.filter(|_| event.kind != EventKind::Received);
+        let mut detail: Map<String, Value> =
+            serde_json::from_str(&event.detail).unwrap_or_default();
+        detail.insert("at".to_owned(), event.ts.to_string().into());
+        let row = FeedEvent {
+            feed: &event.feed,
+            version: &version_text(event.version),
+            event: event.kind.name(),
+            digest: of.as_ref().map_or([0; 32], |v| v.arrived.digest),
+            signer: of.as_ref().map_or("", |v| &v.arrived.signer),
+            accepted: judged.map_or(0, |j| j.accepted),
+            rejected: judged.map_or(0, |j| j.rejected),
+            detail: &told(event, detail),
+        };
+        let Ok(prepared) = self.lane.prepare(&row) else { return Ok(false) };
+        if self.store.place(&self.node, event.id, &outbox_row(&prepared))? {
+            self.append(prepared);
+        }
+        Ok(true)
     }
 }
 
-const fn refused(why: Refused) -> Error {
-    match why {
-        // A row too large for a batch has no room either; the limits of texts come long before.
-        Refused::Full | Refused::TooLarge => Error::Full,
-        Refused::Failed => Error::Failed,
+fn version_text(version: u64) -> String {
+    if version == 0 { String::new() } else { version.to_string() }
+}
+
+/// An event's detail as its record has it: records have no columns of their own for these.
+fn told(event: &Event, mut detail: Map<String, Value>) -> String {
+    let more = [("actor", &event.actor), ("reason", &event.reason), ("rule", &event.subject)];
+    for (key, text) in more.into_iter().filter(|(_, text)| !text.is_empty()) {
+        detail.insert(key.to_owned(), text.as_str().into());
+    }
+    Value::Object(detail).to_string()
+}
+
+fn outbox_row(prepared: &Prepared<'_>) -> OutboxRow {
+    OutboxRow {
+        lane: prepared.id.lane,
+        seq: prepared.id.seq,
+        schema: prepared.schema,
+        bytes: prepared.bytes.clone(),
     }
 }

@@ -342,7 +342,7 @@ pub trait FeedStore: Send + Sync + Debug {
     fn newest_at(&self, at: Timestamp) -> Result<u64, Error>;
 
     /// Writes a change in one transaction, durably: the event, what belongs to it, its record into
-    /// the outbox. Returns its id. `basis` is the newest event of its feed that it is made upon;
+    /// the outbox, or, where it has no place yet, that it waits for one. Returns its id. `basis` is the newest event of its feed that it is made upon;
     /// none for events that depend on nothing.
     ///
     /// # Errors
@@ -354,8 +354,14 @@ pub trait FeedStore: Send + Sync + Debug {
         event: &Event,
         body: Body<'_>,
         basis: Option<u64>,
-        record: &OutboxRow,
+        record: Option<&OutboxRow>,
     ) -> Result<u64, Error>;
+
+    /// This node's events whose record has no place yet, oldest first.
+    fn waiting(&self, node: &NodeName, limit: usize) -> Result<Vec<u64>, Error>;
+
+    /// Puts the record of an event that waits into the outbox, durably; false when it does not wait.
+    fn place(&self, node: &NodeName, event: u64, record: &OutboxRow) -> Result<bool, Error>;
 
     /// Whether anything can be written: not after [`Error::Failed`], until a restart.
     fn takes_writes(&self) -> bool;
@@ -402,6 +408,9 @@ pub trait FeedStore: Send + Sync + Debug {
 
     /// One own rule.
     fn own_rule(&self, id: u64) -> Result<Option<OwnRule>, Error>;
+
+    /// One own rule as it was after the event `upto`; none before it was made.
+    fn own_rule_at(&self, id: u64, upto: u64) -> Result<Option<OwnRule>, Error>;
 
     /// Appeals with ids below `before` (0 for no bound), newest first.
     fn appeals(&self, before: u64, limit: usize) -> Result<Vec<Appeal>, Error>;

@@ -79,7 +79,7 @@ fn record(seq: u64) -> OutboxRow {
 fn commit(store: &dyn FeedStore, event: &Event, body: Body<'_>) -> Result<u64, Error> {
     let seq = store.newest()? + 1;
     let basis = store.newest_of(&event.feed)?;
-    store.commit(event, body, Some(basis), &record(seq))
+    store.commit(event, body, Some(basis), Some(&record(seq)))
 }
 
 fn add_feed(store: &dyn FeedStore, feed: &str, secs: i64) -> u64 {
@@ -144,18 +144,18 @@ fn a_change_upon_an_older_event_is_refused_whole<D: Database>() {
     add_feed(&*store, "a", 1);
     let basis = store.newest_of("a").unwrap();
     let received = event(EventKind::Received, "a", 1, 2);
-    store.commit(&received, Body::Version(&arrived(1)), Some(basis), &record(8)).unwrap();
+    store.commit(&received, Body::Version(&arrived(1)), Some(basis), Some(&record(8))).unwrap();
     let second = event(EventKind::FeedChanged, "a", 0, 3);
-    let refused = store.commit(&second, Body::Spec("{}"), Some(basis), &record(9));
+    let refused = store.commit(&second, Body::Spec("{}"), Some(basis), Some(&record(9)));
     assert!(matches!(refused, Err(Error::Conflict)), "{refused:?}");
     assert_eq!(store.newest().unwrap(), 2);
     assert_eq!(store.outbox(&"n1".parse().unwrap()).unwrap().len(), 2);
     // Another feed's events, and a node's own, stand in nobody's way.
     add_feed(&*store, "b", 4);
     let own = event(EventKind::InForce, "a", 1, 5);
-    store.commit(&own, Body::None, None, &record(10)).unwrap();
+    store.commit(&own, Body::None, None, Some(&record(10))).unwrap();
     let basis = store.newest_of("a").unwrap();
-    store.commit(&second, Body::Spec("{}"), Some(basis), &record(11)).unwrap();
+    store.commit(&second, Body::Spec("{}"), Some(basis), Some(&record(11))).unwrap();
 }
 
 fn only_one_of_many_nodes_makes_a_change<D: Database>() {
@@ -167,7 +167,7 @@ fn only_one_of_many_nodes_makes_a_change<D: Database>() {
                 scope.spawn(move || {
                     let basis = Some(0);
                     let event = event(EventKind::FeedAdded, "a", 0, 1);
-                    match store.commit(&event, Body::Spec("{}"), basis, &record(n)) {
+                    match store.commit(&event, Body::Spec("{}"), basis, Some(&record(n))) {
                         Ok(_) => 1,
                         Err(Error::Conflict) => 0,
                         Err(e) => panic!("{e}"),
@@ -351,10 +351,10 @@ fn records_stay_in_the_outbox_of_their_node<D: Database>() {
     {
         let store = database.open();
         let one = event(EventKind::FeedAdded, "a", 0, 1);
-        store.commit(&one, Body::Spec("{}"), Some(0), &record(1)).unwrap();
+        store.commit(&one, Body::Spec("{}"), Some(0), Some(&record(1))).unwrap();
         let two = Event { node: "n2".into(), ..event(EventKind::FeedAdded, "b", 0, 1) };
         // Nodes number their lanes by themselves.
-        store.commit(&two, Body::Spec("{}"), Some(0), &record(1)).unwrap();
+        store.commit(&two, Body::Spec("{}"), Some(0), Some(&record(1))).unwrap();
     }
     let store = database.open();
     assert_eq!(store.outbox(&n1).unwrap(), [record(1)]);

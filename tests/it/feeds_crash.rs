@@ -4,9 +4,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
+        mpsc,
     },
+    thread,
+    time::Duration,
 };
 
 use tracegate::{
@@ -38,6 +41,10 @@ struct Dying {
     /// Changes of this kind until then.
     left: AtomicU32,
     dead: std::sync::atomic::AtomicBool,
+    /// Whoever reads what stands waits while it is held.
+    reading: Arc<Mutex<()>>,
+    /// How many have begun to.
+    readers: Arc<AtomicU32>,
 }
 
 impl Dying {
@@ -57,7 +64,7 @@ impl FeedStore for Dying {
         event: &Event,
         body: Body<'_>,
         basis: Option<u64>,
-        record: &OutboxRow,
+        record: Option<&OutboxRow>,
     ) -> Result<u64, Error> {
         self.alive()?;
         let dies = event.kind == self.kind && self.left.fetch_sub(1, Ordering::SeqCst) == 1;
@@ -81,6 +88,8 @@ impl FeedStore for Dying {
     }
     fn newest(&self) -> Result<u64, Error> {
         self.alive()?;
+        self.readers.fetch_add(1, Ordering::SeqCst);
+        drop(self.reading.lock());
         self.inner.newest()
     }
     fn newest_of(&self, feed: &str) -> Result<u64, Error> {
@@ -126,6 +135,16 @@ impl FeedStore for Dying {
     fn forget_rejections(&self, feed: &str, number: u64) -> Result<(), Error> {
         self.inner.forget_rejections(feed, number)
     }
+    fn waiting(&self, node: &NodeName, limit: usize) -> Result<Vec<u64>, Error> {
+        self.inner.waiting(node, limit)
+    }
+    fn place(&self, node: &NodeName, event: u64, record: &OutboxRow) -> Result<bool, Error> {
+        self.alive()?;
+        self.inner.place(node, event, record)
+    }
+    fn own_rule_at(&self, id: u64, upto: u64) -> Result<Option<OwnRule>, Error> {
+        self.inner.own_rule_at(id, upto)
+    }
     fn own_rules(&self, feed: &str, before: u64, limit: usize) -> Result<Vec<OwnRule>, Error> {
         self.inner.own_rules(feed, before, limit)
     }
@@ -147,9 +166,16 @@ impl FeedStore for Dying {
     }
 }
 
-fn dying(machine: &Machine, at: Point, kind: EventKind) -> Arc<dyn FeedStore> {
-    let (left, dead) = (AtomicU32::new(1), std::sync::atomic::AtomicBool::new(false));
-    Arc::new(Dying { inner: machine.store(), at, kind, left, dead })
+fn dying(machine: &Machine, at: Point, kind: EventKind) -> Arc<Dying> {
+    Arc::new(Dying {
+        inner: machine.store(),
+        at,
+        kind,
+        left: AtomicU32::new(1),
+        dead: std::sync::atomic::AtomicBool::new(false),
+        reading: Arc::default(),
+        readers: Arc::default(),
+    })
 }
 
 const POINTS: [Point; 3] = [Point::BeforeCommit, Point::AfterCommit, Point::AfterAppend];
@@ -243,4 +269,30 @@ fn bytes_without_an_event_are_in_nobodys_way() {
     assert!(node.blocks("other.example") && !node.blocks("bad.example"));
     node.end();
     assert!(machine.node("n1").blocks("other.example"));
+}
+
+#[test]
+fn a_database_that_reads_slowly_holds_up_nobody_who_only_asks() {
+    let machine = Machine::new();
+    machine.write("bureau", "bad.example\n");
+    let store = dying(&machine, Point::BeforeCommit, EventKind::Refused);
+    let (reading, readers) = (Arc::clone(&store.reading), Arc::clone(&store.readers));
+    let node = machine.node_over("n1", store);
+    node.add(&machine.spec("bureau"));
+    let held = reading.lock().unwrap();
+    let before = readers.load(Ordering::SeqCst);
+    let feeds = Arc::clone(&node.feeds);
+    let obeys = node.runtime.spawn_blocking(move || feeds.obey());
+    crate::harness::eventually("somebody reads", || {
+        (readers.load(Ordering::SeqCst) > before).then_some(())
+    });
+    // As `/readyz` and transfers ask, on threads that answer.
+    let (tell, told) = mpsc::channel();
+    let feeds = Arc::clone(&node.feeds);
+    let asks = thread::spawn(move || tell.send((feeds.why_not(), feeds.specs().len())));
+    let answer = told.recv_timeout(Duration::from_secs(20));
+    drop(held);
+    asks.join().unwrap().unwrap();
+    assert_eq!(answer.unwrap(), (None, 1));
+    node.runtime.block_on(obeys).unwrap().unwrap();
 }

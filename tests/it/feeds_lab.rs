@@ -35,6 +35,8 @@ pub(crate) struct Machine {
     pub(crate) config: config::Feeds,
     /// Where lists come from; files where there is none.
     pub(crate) source: Option<Arc<dyn Source>>,
+    /// What the spool of each node may take on disk, in bytes.
+    pub(crate) spool_bytes_max: u64,
     /// The directory that the nodes share.
     feeds: PathBuf,
 }
@@ -64,7 +66,9 @@ impl Machine {
             ..config::Feeds::default()
         };
         let feeds = dir.path().join("feeds");
-        Self { dir, clock: Clock::fixed(BEGIN), config, source: None, feeds }
+        let spool_bytes_max = Config::default().spool.disk_bytes_max;
+        let clock = Clock::fixed(BEGIN);
+        Self { dir, clock, config, source: None, spool_bytes_max, feeds }
     }
 
     /// A machine that shares the feeds of a running server.
@@ -115,6 +119,7 @@ impl Machine {
         spool_config.segment_bytes_max = 1 << 20;
         spool_config.frame_bytes_max = 256 << 10;
         spool_config.batch_bytes_max = 128 << 10;
+        spool_config.disk_bytes_max = self.spool_bytes_max;
         let (spool, mut recovery) = Spool::open(spool::Options {
             dir: self.dir.path().join(format!("spool-{name}")),
             node: node.clone(),

@@ -451,6 +451,44 @@ fn two_nodes_of_one_directory_obey_each_other() {
 }
 
 #[test]
+fn a_block_takes_force_on_a_node_whose_own_writing_waits() {
+    let machine = Machine::new();
+    let (one, two) = (machine.node("n1"), machine.node("n2"));
+    let block = NewBlock { what: "first.example".into(), ..NewBlock::default() };
+    let first = two.with(|f| f.block_now(&block, &by("alice"))).unwrap();
+    // Another node's second block, in a transaction that is open while this node has to tell of
+    // the first.
+    let file = machine.dir.path().join("feeds/policy.sqlite");
+    let db = rusqlite::Connection::open(file).unwrap();
+    db.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let copied =
+        "INSERT INTO events (ts, node, actor, kind, feed, version, subject, reason, detail)
+        SELECT ts, node, actor, kind, feed, version + 1, 'second.example', reason, detail
+        FROM events WHERE id = ?1";
+    db.execute(copied, [first.id]).unwrap();
+    let second = db.last_insert_rowid();
+    let copied = "INSERT INTO own_rules SELECT ?2, feed, 'second.example', owner, authority,
+        order_number, expires, expires_confirmed FROM own_rules WHERE event_id = ?1";
+    db.execute(copied, rusqlite::params![first.id, second]).unwrap();
+    one.run();
+    eventually("the first block", || one.blocks("first.example").then_some(()));
+    // Committed, and the database is held again: its own report still waits.
+    db.execute_batch("COMMIT; BEGIN IMMEDIATE").unwrap();
+    let clock = tracegate::clock::Clock::system();
+    let began = clock.monotonic();
+    // Less than a writer waits for the lock at most: nobody may wait for that.
+    while !one.blocks("second.example") && began.elapsed() < Duration::from_secs(4) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(one.blocks("second.example"), "while the database is held");
+    db.execute_batch("COMMIT").unwrap();
+    let all = one.end();
+    let told = all[&Table::FeedEvents].iter().filter(|r| r["event"] == "in-force");
+    let told: Vec<_> = told.map(|r| r["version"].as_str().unwrap()).collect();
+    assert!(!told.is_empty() && told[0] == "1", "in order: {told:?}");
+}
+
+#[test]
 fn an_instant_block_ends_by_itself_unless_another_person_confirms_it() {
     let machine = Machine::new();
     let node = machine.node("n1");
@@ -820,4 +858,60 @@ fn old_versions_go_and_the_needed_ones_stay() {
         })
     });
     assert_eq!(events.unwrap().len(), 6, "history stays");
+}
+
+#[test]
+fn a_late_record_of_an_own_rule_tells_what_was_true_at_its_event() {
+    let machine = Machine::new();
+    let node = machine.node("n1");
+    let block = NewBlock { what: "evil.example".into(), ..NewBlock::default() };
+    let made = node.with(|f| f.block_now(&block, &by("alice"))).unwrap();
+    let unconfirmed = made.expires;
+    // More than a thousand lifted and confirmed blocks of this node whose records were not written.
+    node.end();
+    let file = machine.dir.path().join("feeds/policy.sqlite");
+    let db = rusqlite::Connection::open(file).unwrap();
+    db.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for version in 2..=1_200 {
+        let sql =
+            "INSERT INTO events (ts, node, actor, kind, feed, version, subject, reason, detail)
+            SELECT ts, node, actor, kind, feed, ?2, subject, reason, detail FROM events
+            WHERE id = ?1";
+        db.execute(sql, [made.id, version]).unwrap();
+        let sql = "INSERT INTO own_rules SELECT ?2, feed, rule, owner, authority, order_number,
+            expires, expires_confirmed FROM own_rules WHERE event_id = ?1";
+        db.execute(sql, [made.id, db.last_insert_rowid().cast_unsigned()]).unwrap();
+    }
+    let last = db.last_insert_rowid().cast_unsigned();
+    for (version, kind, step) in [(1_201, "confirmed", "confirmed"), (1_202, "lifted", "ended")] {
+        let sql =
+            "INSERT INTO events (ts, node, actor, kind, feed, version, subject, reason, detail)
+            VALUES (?1, 'n1', 'bob', ?2, 'instant', ?3, 'evil.example', '', ?4)";
+        let detail = json!({"id": last}).to_string();
+        db.execute(sql, rusqlite::params![BEGIN.0, kind, version, detail]).unwrap();
+        let sql = "INSERT INTO own_rule_steps VALUES (?1, ?2, ?3)";
+        db.execute(sql, rusqlite::params![db.last_insert_rowid(), last, step]).unwrap();
+    }
+    db.execute_batch("COMMIT").unwrap();
+    let node = machine.node("n1");
+    node.run();
+    eventually("the records", || {
+        let mark = node.with(|f| f.store().mark("rules:instant:n1")).unwrap()?;
+        (mark == "1202").then_some(())
+    });
+    let all = node.end();
+    let of = |version: &str| {
+        let found = all[&Table::Rules].iter().filter(|r| r["version"] == version);
+        let found: Vec<_> = found.collect();
+        assert_eq!(found.len(), 1, "{version}");
+        let legal: serde_json::Value =
+            serde_json::from_str(found[0]["legal"].as_str().unwrap()).unwrap();
+        (legal["approver"].clone(), legal["expires_at"].clone())
+    };
+    of("2");
+    let (approver, expires) = of("1200");
+    assert_ne!(approver, json!("bob"), "nobody had confirmed it");
+    assert_eq!(expires, json!(unconfirmed.to_string()));
+    assert_eq!(of("1201").0, json!("bob"));
+    of("1202");
 }

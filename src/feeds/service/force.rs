@@ -1,13 +1,16 @@
 //! What is in force on this node.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
 
 use super::{
     super::{
@@ -47,9 +50,12 @@ pub(super) struct Force {
     expired: BTreeSet<String>,
     sets: u64,
     key: Vec<Key>,
-    /// What was told of being in force, by feed, and whether there may be more to tell.
+    /// What was in force when there was last something to tell, by feed.
     told: HashMap<String, u64>,
-    untold: bool,
+    /// What is to be told, in order.
+    news: VecDeque<News>,
+    /// Telling failed the last time, which was said.
+    tell_fails: bool,
     /// Sets that were in force, until nobody decides by them any more: that a thread which answers
     /// drops the last of a large one would be felt.
     retired: Vec<Arc<PolicySet>>,
@@ -85,38 +91,58 @@ enum Key {
     Suspended(Vec<(String, String)>),
 }
 
-/// What a node has to tell: a feed, the version that is in force there now (0 for none), and the
-/// event that asked for it.
+/// What a node has to tell: a feed, the version that took force there (0 for none), the event that
+/// asked for it, and when it did.
+#[derive(Clone, Debug)]
 struct News {
     feed: String,
     version: u64,
     asked: u64,
+    at: Timestamp,
 }
 
+/// News kept for a database that cannot be written; the oldest go first.
+const NEWS_MAX: usize = 10_000;
+
 impl Feeds {
-    /// Puts in force whatever the database says that is not yet. Blocks on the disk, briefly:
-    /// versions that have to be loaded are loaded beside it. The caller must be inside a runtime.
+    /// Puts in force whatever the database says that is not yet, then writes down that it is.
+    /// Blocks on the disk, briefly: versions that have to be loaded are loaded beside it. The caller
+    /// must be inside a runtime.
     ///
     /// # Errors
     /// When the database cannot be read: what was in force stays.
     pub fn obey(self: &Arc<Self>) -> Result<(), Error> {
-        let (news, to_load) = {
+        self.take_force()?;
+        self.tell();
+        Ok(())
+    }
+
+    /// Puts in force what the database says. It is only read: whoever writes to it, and for however
+    /// long, keeps nothing from taking force.
+    fn take_force(self: &Arc<Self>) -> Result<(), Error> {
+        let _one = lock(&self.obeying);
+        let newest = self.store().newest()?;
+        // Read before `force` is locked: others ask there what is in force, on threads that answer.
+        let seen = lock(&self.force).seen;
+        let read = || self.store().standing(newest, self.clock().now());
+        let standing = (newest != seen).then(read).transpose()?;
+        let (to_load, gone) = {
             let mut force = lock(&self.force);
-            force.retired.retain(|set| Arc::strong_count(set) > 1);
-            let newest = self.store().newest()?;
-            if newest != force.seen {
-                let standing = self.store().standing(newest, self.clock().now())?;
+            let retired = std::mem::take(&mut force.retired).into_iter();
+            let (held, gone): (Vec<_>, Vec<_>) = retired.partition(|s| Arc::strong_count(s) > 1);
+            force.retired = held;
+            if let Some(standing) = standing {
                 (force.standing, force.seen) = (Arc::new(standing), newest);
             }
             let to_load = force.wanted(self.clock().now());
             self.rebuild(&mut force);
-            (force.news(), to_load)
+            (to_load, gone)
         };
+        drop(gone);
         for (feed, version) in to_load {
             let feeds = Arc::clone(self);
             self.tasks.spawn_blocking(move || feeds.load_in_background(&feed, version));
         }
-        self.tell(&news);
         Ok(())
     }
 
@@ -125,26 +151,41 @@ impl Feeds {
         let mut ticks = interval(Duration::from_millis(self.config.poll_ms));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
+        let mut telling: Option<JoinHandle<()>> = None;
         while self.stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            let obeyed = self.blocking(|feeds| feeds.obey()).await;
+            let obeyed = self.blocking(|feeds| feeds.take_force()).await;
             if let Err(error) = &obeyed
                 && !failing
             {
                 tracing::error!(%error, "policy.sqlite cannot be read; the rules stay as they are");
             }
             failing = obeyed.is_err();
+            // Beside it: a database that somebody holds must not keep the next change from force.
+            let idle = telling.as_ref().is_none_or(JoinHandle::is_finished);
+            if idle && !lock(&self.force).news.is_empty() {
+                let feeds = Arc::clone(&self);
+                telling = Some(self.tasks.spawn_blocking(move || feeds.tell()));
+            }
+        }
+        if let Some(telling) = telling
+            && telling.await.is_err()
+        {
+            tracing::error!("what is in force here was not written down to its end");
         }
     }
 
     /// Loads everything, at the start.
     pub(super) fn load_all(self: &Arc<Self>) -> Result<(), Error> {
-        let mut force = lock(&self.force);
         let newest = self.store().newest()?;
-        let standing = self.store().standing(newest, self.clock().now())?;
-        force.expired = self.ages_kept(&standing.feeds)?;
-        (force.standing, force.seen) = (Arc::new(standing), newest);
         let now = self.clock().now();
-        let wanted = force.wanted(now);
+        let standing = self.store().standing(newest, now)?;
+        let expired = self.ages_kept(&standing.feeds)?;
+        let wanted = {
+            let mut force = lock(&self.force);
+            force.expired = expired;
+            (force.standing, force.seen) = (Arc::new(standing), newest);
+            force.wanted(now)
+        };
         let loaded: Vec<_> = std::thread::scope(|scope| {
             let load = |feed: String, version| {
                 scope.spawn(move || {
@@ -154,6 +195,7 @@ impl Feeds {
             let threads: Vec<_> = wanted.into_iter().map(|(f, v)| load(f, v)).collect();
             threads.into_iter().filter_map(|t| t.join().ok()).collect()
         });
+        let mut force = lock(&self.force);
         for (result, feed, version) in loaded {
             force.loading.remove(&(feed.clone(), version));
             match result {
@@ -310,17 +352,24 @@ impl Feeds {
         self.gauges(&set);
         let before = self.in_force.swap(set);
         force.retired.push(before);
-        (force.key, force.untold) = (key, true);
+        force.key = key;
+        force.find_news(self.clock().now());
     }
 
-    /// Writes down what is in force here since when. What cannot be written is told again.
-    fn tell(&self, news: &[News]) {
-        for item in news {
-            if let Err(error) = self.tell_one(item) {
-                tracing::warn!(feed = item.feed, %error, "not yet written: what is in force");
-                let mut force = lock(&self.force);
-                force.told.remove(&item.feed);
-                force.untold = true;
+    /// Writes down what took force here and when. What cannot be written is told again.
+    fn tell(&self) {
+        let _one = lock(&self.telling);
+        loop {
+            let Some(item) = lock(&self.force).news.pop_front() else { break };
+            let told = self.tell_one(&item);
+            let mut force = lock(&self.force);
+            let said = std::mem::replace(&mut force.tell_fails, told.is_err());
+            if let Err(error) = told {
+                if !said {
+                    tracing::warn!(feed = item.feed, %error, "not yet written: what is in force");
+                }
+                force.news.push_front(item);
+                break;
             }
         }
     }
@@ -341,9 +390,9 @@ impl Feeds {
         if last.is_some_and(|e| e.version == item.version && e.id > item.asked) {
             return Ok(());
         }
-        let now = self.clock().now();
         let row = store.version(&item.feed, item.version)?;
         let mut entry = Entry::new(EventKind::InForce, &item.feed).version(item.version);
+        entry = entry.with("in_force_at", item.at.to_string());
         if let Some(row) = &row {
             let asked = store.events(&EventQuery {
                 feed: Some(&item.feed),
@@ -351,14 +400,14 @@ impl Feeds {
                 limit: 1,
                 ..EventQuery::default()
             })?;
-            let decided = asked.first().map_or(now, |e| e.ts);
+            let decided = asked.first().map_or(item.at, |e| e.ts);
             let rolled_back = asked.first().is_some_and(|e| e.kind == EventKind::RolledBack);
             let received = row.arrived.received_at;
             let since = if rolled_back { decided } else { received };
             entry = entry
                 .with("received_at", received.to_string())
                 .with("decided_at", decided.to_string())
-                .with("seconds", now.since(since).as_secs_f64());
+                .with("seconds", item.at.since(since).as_secs_f64());
             (entry.digest, entry.signer) = (row.arrived.digest, row.arrived.signer.as_str());
             let counts = row.judgement.as_ref().map_or((0, 0), |j| (j.accepted, j.rejected));
             (entry.accepted, entry.rejected) = counts;
@@ -568,34 +617,31 @@ impl Force {
         built
     }
 
-    /// What there is to tell: versions in force that were not before.
-    fn news(&mut self) -> Vec<News> {
-        if !std::mem::take(&mut self.untold) {
-            return Vec::new();
-        }
+    /// Finds what there is to tell: versions in force that were not before.
+    fn find_news(&mut self, at: Timestamp) {
         let standing = Arc::clone(&self.standing);
-        let mut now: HashMap<&str, (u64, u64)> = HashMap::new();
+        let mut now: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         for row in &standing.feeds {
             let version = self.state(row).map_or(0, |(version, _)| version);
             now.insert(&row.name, (version, row.version_event));
         }
         now.insert(INSTANT, (standing.instant_version, 0));
         now.insert(ALLOW, (standing.allow_version, 0));
-        let mut news = Vec::new();
-        for (feed, (version, asked)) in &now {
-            if self.told.get(*feed).copied().unwrap_or(0) != *version {
-                news.push(News { feed: (*feed).to_owned(), version: *version, asked: *asked });
+        let gone = self.told.keys().filter(|feed| !now.contains_key(feed.as_str()));
+        let gone: Vec<String> = gone.cloned().collect();
+        let gone = gone.into_iter().map(|feed| (feed, (0, 0)));
+        let now: Vec<_> = now.into_iter().map(|(feed, state)| (feed.to_owned(), state)).collect();
+        for (feed, (version, asked)) in now.into_iter().chain(gone) {
+            if self.told.insert(feed.clone(), version).unwrap_or(0) != version {
+                self.news.push_back(News { feed, version, asked, at });
             }
         }
-        let gone = self.told.iter().filter(|(f, v)| !now.contains_key(f.as_str()) && **v > 0);
-        for (feed, _) in gone {
-            news.push(News { feed: feed.clone(), version: 0, asked: 0 });
+        self.told.retain(|_, version| *version > 0);
+        if self.news.len() > NEWS_MAX {
+            let over = self.news.len() - NEWS_MAX;
+            tracing::error!(over, "never written: what was in force here");
+            self.news.drain(..over);
         }
-        for item in &news {
-            // Not twice while it is being written.
-            self.told.insert(item.feed.clone(), item.version);
-        }
-        news
     }
 }
 

@@ -125,7 +125,12 @@ pub struct Feeds {
     tasks: TaskTracker,
     stop: CancellationToken,
     past: OnceLock<PastQuery>,
+    /// Never held while anything is read from a disk: threads that answer wait for it.
     force: Mutex<Force>,
+    /// One at a time reads what stands; a later one must not be overtaken.
+    obeying: Mutex<()>,
+    /// One at a time tells what is in force.
+    telling: Mutex<()>,
     /// One version of a feed is worked on at a time.
     busy: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     /// Nothing is removed from disk while somebody decides for an older version.
@@ -164,7 +169,13 @@ impl Feeds {
         let rules_lane = o.spool.shared(Table::Rules)?;
         let feeds = Arc::new(Self {
             shelf,
-            ledger: Ledger { store: o.store, lane, node: o.node, clock: o.clock },
+            ledger: Ledger {
+                store: o.store,
+                lane,
+                node: o.node,
+                clock: o.clock,
+                waiting_max: o.config.records_waiting_max,
+            },
             config: o.config,
             spool: o.spool,
             spool_bytes_max: o.spool_bytes_max,
@@ -179,6 +190,8 @@ impl Feeds {
             stop: o.stop,
             past: OnceLock::new(),
             force: Mutex::default(),
+            obeying: Mutex::default(),
+            telling: Mutex::default(),
             busy: Mutex::default(),
             deciding: Mutex::default(),
             looks: Mutex::default(),

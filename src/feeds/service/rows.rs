@@ -47,6 +47,9 @@ const MARK_EVERY: u64 = 50_000;
 /// The text of an entry that its record keeps, in bytes; the list itself has the rest.
 const TEXT_BYTES_MAX: usize = 16_384;
 
+/// Events of own rules read at once.
+const EVENTS_AT_ONCE: usize = 1_000;
+
 /// Feeds that ended lately whose rules may still have to be told.
 const FEEDS_ENDED: usize = 1_000;
 
@@ -97,6 +100,7 @@ impl Feeds {
                 return;
             }
             let written = self.blocking(|feeds| {
+                feeds.ledger.settle()?;
                 feeds.write_own_rows(super::super::INSTANT);
                 feeds.write_own_rows(super::super::ALLOW);
                 feeds.judge_left_over(false)?;
@@ -260,25 +264,31 @@ impl Feeds {
             EventKind::Allowed,
             EventKind::Disallowed,
         ];
-        let events = self.store().events(&EventQuery {
-            feed: Some(feed),
-            kinds,
-            newest_first: true,
-            limit: 1_000,
-            ..EventQuery::default()
-        })?;
-        let missing = events.iter().filter(|e| e.version > written && e.node == node);
-        for event in missing.collect::<Vec<_>>().into_iter().rev() {
-            self.own_row(feed, event)?;
-            self.store().set_mark(&name, Some(&event.version.to_string()))?;
+        let mut from = self.event_of(feed, kinds, written)?;
+        loop {
+            let query = EventQuery { feed: Some(feed), kinds, from, ..EventQuery::default() };
+            let events = self.store().events(&EventQuery { limit: EVENTS_AT_ONCE, ..query })?;
+            let Some(last) = events.last() else { return Ok(()) };
+            from = last.id;
+            for event in events.iter().filter(|e| e.node == node) {
+                self.own_row(feed, event)?;
+                self.store().set_mark(&name, Some(&event.version.to_string()))?;
+            }
         }
-        Ok(())
     }
 
+    /// The event that made this version of own rules; 0 for none.
+    fn event_of(&self, feed: &str, kinds: &[EventKind], version: u64) -> Result<u64, Error> {
+        let query = EventQuery { feed: Some(feed), kinds, limit: 1, ..EventQuery::default() };
+        let found = self.store().events(&EventQuery { version: Some(version), ..query })?;
+        Ok(found.first().map_or(0, |e| e.id))
+    }
+
+    /// Tells what was true right after the event, whatever happened since.
     fn own_row(&self, feed: &str, event: &Event) -> Result<(), Error> {
         let detail: Value = serde_json::from_str(&event.detail).unwrap_or_default();
         let id = detail["id"].as_u64().unwrap_or(event.id);
-        let Some(own) = self.store().own_rule(id)? else { return Ok(()) };
+        let Some(own) = self.store().own_rule_at(id, event.id)? else { return Ok(()) };
         let Some(rule) = own_rule(feed, &own) else { return Ok(()) };
         let ended = matches!(event.kind, EventKind::Lifted | EventKind::Disallowed);
         let mut row = Row::new(&rule, &FeedSettings::default(), own.rule.clone());

@@ -361,7 +361,8 @@ fn on_nodes(events: &[Event]) -> BTreeMap<String, OnNode> {
     for event in events {
         let detail: Value = serde_json::from_str(&event.detail).unwrap_or_default();
         let seconds = detail["seconds"].as_f64();
-        let on = OnNode { version: event.version, at: event.ts, seconds };
+        let at = detail["in_force_at"].as_str().and_then(|at| at.parse().ok());
+        let on = OnNode { version: event.version, at: at.unwrap_or(event.ts), seconds };
         nodes.entry(event.node.clone()).or_insert(on);
     }
     nodes

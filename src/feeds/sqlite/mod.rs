@@ -32,7 +32,10 @@ use crate::{
 };
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/policy/0001_feeds.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/policy/0001_feeds.sql"),
+    include_str!("../../../migrations/policy/0002_waiting.sql"),
+];
 
 /// [`FeedStore`] over SQLite.
 #[derive(Debug)]
@@ -123,7 +126,7 @@ impl FeedStore for SqliteFeeds {
         event: &Event,
         body: Body<'_>,
         basis: Option<u64>,
-        record: &OutboxRow,
+        record: Option<&OutboxRow>,
     ) -> Result<u64, Error> {
         let mut writer = self.writer()?;
         self.write_with(&mut writer, |tx| {
@@ -134,15 +137,34 @@ impl FeedStore for SqliteFeeds {
             }
             let id = write::event(tx, event)?;
             write::body(tx, id, event, body)?;
-            let sql = "INSERT INTO outbox VALUES (?1, ?2, ?3, ?4, ?5)";
-            tx.prepare_cached(sql)?.execute(params![
-                event.node,
-                record.lane.0.cast_signed(),
-                record.seq.cast_signed(),
-                record.schema.0,
-                record.bytes
-            ])?;
+            match record {
+                Some(record) => write::promise(tx, &event.node, record)?,
+                None => {
+                    let sql = "INSERT INTO waiting VALUES (?1, ?2)";
+                    tx.prepare_cached(sql)?.execute(params![id, event.node])?;
+                }
+            }
             Ok(id)
+        })
+    }
+
+    fn waiting(&self, node: &NodeName, limit: usize) -> Result<Vec<u64>, Error> {
+        let db = self.readers.take();
+        let sql = "SELECT event_id FROM waiting WHERE node = ?1 ORDER BY event_id LIMIT ?2";
+        let mut rows = db.prepare_cached(sql)?;
+        let rows = rows.query_map(params![node.as_str(), read::limit(limit)], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn place(&self, node: &NodeName, event: u64, record: &OutboxRow) -> Result<bool, Error> {
+        let mut writer = self.writer()?;
+        self.write_with(&mut writer, |tx| {
+            let sql = "DELETE FROM waiting WHERE event_id = ?1 AND node = ?2";
+            let waits = tx.prepare_cached(sql)?.execute(params![event, node.as_str()])? > 0;
+            if waits {
+                write::promise(tx, node.as_str(), record)?;
+            }
+            Ok(waits)
         })
     }
 
@@ -249,7 +271,11 @@ impl FeedStore for SqliteFeeds {
     }
 
     fn own_rule(&self, id: u64) -> Result<Option<OwnRule>, Error> {
-        Ok(read::own_rule(&self.readers.take(), id)?)
+        Ok(read::own_rule(&self.readers.take(), id, u64::MAX)?)
+    }
+
+    fn own_rule_at(&self, id: u64, upto: u64) -> Result<Option<OwnRule>, Error> {
+        Ok(read::own_rule(&self.readers.take(), id, upto)?)
     }
 
     fn appeals(&self, before: u64, limit: usize) -> Result<Vec<Appeal>, Error> {

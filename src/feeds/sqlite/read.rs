@@ -166,9 +166,10 @@ pub(super) fn own_rules(
     collect(db, &sql, params![ALL, feed, below(before), limit(most)], own_rule_row)
 }
 
-pub(super) fn own_rule(db: &Connection, id: u64) -> Read<Option<OwnRule>> {
-    let sql = format!("{OWN_RULE} WHERE r.event_id = ?2");
-    db.prepare_cached(&sql)?.query_row(params![ALL, id], own_rule_row).optional()
+pub(super) fn own_rule(db: &Connection, id: u64, upto: u64) -> Read<Option<OwnRule>> {
+    let sql = format!("{OWN_RULE} WHERE r.event_id = ?2 AND r.event_id <= ?1");
+    let upto = i64::try_from(upto).unwrap_or(ALL);
+    db.prepare_cached(&sql)?.query_row(params![upto, id], own_rule_row).optional()
 }
 
 fn own_rule_row(row: &Row<'_>) -> Read<OwnRule> {

@@ -2,10 +2,25 @@
 
 use rusqlite::{Transaction, params};
 
-use crate::feeds::{
-    Error,
-    store::{Body, Event, Judgement, NewVersion, Rejection},
+use crate::{
+    feeds::{
+        Error,
+        store::{Body, Event, Judgement, NewVersion, Rejection},
+    },
+    links::OutboxRow,
 };
+
+pub(super) fn promise(tx: &Transaction<'_>, node: &str, record: &OutboxRow) -> Result<(), Error> {
+    let sql = "INSERT INTO outbox VALUES (?1, ?2, ?3, ?4, ?5)";
+    tx.prepare_cached(sql)?.execute(params![
+        node,
+        record.lane.0.cast_signed(),
+        record.seq.cast_signed(),
+        record.schema.0,
+        record.bytes
+    ])?;
+    Ok(())
+}
 
 pub(super) fn event(tx: &Transaction<'_>, e: &Event) -> Result<u64, Error> {
     let sql = "INSERT INTO events (ts, node, actor, kind, feed, version, subject, reason, detail)
