@@ -64,11 +64,10 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let wanted = which.status.as_deref().map(status).transpose()?;
     let mut appeals =
-        blocking(&api, move |feeds| feeds.store().appeals(which.before, PAGE + 1)).await?;
+        blocking(&api, move |feeds| feeds.appeals(wanted, which.before, PAGE + 1)).await?;
     let more = appeals.len() > PAGE;
     appeals.truncate(PAGE);
     let next = appeals.last().filter(|_| more).map(|a| a.id);
-    appeals.retain(|a| wanted.is_none_or(|s| a.status == s));
     Ok(Json(json!({ "appeals": appeals, "next_before": next })).into_response())
 }
 

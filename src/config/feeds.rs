@@ -115,6 +115,9 @@ pub struct Feeds {
     pub block_s: u64,
     /// The longest, in seconds.
     pub block_s_max: u64,
+    /// The longest time that an allow rule lasts, in seconds, and how long it does where whoever
+    /// made it did not say: none is for ever.
+    pub allow_s_max: u64,
     /// Records of rules wait while the spool is fuller than this many percent.
     pub rules_spool_percent: u8,
     /// The longest text that a person gives: reasons, owners, contacts; in bytes.
@@ -168,6 +171,7 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("feeds.block_unconfirmed_s", 60, 86_400),
     limits("feeds.block_s", 60, 366 * 86_400),
     limits("feeds.block_s_max", 60, 10 * 366 * 86_400),
+    limits("feeds.allow_s_max", 60, 10 * 366 * 86_400),
     limits("feeds.rules_spool_percent", 1, 90),
     limits("feeds.note_bytes_max", 64, 65_536),
 ];
@@ -223,6 +227,7 @@ impl Default for Feeds {
             block_unconfirmed_s: 3_600,
             block_s: 86_400,
             block_s_max: 30 * 86_400,
+            allow_s_max: 366 * 86_400,
             rules_spool_percent: 50,
             note_bytes_max: 4_096,
             transfer: Transfers::default(),

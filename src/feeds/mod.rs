@@ -102,6 +102,9 @@ pub enum Error {
     /// As many as the configuration allows.
     #[error("there may be at most {1} {0}")]
     TooMany(&'static str, usize),
+    /// Something that has to be said was not.
+    #[error("{} must be given", .0.name())]
+    Missing(Needed),
     /// A text longer than the configuration allows.
     #[error("a text may have at most {0} bytes")]
     TooLong(usize),
@@ -125,6 +128,25 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// What has to be said by whoever asks for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed {
+    /// Why.
+    Reason,
+    /// How to reach whoever appeals.
+    Contact,
+}
+
+impl Needed {
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reason => "a reason",
+            Self::Contact => "a contact",
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Error {

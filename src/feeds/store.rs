@@ -412,8 +412,13 @@ pub trait FeedStore: Send + Sync + Debug {
     /// One own rule as it was after the event `upto`; none before it was made.
     fn own_rule_at(&self, id: u64, upto: u64) -> Result<Option<OwnRule>, Error>;
 
-    /// Appeals with ids below `before` (0 for no bound), newest first.
-    fn appeals(&self, before: u64, limit: usize) -> Result<Vec<Appeal>, Error>;
+    /// Appeals that stand so, or all, with ids below `before` (0 for no bound), newest first.
+    fn appeals(
+        &self,
+        status: Option<AppealStatus>,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<Appeal>, Error>;
 
     /// One appeal.
     fn appeal(&self, id: u64) -> Result<Option<Appeal>, Error>;

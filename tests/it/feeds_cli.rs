@@ -221,8 +221,9 @@ fn blocks_allow_rules_and_appeals() {
     desk.text(&["feed", "lift", &id, "--reason", "over"]);
     eventually("the block is lifted", || (!desk.is_blocked("a.wild.demo.test")).then_some(()));
 
-    let allowed =
-        desk.json(&["feed", "allow", "add", "www.demo.test", "--owner", "noc", "--for", "1d"]);
+    let allow = ["feed", "allow", "add", "www.demo.test", "--owner", "noc", "--for", "1d"];
+    assert!(desk.fails(&allow).contains("--reason"), "nothing is let through without a reason");
+    let allowed = desk.json(&[&allow[..], &["--reason", "ours"]].concat());
     eventually("the name is let through", || (!desk.is_blocked("www.demo.test")).then_some(()));
     let rules = desk.json(&["rules", "www.demo.test"]);
     assert_eq!(rules["decision"], "passthru", "{rules}");
@@ -240,6 +241,8 @@ fn blocks_allow_rules_and_appeals() {
     eventually("the rule counts again", || desk.is_blocked("www.demo.test").then_some(()));
     let list = desk.json(&["feed", "appeal", "list", "--status", "refused"]);
     assert_eq!(list["appeals"][0]["decided_by"], "operator", "{list}");
+    let mute = desk.fails(&["feed", "appeal", "open", "www.demo.test", "--reason", "ours"]);
+    assert!(mute.contains("--contact"), "{mute}");
 }
 
 #[test]
@@ -250,8 +253,17 @@ fn lists_are_sent_looked_at_and_taken_back_out() {
     let dry = desk.json(&["feed", "apply", "police", "--file", &elsewhere, "--dry-run"]);
     assert_eq!((&dry["dry_run"], &dry["changes"]["added"]), (&true.into(), &1.into()), "{dry}");
     assert!(!desk.is_blocked("b.wild.demo.test"));
-    let sent = desk.text(&["feed", "apply", "police", "--file", &elsewhere]);
+    let sent = desk.text(&[
+        "feed",
+        "apply",
+        "police",
+        "--file",
+        &elsewhere,
+        "--reason",
+        "brought by hand",
+    ]);
     assert!(sent.contains("Version 2 is in force"), "{sent}");
+    desk.text(&["feed", "refresh", "police", "--reason", "somebody called"]);
     assert!(desk.is_blocked("b.wild.demo.test"));
     let version = desk.text(&["feed", "versions", "police", "2"]);
     assert!(version.contains("sent by operator: sent.txt"), "{version}");

@@ -43,6 +43,7 @@ conformance!(sqlite, super::Sqlite:
     own_rules_end_by_time_and_by_hand
     a_block_lasts_longer_once_it_is_confirmed
     appeals_suspend_as_they_are_decided
+    appeals_are_found_by_how_they_stand
     rejections_are_found_by_line_and_forgotten
     records_stay_in_the_outbox_of_their_node
     events_are_found_by_what_they_are
@@ -314,12 +315,35 @@ fn appeals_suspend_as_they_are_decided<D: Database>() {
     decide(AppealStatus::Refused, 4);
     assert!(suspended().is_empty());
     assert_eq!(store.standing(lifted, at(9)).unwrap().suspended.len(), 1, "as it was then");
-    let appeal = store.appeals(0, 9).unwrap().remove(0);
+    let appeal = store.appeals(None, 0, 9).unwrap().remove(0);
     assert_eq!((appeal.status, appeal.decided_at), (AppealStatus::Refused, at(4)));
     assert_eq!(
         (appeal.claimant.as_str(), appeal.subject.as_str()),
         ("shop@example.org", "shop.example")
     );
+}
+
+fn appeals_are_found_by_how_they_stand<D: Database>() {
+    let database = D::fresh();
+    let store = database.open();
+    let open = |n: i64| {
+        let opened = about(EventKind::AppealOpened, "a", 0, &format!("n{n}.example"), n);
+        commit(&*store, &opened, Body::Appeal { feed: "a", claimant: "x" }).unwrap()
+    };
+    let ids: Vec<u64> = (1..=4).map(open).collect();
+    for id in [ids[2], ids[3]] {
+        let decided = about(EventKind::AppealDecided, "a", 0, "x.example", 5);
+        commit(&*store, &decided, Body::AppealStep(id, AppealStatus::Refused)).unwrap();
+    }
+    let found = |status, before, limit| -> Vec<u64> {
+        store.appeals(status, before, limit).unwrap().iter().map(|a| a.id).collect()
+    };
+    // A page is full of what was asked for, however much of another kind lies in between.
+    assert_eq!(found(Some(AppealStatus::Open), 0, 1), [ids[1]]);
+    assert_eq!(found(Some(AppealStatus::Open), ids[1], 1), [ids[0]]);
+    assert_eq!(found(Some(AppealStatus::Refused), 0, 9), [ids[3], ids[2]]);
+    assert_eq!(found(Some(AppealStatus::Lifted), 0, 9), [0; 0]);
+    assert_eq!(found(None, 0, 9), [ids[3], ids[2], ids[1], ids[0]]);
 }
 
 fn rejections_are_found_by_line_and_forgotten<D: Database>() {

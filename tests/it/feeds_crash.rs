@@ -15,8 +15,8 @@ use std::{
 use tracegate::{
     clock::Timestamp,
     feeds::{
-        Appeal, Body, Error, Event, EventKind, EventQuery, FeedStore, NewBlock, OwnRule, Rejection,
-        Standing, VersionRow,
+        Appeal, AppealStatus, Body, Error, Event, EventKind, EventQuery, FeedStore, NewBlock,
+        OwnRule, Rejection, Standing, VersionRow,
     },
     links::OutboxRow,
     record::{LaneId, NodeName, Table},
@@ -151,8 +151,13 @@ impl FeedStore for Dying {
     fn own_rule(&self, id: u64) -> Result<Option<OwnRule>, Error> {
         self.inner.own_rule(id)
     }
-    fn appeals(&self, before: u64, limit: usize) -> Result<Vec<Appeal>, Error> {
-        self.inner.appeals(before, limit)
+    fn appeals(
+        &self,
+        status: Option<AppealStatus>,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<Appeal>, Error> {
+        self.inner.appeals(status, before, limit)
     }
     fn appeal(&self, id: u64) -> Result<Option<Appeal>, Error> {
         self.inner.appeal(id)

@@ -29,7 +29,7 @@ pub(super) use self::{
     versions::{diff, export, list as list_versions, one as read_version},
 };
 use super::{ApiState, Body, Caller, Params, Problem, Words, time};
-use crate::feeds::{By, Error, Feeds, SpecError};
+use crate::feeds::{By, Error, Feeds, Needed, SpecError};
 
 /// Why, in a query.
 #[derive(Debug, Default, Deserialize)]
@@ -223,12 +223,20 @@ pub(super) fn problem(error: &Error) -> Problem {
         }
         Error::Past => time::past(),
         Error::TooLate(max) => {
-            new(wrong, "too_long", "A block may not last that long.", "阻断时长超过上限。")
+            new(wrong, "too_long", "It may not last that long.", "时长超过上限。")
                 .with("seconds_max", *max)
         }
         Error::TooMany(what, max) => {
             new(conflict, "too_many", "There are as many as there may be.", "数量已达上限。")
                 .detail(Words::new(error.to_string(), format!("{what} 最多 {max} 个。")))
+        }
+        Error::Missing(needed) => {
+            let chinese = match needed {
+                Needed::Reason => "须说明理由。",
+                Needed::Contact => "须提供申诉人的联系方式。",
+            };
+            new(wrong, "missing", "Something that has to be said is missing.", "缺少必填内容。")
+                .detail(Words::new(format!("{} must be given.", needed.name()), chinese))
         }
         Error::TooLong(max) => Problem::bad_request(format!("a text is longer than {max} bytes")),
         Error::Full => Problem::unavailable(

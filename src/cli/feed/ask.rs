@@ -20,8 +20,8 @@ impl Action {
     /// # Errors
     /// When there is no server, or it refuses.
     pub(super) async fn ask(&self, api: &Api, format: Option<&str>) -> anyhow::Result<Value> {
-        if let Self::Apply { name, dry_run, file: Some(file) } = self {
-            return bytes::apply(api, name, file, *dry_run).await;
+        if let Self::Apply { name, dry_run, file: Some(file), why } = self {
+            return bytes::apply(api, name, file, *dry_run, why.reason.as_deref()).await;
         }
         let answer = Self::send(api, self.request(format)?).await?;
         let Self::Add { name, .. } = self else { return Ok(answer) };
@@ -57,13 +57,16 @@ impl Action {
             Self::Versions { name, version: Some(n) } => {
                 get(["feeds", name, "versions", &n.to_string()])
             }
-            Self::Refresh { name } => post(["feeds", name, "refresh"], Map::new()),
+            Self::Refresh { name, why } => {
+                post(["feeds", name, "refresh"], members([why.member()]))
+            }
             Self::Diff { name, from, to } => Request {
                 query: given([("from", from), ("to", to)]),
                 ..get(["feeds", name, "diff"])
             },
-            Self::Apply { name, dry_run, .. } => {
-                post(["feeds", name, "apply"], members([("dry_run", Some(json!(dry_run)))]))
+            Self::Apply { name, dry_run, why, .. } => {
+                let body = members([("dry_run", Some(json!(dry_run))), why.member()]);
+                post(["feeds", name, "apply"], body)
             }
             Self::Approve { name, version, why } => {
                 decide(name, "approve", "version", *version, why)
@@ -99,13 +102,13 @@ impl BlockNow {
 impl Allow {
     fn request(&self) -> Request {
         match self {
-            Self::Add { name, owner, span, expires, why } => {
+            Self::Add { name, owner, span, expires, because } => {
                 let body = members([
                     ("name", Some(json!(name))),
                     ("owner", owner.as_ref().map(|v| json!(v))),
                     ("for_s", span.map(Value::from)),
                     ("expires", expires.as_ref().map(|v| json!(v))),
-                    why.member(),
+                    ("reason", Some(json!(because.reason))),
                 ]);
                 post(["allow"], body)
             }
@@ -118,13 +121,13 @@ impl Allow {
 impl Appeal {
     fn request(&self) -> Request {
         match self {
-            Self::Open { subject, contact, feed, suspend, why } => {
+            Self::Open { subject, contact, feed, suspend, because } => {
                 let body = members([
                     ("subject", Some(json!(subject))),
-                    ("contact", contact.as_ref().map(|v| json!(v))),
+                    ("contact", Some(json!(contact))),
                     ("feed", feed.as_ref().map(|v| json!(v))),
                     ("suspend", suspend.then_some(Value::Bool(true))),
-                    why.member(),
+                    ("reason", Some(json!(because.reason))),
                 ]);
                 post(["appeals"], body)
             }
@@ -223,6 +226,12 @@ mod tests {
         let request = action.request(None).unwrap();
         assert_eq!(request.path, ["feeds", "a/b", "rollback"]);
         assert_eq!(request.body, Some(json!({ "reason": "wrong list" })));
+        let why = Why { reason: Some("a call".into()) };
+        let action = Action::Refresh { name: "f".into(), why: why.clone() };
+        assert_eq!(action.request(None).unwrap().body, Some(json!({ "reason": "a call" })));
+        let action = Action::Apply { name: "f".into(), dry_run: false, file: None, why };
+        let body = json!({ "dry_run": false, "reason": "a call" });
+        assert_eq!(action.request(None).unwrap().body, Some(body));
         let action = Action::Diff { name: "f".into(), from: Some(3), to: None };
         let request = action.request(None).unwrap();
         assert_eq!(request.query, [("from", "3".to_owned())]);

@@ -19,6 +19,7 @@ pub(super) async fn apply(
     name: &str,
     file: &Path,
     dry_run: bool,
+    reason: Option<&str>,
 ) -> anyhow::Result<Value> {
     let shown = file.display();
     let list = tokio::fs::File::open(file).await.with_context(|| format!("{shown}"))?;
@@ -28,7 +29,8 @@ pub(super) async fn apply(
     let sent = move |n| told.inc(n);
     let dry_run = if dry_run { "true" } else { "false" };
     let file_name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let query = [("dry_run", dry_run), ("file", file_name.as_str())];
+    let mut query = vec![("dry_run", dry_run), ("file", file_name.as_str())];
+    query.extend(reason.map(|r| ("reason", r)));
     let answer = api.upload(&["api", "v1", "feeds", name, "content"], &query, list, sent).await;
     bar.finish_and_clear();
     answer

@@ -83,6 +83,8 @@ enum Action {
     Refresh {
         /// Which feed.
         name: String,
+        #[command(flatten)]
+        why: Why,
     },
     /// Show what differs between two versions.
     Diff {
@@ -105,6 +107,8 @@ enum Action {
         /// The list itself, instead of the feed's source.
         #[arg(long, value_name = "PATH")]
         file: Option<PathBuf>,
+        #[command(flatten)]
+        why: Why,
     },
     /// Let a held version take force.
     Approve {
@@ -190,6 +194,14 @@ struct Why {
     reason: Option<String>,
 }
 
+/// Why something is done that nobody does without a reason.
+#[derive(Clone, Debug, Args)]
+struct Because {
+    /// Why; it is kept.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
 /// Where bytes go.
 #[derive(Clone, Debug, Args)]
 struct To {
@@ -224,14 +236,14 @@ enum Allow {
         /// Who answers for it.
         #[arg(long)]
         owner: Option<String>,
-        /// How long, as 30m, 12h or 7d; without it, until it is removed.
+        /// How long, as 30m, 12h or 7d; without it, as long as feeds.allow_s_max lets it.
         #[arg(long = "for", value_name = "SPAN", value_parser = ask::span)]
         span: Option<u64>,
         /// Until when, as 2030-01-31T12:00:00Z.
         #[arg(long, value_name = "TIME", conflicts_with = "span")]
         expires: Option<String>,
         #[command(flatten)]
-        why: Why,
+        because: Because,
     },
     /// List what is let through.
     List,
@@ -252,7 +264,7 @@ enum Appeal {
         subject: String,
         /// Where the claimant is reached.
         #[arg(long)]
-        contact: Option<String>,
+        contact: String,
         /// The feed whose rule it is about; every feed's by default.
         #[arg(long)]
         feed: Option<String>,
@@ -260,7 +272,7 @@ enum Appeal {
         #[arg(long)]
         suspend: bool,
         #[command(flatten)]
-        why: Why,
+        because: Because,
     },
     /// List the appeals.
     List {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        Error,
+        Error, Needed,
         events::EventKind,
         ledger::Entry,
         store::{Appeal, AppealStatus, Body},
@@ -24,27 +24,23 @@ pub struct NewAppeal {
     pub claimant: String,
 }
 
-/// Appeals looked through for those that nobody has decided.
-const LOOKED_AT: usize = 100_000;
-
 impl Feeds {
     /// Takes an appeal down. It changes nothing until somebody decides. Blocks.
     ///
     /// # Errors
-    /// [`Error::BadRule`], [`Error::Unknown`] for a feed that there is not, [`Error::TooMany`],
-    /// [`Error::TooLong`], or when the database fails.
+    /// [`Error::BadRule`], [`Error::Missing`] without reason or contact, [`Error::Unknown`] for a
+    /// feed that there is not, [`Error::TooMany`], [`Error::TooLong`], or when the database fails.
     pub fn open_appeal(self: &Arc<Self>, appeal: &NewAppeal, by: &By) -> Result<Appeal, Error> {
         let rule = trigger_of(&appeal.what)?.to_string();
-        self.note(&by.reason)?;
-        let claimant = self.note(&appeal.claimant)?;
+        self.needed(Needed::Reason, &by.reason)?;
+        let claimant = self.needed(Needed::Contact, &appeal.claimant)?;
         if !appeal.feed.is_empty() {
             self.feed(&appeal.feed)?;
         }
         let id = self.upon(&appeal.feed, |basis| {
-            let all = self.store().appeals(0, LOOKED_AT)?;
-            let open = all.iter().filter(|a| a.status == AppealStatus::Open).count();
-            if open >= self.config.appeals_open_max {
-                return Err(Error::TooMany("appeals", self.config.appeals_open_max));
+            let max = self.config.appeals_open_max;
+            if self.store().appeals(Some(AppealStatus::Open), 0, max)?.len() >= max {
+                return Err(Error::TooMany("appeals", max));
             }
             let entry = Entry::new(EventKind::AppealOpened, &appeal.feed).about(&rule);
             let entry = entry.by(&by.actor, &by.reason).with("claimant", claimant);
@@ -90,11 +86,16 @@ impl Feeds {
         self.store().appeal(id)?.ok_or(Error::Unknown("appeal"))
     }
 
-    /// Appeals with ids below `before` (0 for no bound), newest first. Blocks.
+    /// Appeals that stand so, or all, with ids below `before` (0 for no bound), newest first. Blocks.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn appeals(&self, before: u64, limit: usize) -> Result<Vec<Appeal>, Error> {
-        self.store().appeals(before, limit)
+    pub fn appeals(
+        &self,
+        status: Option<AppealStatus>,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<Appeal>, Error> {
+        self.store().appeals(status, before, limit)
     }
 }

@@ -43,7 +43,7 @@ pub use self::{
     view::{Changes, Diff, FeedStatus, OnNode, VersionStatus},
 };
 use super::{
-    Error, FeedSpec,
+    Error, FeedSpec, Needed,
     blast::PastQuery,
     ledger::Ledger,
     load::Reading,
@@ -279,6 +279,11 @@ impl Feeds {
     fn note<'a>(&self, text: &'a str) -> Result<&'a str, Error> {
         let max = self.config.note_bytes_max;
         if text.len() > max { Err(Error::TooLong(max)) } else { Ok(text) }
+    }
+
+    /// A text that a person has to give.
+    fn needed<'a>(&self, what: Needed, text: &'a str) -> Result<&'a str, Error> {
+        if text.trim().is_empty() { Err(Error::Missing(what)) } else { self.note(text) }
     }
 
     /// Runs `work` on a thread that may block.

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     super::{
-        ALLOW, Error, INSTANT,
+        ALLOW, Error, INSTANT, Needed,
         events::EventKind,
         ledger::Entry,
         store::{Body, NewOwnRule, OwnRule},
@@ -38,7 +38,7 @@ pub struct NewAllow {
     pub what: String,
     /// Who answers for it; empty for whoever makes it.
     pub owner: String,
-    /// When it ends; [`Timestamp::ZERO`] for never.
+    /// When it ends; [`Timestamp::ZERO`] for after `feeds.allow_s_max`.
     pub expires: Timestamp,
 }
 
@@ -89,23 +89,31 @@ impl Feeds {
         self.step_own(INSTANT, id, EventKind::Lifted, by)
     }
 
-    /// Lets something through, whatever feeds say that allow rules win over. Blocks.
+    /// Lets something through, whatever feeds say that allow rules win over. It says why, and ends
+    /// by itself. Blocks.
     ///
     /// # Errors
-    /// [`Error::BadRule`], [`Error::Past`], [`Error::TooMany`], [`Error::TooLong`], or when the
-    /// database fails.
+    /// [`Error::BadRule`], [`Error::Missing`] without a reason, [`Error::Past`],
+    /// [`Error::TooLate`], [`Error::TooMany`], [`Error::TooLong`], or when the database fails.
     pub fn allow(self: &Arc<Self>, allow: &NewAllow, by: &By) -> Result<OwnRule, Error> {
         let trigger = trigger_of(&allow.what)?;
-        if allow.expires != Timestamp::ZERO && allow.expires <= self.clock().now() {
+        self.needed(Needed::Reason, &by.reason)?;
+        let now = self.clock().now();
+        let last = now.saturating_add(Duration::from_secs(self.config.allow_s_max));
+        let expires = if allow.expires == Timestamp::ZERO { last } else { allow.expires };
+        if expires <= now {
             return Err(Error::Past);
+        }
+        if expires > last {
+            return Err(Error::TooLate(self.config.allow_s_max));
         }
         let owner = if allow.owner.is_empty() { &by.actor } else { &allow.owner };
         let new = NewOwnRule {
             owner: self.note(owner)?.to_owned(),
             authority: String::new(),
             order_number: String::new(),
-            expires: allow.expires,
-            expires_confirmed: allow.expires,
+            expires,
+            expires_confirmed: expires,
         };
         self.make_own(ALLOW, EventKind::Allowed, &trigger, &new, by)
     }

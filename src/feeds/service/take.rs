@@ -126,9 +126,10 @@ impl Feeds {
     /// Looks at a feed's source now, and takes what is new.
     ///
     /// # Errors
-    /// When there is no such feed, or the database fails. A source that gives nothing usable is an
-    /// outcome.
+    /// When there is no such feed, the reason is too long, or the database fails. A source that
+    /// gives nothing usable is an outcome.
     pub async fn refresh(self: &Arc<Self>, feed: &str, by: &By) -> Result<Outcome, Error> {
+        self.note(&by.reason)?;
         let name = feed.to_owned();
         let (spec, validator, last) = self.blocking(move |feeds| feeds.before_look(&name)).await?;
         let looked = self.look(&spec, &validator, last.as_deref()).await;
@@ -192,6 +193,7 @@ impl Feeds {
         brought: Brought,
         by: &By,
     ) -> Result<Outcome, Error> {
+        self.note(&by.reason)?;
         let (name, by) = (feed.to_owned(), by.clone());
         self.blocking(move |feeds| feeds.take_given(&name, brought, &by)).await
     }

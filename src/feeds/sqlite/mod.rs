@@ -22,7 +22,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{
     Error,
-    store::{Appeal, Body, Event, EventQuery, FeedStore, OwnRule, Rejection, Standing, VersionRow},
+    store::{
+        Appeal, AppealStatus, Body, Event, EventQuery, FeedStore, OwnRule, Rejection, Standing,
+        VersionRow,
+    },
 };
 use crate::{
     clock::Timestamp,
@@ -278,12 +281,17 @@ impl FeedStore for SqliteFeeds {
         Ok(read::own_rule(&self.readers.take(), id, upto)?)
     }
 
-    fn appeals(&self, before: u64, limit: usize) -> Result<Vec<Appeal>, Error> {
-        Ok(read::appeals(&self.readers.take(), 0, before, limit)?)
+    fn appeals(
+        &self,
+        status: Option<AppealStatus>,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<Appeal>, Error> {
+        Ok(read::appeals(&self.readers.take(), status, 0, before, limit)?)
     }
 
     fn appeal(&self, id: u64) -> Result<Option<Appeal>, Error> {
-        Ok(read::appeals(&self.readers.take(), id, id.saturating_add(1), 1)?.pop())
+        Ok(read::appeals(&self.readers.take(), None, id, id.saturating_add(1), 1)?.pop())
     }
 
     fn mark(&self, name: &str) -> Result<Option<String>, Error> {

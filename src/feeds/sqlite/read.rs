@@ -294,7 +294,13 @@ pub(super) fn versions(
     })
 }
 
-pub(super) fn appeals(db: &Connection, from: u64, before: u64, most: usize) -> Read<Vec<Appeal>> {
+pub(super) fn appeals(
+    db: &Connection,
+    status: Option<AppealStatus>,
+    from: u64,
+    before: u64,
+    most: usize,
+) -> Read<Vec<Appeal>> {
     let sql = "
         SELECT a.event_id, e.ts, a.feed, a.rule, a.claimant, e.reason, e.actor,
                coalesce(s.status, 'open'), coalesce(d.reason, ''), coalesce(d.actor, ''),
@@ -305,8 +311,10 @@ pub(super) fn appeals(db: &Connection, from: u64, before: u64, most: usize) -> R
             (SELECT max(event_id) FROM appeal_steps WHERE appeal_id = a.event_id)
         LEFT JOIN events AS d ON d.id = s.event_id
         WHERE a.event_id >= ?1 AND a.event_id < ?2
+            AND (?4 IS NULL OR coalesce(s.status, 'open') = ?4)
         ORDER BY a.event_id DESC LIMIT ?3";
-    collect(db, sql, params![from, below(before), limit(most)], |row| {
+    let status = status.map(AppealStatus::name);
+    collect(db, sql, params![from, below(before), limit(most), status], |row| {
         Ok(Appeal {
             id: row.get(0)?,
             ts: Timestamp(row.get(1)?),
