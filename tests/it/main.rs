@@ -27,6 +27,7 @@ mod feeds_failure;
 mod feeds_formats;
 mod feeds_lab;
 mod feeds_life;
+mod feeds_limits;
 mod feeds_looks;
 mod feeds_reach;
 mod feeds_source;

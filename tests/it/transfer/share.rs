@@ -463,6 +463,15 @@ fn notify_counts_from_primaries_and_keys_alone() {
     let key = keys(SECRET).find(KEY);
     assert_eq!(notify(&apex, key.as_ref()), Ok(()));
     assert_eq!(told.try_recv().unwrap(), "list");
+    // Who says nothing is told so often, and no more.
+    let silent = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let bounds = NotifyBounds { attempts_max: 3, timeout: Duration::from_millis(10) };
+    let clock = Clock::system();
+    let telling = tell(silent.local_addr().unwrap(), &apex, &soa, None, &clock, bounds);
+    assert_eq!(ours.runtime.block_on(telling).unwrap_err().to_string(), "no answer");
+    silent.set_nonblocking(true).unwrap();
+    let heard = std::iter::from_fn(|| silent.recv(&mut [0; 512]).ok()).count();
+    assert_eq!(heard, 3);
     let other = keys("YW5vdGhlciBzZWNyZXQgb2YgYSB0ZXN0LCAzMiBieXRlcyE=").find(KEY);
     assert_eq!(notify(&apex, other.as_ref()), Err("it answered with response code 9".to_owned()));
     assert!(told.try_recv().is_err());
