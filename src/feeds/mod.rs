@@ -35,7 +35,7 @@ pub use events::EventKind;
 pub use protected::{Protected, Why};
 pub use service::{
     By, Changes, Diff, FeedStatus, Feeds, FeedsOptions, LookState, NewAllow, NewAppeal, NewBlock,
-    OnNode, Outcome, Took, VersionStatus,
+    OnNode, Outcome, Stage, Took, VersionStatus,
 };
 pub use spec::{
     ALLOW, ActionOverride, Ede, FEED_NAME_MAX, Fault, FeedSpec, FormatOptions, INSTANT, Limits,

@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use serde_json::json;
 use tracegate::feeds::{
-    Took,
+    Stage, Took,
     source::{Ask, Brought, Incoming, Looked, Source, SourceError},
 };
 
@@ -23,6 +23,8 @@ use crate::{
 enum Does {
     /// Brings `bad.example`, each time anew.
     Brings,
+    /// Has nothing new, once the gate is opened.
+    Waits,
     /// Has nothing new, after a while.
     Slow(Duration),
     /// Is not there.
@@ -36,6 +38,7 @@ enum Does {
 struct Told {
     does: BTreeMap<&'static str, Does>,
     looks: Mutex<BTreeMap<String, usize>>,
+    gate: tokio::sync::Notify,
 }
 
 impl Told {
@@ -60,6 +63,10 @@ impl Source for Told {
                         validator: String::new(),
                     };
                     Ok(Looked { brought: Some(brought), ..Looked::SAME })
+                }
+                Does::Waits => {
+                    self.gate.notified().await;
+                    Ok(Looked::SAME)
                 }
                 Does::Slow(time) => {
                     tokio::time::sleep(time).await;
@@ -101,6 +108,20 @@ fn whoever_adds_a_feed_waits_for_its_first_look_and_begins_no_other() {
     assert_eq!(first().outcome, Took::Unchanged);
     assert_eq!(told.looks("it"), 2);
     assert!(node.runtime.block_on(node.feeds.first_look("other")).is_err());
+    node.end();
+}
+
+#[test]
+fn whoever_waits_sees_how_far_it_is() {
+    let (machine, told) = machine(&[("it", Does::Waits)]);
+    let node = machine.node("n1");
+    node.run();
+    let work = || node.feeds.status("it").unwrap().work;
+    add(&node, "it", "https://lists.example.com/a");
+    eventually("it is being fetched", || (work() == Some(Stage::Fetching)).then_some(()));
+    told.gate.notify_one();
+    node.runtime.block_on(node.feeds.first_look("it")).unwrap();
+    assert_eq!(work(), None);
     node.end();
 }
 

@@ -33,6 +33,23 @@ impl Action {
         fetched.and(status).or(Ok(answer))
     }
 
+    /// How far a fetch is by now, for a person; none for other actions, and where nothing is known.
+    pub(super) async fn stage(&self, api: &Api) -> Option<String> {
+        let (Self::Add { name, .. } | Self::Refresh { name } | Self::Apply { name, .. }) = self
+        else {
+            return None;
+        };
+        let status = Self::send(api, get(["feeds", name])).await.ok()?;
+        let words = match status["work"].as_str()? {
+            "fetching" => "fetching 获取中",
+            "reading" => "reading and compiling 解析编译中",
+            "judging" => "judging 核验中",
+            "activating" => "taking force 生效中",
+            _ => return None,
+        };
+        Some(words.to_owned())
+    }
+
     async fn send(api: &Api, request: Request) -> anyhow::Result<Value> {
         let path = ["api", "v1"].into_iter().chain(request.path.iter().map(String::as_str));
         let path: Vec<&str> = path.collect();

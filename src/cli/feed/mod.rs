@@ -20,7 +20,7 @@ use super::{
     Exit, Format, Global,
     client::{Api, ServerArgs, block_on},
     layout,
-    progress::busy,
+    progress::followed,
 };
 
 /// Lists of rules: add, refresh, look before they take force, approve, roll back, report.
@@ -315,7 +315,9 @@ impl Feed {
             }
             action => {
                 let format = global.formats.other();
-                let answer = block_on(busy("working 处理中", action.ask(&api, format)))?;
+                let stage = async || action.stage(&api).await;
+                let work = action.ask(&api, format);
+                let answer = block_on(followed("working 处理中", work, stage))?;
                 let shown = match print {
                     Format::Json => layout::print(&answer, print),
                     Format::Text => text::of(action, &answer),

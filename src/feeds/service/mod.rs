@@ -24,6 +24,7 @@ mod own;
 mod rows;
 mod take;
 mod view;
+mod work;
 
 use std::{
     collections::HashMap,
@@ -41,6 +42,7 @@ pub use self::{
     own::{NewAllow, NewBlock},
     take::{Outcome, Took},
     view::{Changes, Diff, FeedStatus, OnNode, VersionStatus},
+    work::Stage,
 };
 use super::{
     Error, FeedSpec, Needed,
@@ -136,6 +138,8 @@ pub struct Feeds {
     /// Nothing is removed from disk while somebody decides for an older version.
     deciding: Mutex<()>,
     looks: Mutex<HashMap<String, LookState>>,
+    /// What is being done, and by how many.
+    work: Mutex<HashMap<String, (Stage, usize)>>,
     /// Wakes whoever waits for a look.
     looked_at: Notify,
     /// Wakes whoever writes the records of rules.
@@ -195,6 +199,7 @@ impl Feeds {
             busy: Mutex::default(),
             deciding: Mutex::default(),
             looks: Mutex::default(),
+            work: Mutex::default(),
             looked_at: Notify::new(),
             rows_wanted: Notify::new(),
             own_rows: Mutex::default(),

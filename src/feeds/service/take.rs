@@ -23,6 +23,7 @@ use super::{
     aside::{Yields, aside},
     lock,
     view::Changes,
+    work::Stage,
 };
 use crate::policy::{Action, FeedSettings, Index, Override};
 
@@ -130,6 +131,7 @@ impl Feeds {
     /// gives nothing usable is an outcome.
     pub async fn refresh(self: &Arc<Self>, feed: &str, by: &By) -> Result<Outcome, Error> {
         self.note(&by.reason)?;
+        let _working = self.working(feed, Stage::Fetching);
         let name = feed.to_owned();
         let (spec, validator, last) = self.blocking(move |feeds| feeds.before_look(&name)).await?;
         let looked = self.look(&spec, &validator, last.as_deref()).await;
@@ -166,6 +168,7 @@ impl Feeds {
         feed: &str,
         given: Option<Brought>,
     ) -> Result<Outcome, Error> {
+        let _working = self.working(feed, Stage::Fetching);
         let brought = match given {
             Some(given) => given,
             None => {
@@ -194,6 +197,7 @@ impl Feeds {
         by: &By,
     ) -> Result<Outcome, Error> {
         self.note(&by.reason)?;
+        let _working = self.working(feed, Stage::Reading);
         let (name, by) = (feed.to_owned(), by.clone());
         self.blocking(move |feeds| feeds.take_given(&name, brought, &by)).await
     }
@@ -400,6 +404,7 @@ impl Feeds {
             Err(unreadable) => return self.cannot_read(feed, spec, number, arrived, &unreadable),
         };
         let Judged { index, judgement, read_rejections, holds } = judged;
+        self.stage(feed, Stage::Activating);
         let held = !holds.is_empty();
         let kind = if held { EventKind::Held } else { EventKind::Activated };
         if !held {
@@ -489,8 +494,10 @@ impl Feeds {
         list: &Path,
         manifest: Option<&Path>,
     ) -> Result<Judged, Unreadable> {
+        self.stage(&row.name, Stage::Reading);
         let base = self.loaded(&row.name).map(|l| l.index);
         let (index, read) = self.reading(spec).read(list, manifest, base.as_deref())?;
+        self.stage(&row.name, Stage::Judging);
         let index = Arc::new(index);
         let mut findings = read.findings();
         findings.insert("reading".into(), reading_key(spec).into());

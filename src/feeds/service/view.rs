@@ -16,6 +16,7 @@ use super::{
     },
     Feeds,
     looks::LookState,
+    work::Stage,
 };
 use crate::{
     clock::Timestamp,
@@ -47,6 +48,9 @@ pub struct FeedStatus {
     pub state: &'static str,
     /// Versions that wait for a person, newest first.
     pub held: Vec<u64>,
+    /// What is done about it on this node now; none when nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work: Option<Stage>,
     /// Why it is not in force here as it should be.
     pub failure: Option<String>,
     /// How looking at its source goes, on this node.
@@ -218,6 +222,7 @@ impl Feeds {
             newest: row.newest,
             state: newest.first().map_or("empty", |v| state(v, row.version)),
             held: held.map(|v| v.number).collect(),
+            work: self.stage_of(&row.name),
             failure: self.failure(&row.name),
             source: self.look_state(&row.name),
             nodes: on_nodes(&events),

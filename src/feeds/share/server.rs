@@ -30,7 +30,7 @@ use crate::{clock::Clock, config, feeds::transfer::Keys, metrics::Metrics};
 /// Messages of a transfer made ahead of the secondary.
 const AHEAD: usize = 2;
 
-/// The pause after an accept that failed.
+/// The pause after an accept or a datagram that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The limits of the sockets.
@@ -125,9 +125,10 @@ async fn datagrams(state: &State, socket: &UdpSocket) {
     loop {
         let (len, peer) = match socket.recv_from(&mut buffer).await {
             Ok(got) => got,
-            // What an earlier answer met; the next question is another matter.
+            // The next question is another matter; but an error that stays must not spin.
             Err(error) => {
                 tracing::debug!(%error, "no datagram on the socket for transfers");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
