@@ -35,7 +35,7 @@ impl Action {
 
     /// How far a fetch is by now, for a person; none for other actions, and where nothing is known.
     pub(super) async fn stage(&self, api: &Api) -> Option<String> {
-        let (Self::Add { name, .. } | Self::Refresh { name } | Self::Apply { name, .. }) = self
+        let (Self::Add { name, .. } | Self::Refresh { name, .. } | Self::Apply { name, .. }) = self
         else {
             return None;
         };
