@@ -12,7 +12,10 @@ use tracegate::{
     policy::{Action, AnswerFacts},
 };
 
-use crate::feeds_lab::{BEGIN, Machine, Node, by};
+use crate::{
+    feeds_lab::{BEGIN, Machine, Node, by},
+    harness::eventually,
+};
 
 fn because(reason: &str) -> By {
     By { actor: "alice".into(), reason: reason.into() }
@@ -253,4 +256,25 @@ fn the_past_is_asked_for_so_much_and_waited_for_so_long() {
     node.add(&machine.spec("bureau"));
     let outcome = node.refresh("bureau");
     assert_eq!(outcome.findings["blast"]["unknown"], "the store did not answer in time");
+}
+
+#[test]
+fn a_source_may_be_away_so_many_times() {
+    let mut machine = Machine::new();
+    machine.config.stale_refreshes = 2;
+    machine.write("bureau", "bad.example\n");
+    let node = machine.node("n1");
+    node.run();
+    node.add(&machine.spec("bureau"));
+    eventually("the first version", || node.blocks("bad.example").then_some(()));
+    std::fs::remove_file(machine.list("bureau")).unwrap();
+    eventually("a problem is told", || node.with(|f| f.status("bureau")).unwrap().source.problem);
+    // A source that is asked more often than every ten seconds counts as one asked so often.
+    machine.clock.set(after(20));
+    assert_eq!(node.feeds.why_not(), None);
+    machine.clock.set(after(21));
+    let why = node.feeds.why_not().unwrap();
+    assert!(why.contains("bureau: stale since"), "{why}");
+    machine.write("bureau", "bad.example\n");
+    eventually("it is there again", || node.feeds.why_not().is_none().then_some(()));
 }

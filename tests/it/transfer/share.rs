@@ -443,6 +443,23 @@ fn a_merged_zone_says_what_all_feeds_do_together() {
 }
 
 #[test]
+fn secondaries_are_told_when_to_ask_and_how_long_it_counts() {
+    let config = tracegate::config::Transfers {
+        share_refresh_s: 1,
+        share_retry_s: 2,
+        share_expire_s: 60,
+        ..tracegate::config::Transfers::default()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let apex = Name::from_text("timed.test").unwrap();
+    let zone = SharedZone::open(dir.path(), &apex, Timers::new(&config, 30), 4).unwrap();
+    let set = one_feed(&[rule("bad.example", Action::Nxdomain)]);
+    zone.publish(records(&set, "timed.test"), Clock::system().now()).unwrap();
+    let soa = zone.soa().unwrap();
+    assert_eq!((soa.refresh, soa.retry, soa.expire), (1, 2, 60));
+}
+
+#[test]
 fn notify_counts_from_primaries_and_keys_alone() {
     let ours = Ours::new();
     let elsewhere = (Ipv4Addr::new(192, 0, 2, 1), 53).into();
