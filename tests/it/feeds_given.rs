@@ -122,3 +122,23 @@ fn a_dry_run_tells_of_what_waits_where_the_source_has_nothing_else() {
     node.with(|f| f.approve("bureau", None, &by("bob"))).unwrap();
     assert_eq!(dry().outcome, Took::Unchanged);
 }
+
+#[test]
+fn other_settings_alone_do_not_bring_back_what_was_rolled_back() {
+    let (machine, zone) = machine("good.example\n");
+    let node = machine.node("n1");
+    let mut spec = machine.spec("bureau");
+    node.add(&spec);
+    node.refresh("bureau");
+    zone.has("wrong.example\n");
+    assert_eq!(node.refresh("bureau").version, 2);
+    node.with(|f| f.rollback("bureau", None, &by("bob"))).unwrap();
+    spec["authority"] = json!("police");
+    node.with(|f| f.change("bureau", &spec.to_string(), &by("alice"))).unwrap();
+    let held = node.refresh("bureau");
+    assert_eq!((held.outcome, held.version), (Took::Held, 3));
+    assert_eq!(held.findings["held_for"], json!([{"why": "rolled-back", "version": 2}]));
+    assert!(node.blocks("good.example") && !node.blocks("wrong.example"));
+    node.with(|f| f.approve("bureau", None, &by("bob"))).unwrap();
+    assert!(node.blocks("wrong.example"));
+}

@@ -413,7 +413,12 @@ impl Feeds {
         let kept = self.shelf.version(feed, number, arrived.digest);
         let (row, _) = self.feed(feed)?;
         let read = aside(Yields::Much, || {
-            let read = self.read_and_judge(&row, spec, &kept.list(), kept.manifest().as_deref())?;
+            let read = self.read_and_judge(
+                &row,
+                spec,
+                (&kept.list(), kept.manifest().as_deref()),
+                arrived.digest,
+            )?;
             kept.keep_index(&read.index, self.protected.key());
             Ok(read)
         });
@@ -509,7 +514,8 @@ impl Feeds {
         digest: [u8; 32],
     ) -> Result<Outcome, Error> {
         let (row, spec) = self.feed(feed)?;
-        let judged = aside(Yields::Much, || self.read_and_judge(&row, &spec, list, manifest));
+        let judged =
+            aside(Yields::Much, || self.read_and_judge(&row, &spec, (list, manifest), digest));
         let judged = match judged {
             Ok(judged) => judged,
             Err(e) => {
@@ -528,8 +534,8 @@ impl Feeds {
         &self,
         row: &FeedRow,
         spec: &FeedSpec,
-        list: &Path,
-        manifest: Option<&Path>,
+        (list, manifest): (&Path, Option<&Path>),
+        digest: [u8; 32],
     ) -> Result<Judged, Unreadable> {
         self.stage(&row.name, Stage::Reading);
         let base = self.loaded(&row.name).map(|l| l.index);
@@ -549,11 +555,23 @@ impl Feeds {
             rejected: read.rejected,
             blast: blast.as_ref().map_err(String::as_str),
         };
-        let holds = holds(&case);
+        let mut holds = holds(&case);
+        holds.extend(self.rolled_back(row, digest).map(|version| Hold::RolledBack { version }));
         findings.insert("held_for".into(), json!(holds));
         findings.insert("blast".into(), blast_json(&blast));
         let judgement = judgement(&read, &index, conflicts, self.servers_known, findings);
         Ok(Judged { index, judgement, read_rejections: read.rejections, holds })
+    }
+
+    /// The version of these bytes that a person put the one in force in the place of.
+    fn rolled_back(&self, row: &FeedRow, digest: [u8; 32]) -> Option<u64> {
+        let versions = self.store().versions(&row.name, 0, self.config.versions_kept).ok()?;
+        let left = |v: &VersionRow| {
+            v.number > row.version
+                && v.event > row.added
+                && EventKind::DECIDING.contains(&v.last.kind)
+        };
+        versions.iter().find(|v| v.arrived.digest == digest && left(v)).map(|v| v.number)
     }
 
     /// How many rules the version in force has; none for a feed that has none in force.
