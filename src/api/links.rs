@@ -12,7 +12,9 @@ use serde_json::{Map, Value, json};
 use super::{ApiState, Body, Caller, Params, Problem, Words, time};
 use crate::{
     clock::Timestamp,
-    links::{By, Converted, Draft, Edit, Error, NotConverted, Revision, State as LinkState},
+    links::{
+        By, Converted, Draft, Edit, Error, LinkSettings, NotConverted, Revision, State as LinkState,
+    },
 };
 
 /// A link to be.
@@ -72,6 +74,10 @@ pub(super) async fn create(
         expires: new.expires.as_deref().map(time::parse).transpose()?.unwrap_or(Timestamp::ZERO),
         owner,
         reason: new.reason,
+        domain: String::new(),
+        settings: LinkSettings::default(),
+        request: String::new(),
+        reuse: false,
     };
     let made = {
         let api = api.clone();
@@ -129,6 +135,7 @@ pub(super) async fn change(
     }
     let state = change.state.as_deref().map(|name| {
         LinkState::from_name(name)
+            .filter(|state| *state != LinkState::Expired)
             .ok_or_else(|| Problem::bad_request("state is enabled or disabled"))
     });
     let expires = change.expires.map(|e| e.as_deref().map_or(Ok(Timestamp::ZERO), time::parse));
@@ -139,6 +146,7 @@ pub(super) async fn change(
         state: state.transpose()?,
         reason: change.reason,
         revision: if_match.or(change.revision),
+        ..Edit::default()
     };
     let by = By { actor: caller.actor, client: caller.peer.client };
     let (made, first) = {
@@ -255,7 +263,20 @@ fn problem(e: &NotConverted) -> Problem {
             "A list without which nobody is sent on is not in force; links can be made once it is.",
             "一份必需的名单未能生效，暂停跳转；名单生效后方可创建链接。",
         ),
+        NotConverted::Domain => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "domain_not_served",
+            "No links are served at this host.",
+            "本服务不在此域名上提供链接。",
+        ),
+        NotConverted::OtherRequest => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency_key_reused",
+            "A request of this Idempotency-Key asked for something else.",
+            "此 Idempotency-Key 已用于内容不同的请求。",
+        ),
         NotConverted::Control(e) => control(e),
+        NotConverted::Together(e) => control(e),
     }
 }
 

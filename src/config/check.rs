@@ -157,6 +157,7 @@ impl Findings<'_> {
         }
         let lists = [
             ("gateway.own_hosts", &g.own_hosts),
+            ("gateway.domains", &g.domains),
             ("gateway.targets.special_hosts", &g.targets.special_hosts),
             ("api.hosts", &config.api.hosts),
         ];

@@ -23,6 +23,8 @@ pub struct Gateway {
     pub public_url: String,
     /// Other hosts that are our own.
     pub own_hosts: Vec<String>,
+    /// Hosts that links may be served at alone, besides those of `public_url`; they are our own.
+    pub domains: Vec<String>,
     /// The wait for a target's addresses at the jump, in milliseconds.
     pub resolve_timeout_ms: u64,
     /// A target that could not be resolved in time: jump all the same, or stop.
@@ -137,6 +139,7 @@ impl Default for Gateway {
             threads: 0,
             public_url: String::new(),
             own_hosts: Vec::new(),
+            domains: Vec::new(),
             resolve_timeout_ms: 250,
             on_unresolved: OnUnresolved::Jump,
             connections_max: 20_000,

@@ -12,7 +12,7 @@ use std::sync::{
 use http::HeaderValue;
 use quick_cache::{Weighter, sync::Cache};
 
-use super::{Error, LinkStore, Revision, State};
+use super::{Error, LinkSettings, LinkStore, Revision, STATUS, State};
 use crate::clock::Timestamp;
 
 /// What a jump needs to know of a link: its newest revision.
@@ -36,6 +36,17 @@ pub struct Link {
     pub expires: Timestamp,
     /// The public suffix list behind the registrable domain.
     pub psl_version: Box<str>,
+    /// Whose it is.
+    pub owner: Box<str>,
+    /// What few links have; see [`Link::settings`].
+    more: Option<Box<More>>,
+}
+
+/// What is kept for links that have it alone.
+#[derive(Debug)]
+struct More {
+    domain: Box<str>,
+    settings: LinkSettings,
 }
 
 impl Link {
@@ -52,13 +63,44 @@ impl Link {
             state: r.state,
             expires: r.expires,
             psl_version: r.psl_version.into(),
+            owner: r.owner.into(),
+            more: more(r.domain, r.settings),
         })
     }
 
     /// Whether the link has ended by `now`.
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        self.expires != Timestamp::ZERO && self.expires <= now
+        let past = self.expires != Timestamp::ZERO && self.expires <= now;
+        past || self.state == State::Expired
     }
+
+    /// The host it is served at; empty for every host of ours.
+    pub fn domain(&self) -> &str {
+        self.more.as_ref().map_or("", |m| &m.domain)
+    }
+
+    /// What is set of it that a jump needs to know (without tags, purpose and how its owner was
+    /// verified); none when everything is as usual.
+    pub fn settings(&self) -> Option<&LinkSettings> {
+        self.more.as_ref().map(|m| &m.settings)
+    }
+
+    /// The status of its jumps.
+    pub fn status(&self) -> u16 {
+        self.settings().map_or(STATUS, |s| s.status)
+    }
+}
+
+fn more(domain: String, settings: LinkSettings) -> Option<Box<More>> {
+    let settings = LinkSettings {
+        tags: Vec::new(),
+        purpose: String::new(),
+        owner_verification: None,
+        source: String::new(),
+        ..settings
+    };
+    let usual = domain.is_empty() && settings == LinkSettings::default();
+    (!usual).then(|| Box::new(More { domain: domain.into(), settings }))
 }
 
 #[derive(Clone, Debug)]
@@ -71,8 +113,13 @@ impl Weighter<Box<str>, Arc<Link>> for ByBytes {
             + link.target.len() * 2
             + link.target_host.len()
             + link.target_registrable_domain.len()
-            + link.psl_version.len();
-        300 + text as u64
+            + link.psl_version.len()
+            + link.owner.len();
+        let more = link
+            .more
+            .as_ref()
+            .map_or(0, |m| size_of::<More>() + m.domain.len() + m.settings.password.len() + 64);
+        300 + (text + more) as u64
     }
 }
 
@@ -148,6 +195,9 @@ mod tests {
             owner: "o".into(),
             reason: String::new(),
             psl_version: "v".into(),
+            domain: String::new(),
+            settings: LinkSettings::default(),
+            request: String::new(),
         };
         Arc::new(Link::new(revision).unwrap())
     }

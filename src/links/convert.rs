@@ -8,14 +8,14 @@ use std::{
 };
 
 use super::{
-    Actor, Codes, Error, Link, LinkStore, Operation, OutboxRow, Refusal, Revision, State, Target,
-    TargetRules, cache::LinkCache,
+    Actor, Codes, Error, Link, LinkSettings, LinkStore, Refusal, Revision, State, Target,
+    TargetRules, cache::LinkCache, change::SettingsEdit,
 };
 use crate::{
     clock::{Clock, Timestamp},
     metrics::Metrics,
-    record::{Conversion, PublicSuffixes, RecordId},
-    spool::{Refused, SharedLane},
+    record::{PublicSuffixes, RecordId},
+    spool::SharedLane,
 };
 
 /// How far apart the clocks of those who made links may have been.
@@ -23,10 +23,6 @@ const CLOCKS_APART: Duration = Duration::from_secs(86_400);
 
 /// Sequence numbers taken from the database at a time. Those unused at a crash are skipped.
 const NUMBERS_AT_ONCE: u64 = 64;
-
-/// How often a generated code may turn out to be in use before we give up: codes chosen by
-/// callers, or made under another length, are the only ones in the way.
-const ATTEMPTS_MAX: u32 = 32;
 
 /// What a new link shall be.
 #[derive(Clone, Debug)]
@@ -41,6 +37,14 @@ pub struct Draft {
     pub owner: String,
     /// Why.
     pub reason: String,
+    /// The host it is served at, one of `gateway.domains`; empty for every host of ours.
+    pub domain: String,
+    /// What else is set.
+    pub settings: LinkSettings,
+    /// The request, so that the same one is known again; empty without.
+    pub request: String,
+    /// Whether a link of the same owner that is the same in everything will do.
+    pub reuse: bool,
 }
 
 /// What shall change; none leaves as it is.
@@ -52,6 +56,12 @@ pub struct Edit {
     pub expires: Option<Timestamp>,
     /// Whether it may be followed.
     pub state: Option<State>,
+    /// The host it is served at.
+    pub domain: Option<String>,
+    /// Whose it is.
+    pub owner: Option<String>,
+    /// What else is set.
+    pub settings: SettingsEdit,
     /// Why.
     pub reason: String,
     /// Only if this is the newest revision.
@@ -70,13 +80,26 @@ pub struct By {
     pub client: SocketAddr,
 }
 
+/// How a conversion came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It was made for this request.
+    New,
+    /// This request had made it before.
+    Repeated,
+    /// Another one was as good, or nothing was to be changed.
+    Same,
+}
+
 /// A conversion that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Converted {
-    /// The newest revision.
+    /// The newest revision, or the one that the same request made before.
     pub revision: Revision,
-    /// The record of the conversion; none when nothing was to be changed.
+    /// The record of the conversion; none when nothing was made.
     pub record: Option<RecordId>,
+    /// How it came about.
+    pub how: How,
 }
 
 /// Why there was no conversion.
@@ -94,9 +117,18 @@ pub enum NotConverted {
     /// A list without which no jump is made is not there.
     #[error("a list without which no jump is made is not in force")]
     Closed,
+    /// The host is none of ours.
+    #[error("no links are served at this host")]
+    Domain,
+    /// The request asked for something else before.
+    #[error("this request asked for something else before")]
+    OtherRequest,
     /// The control state could not be changed.
     #[error(transparent)]
     Control(#[from] Error),
+    /// The same for all that were to be changed at once.
+    #[error(transparent)]
+    Together(Arc<Error>),
 }
 
 /// What the rules in force would make of a jump to a target.
@@ -133,6 +165,10 @@ pub struct LinksOptions {
     pub metrics: Arc<Metrics>,
     /// Links kept in memory, in bytes.
     pub cache_bytes_max: u64,
+    /// Hosts that links may be served at alone.
+    pub domains: Vec<String>,
+    /// The most bytes of records in one transaction: those of a batch of the spool.
+    pub batch_bytes_max: usize,
 }
 
 impl std::fmt::Debug for Links {
@@ -143,15 +179,17 @@ impl std::fmt::Debug for Links {
 
 /// The links: what the gateway follows and the API changes.
 pub struct Links {
-    store: Arc<dyn LinkStore>,
-    lane: SharedLane,
-    codes: Codes,
+    pub(super) store: Arc<dyn LinkStore>,
+    pub(super) lane: SharedLane,
+    pub(super) codes: Codes,
     rules: TargetRules,
     is_listed: IsListed,
     suffixes: Arc<PublicSuffixes>,
-    clock: Clock,
-    metrics: Arc<Metrics>,
-    cache: LinkCache,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) cache: LinkCache,
+    domains: Vec<String>,
+    pub(super) batch_bytes_max: usize,
     numbers: Mutex<Range<u64>>,
     held: (Mutex<bool>, Condvar),
 }
@@ -164,11 +202,13 @@ impl Links {
     pub fn new(options: LinksOptions) -> Result<Self, Error> {
         let LinksOptions { store, lane, codes, rules, is_listed, .. } = options;
         let LinksOptions { suffixes, clock, metrics, cache_bytes_max, .. } = options;
+        let LinksOptions { domains, batch_bytes_max, .. } = options;
         if !store.pin("codes.key", codes.fingerprint())? {
             return Err(Error::OtherKey);
         }
         let (cache, numbers) = (LinkCache::new(cache_bytes_max), Mutex::new(0..0));
         let held = (Mutex::new(false), Condvar::new());
+        let domains = domains.iter().map(|d| d.to_ascii_lowercase()).collect();
         Ok(Self {
             store,
             lane,
@@ -179,6 +219,8 @@ impl Links {
             clock,
             metrics,
             cache,
+            domains,
+            batch_bytes_max,
             numbers,
             held,
         })
@@ -191,7 +233,7 @@ impl Links {
         self.held.1.notify_all();
     }
 
-    fn is_held(&self) -> bool {
+    pub(super) fn is_held(&self) -> bool {
         let held = self.held.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.held.1.wait_timeout_while(held, HELD_MAX, |held| *held);
         *waited.unwrap_or_else(PoisonError::into_inner).0
@@ -253,77 +295,8 @@ impl Links {
         Ok(())
     }
 
-    /// Makes a link. Blocks on the disk.
-    ///
-    /// # Errors
-    /// See [`NotConverted`]; nothing was changed then, except after [`Error::Failed`], when a
-    /// restart decides.
-    pub fn create(&self, draft: Draft, by: &By) -> Result<Converted, NotConverted> {
-        let target = self.target(&draft.target)?;
-        self.refuse_past(draft.expires)?;
-        let generated = draft.code.is_none();
-        if generated && self.is_held() {
-            return Err(Error::Held.into());
-        }
-        if draft.code.as_ref().is_some_and(|code| !self.codes.may_be_chosen(code)) {
-            return Err(NotConverted::Code);
-        }
-        let mut revision = Revision {
-            code: draft.code.unwrap_or_default(),
-            revision: 1,
-            ts: self.clock.now(),
-            operation: Operation::Create,
-            target_submitted: String::new(),
-            target: String::new(),
-            target_host: String::new(),
-            target_registrable_domain: String::new(),
-            state: State::Enabled,
-            expires: draft.expires,
-            actor: by.actor.name.to_string(),
-            owner: draft.owner,
-            reason: draft.reason,
-            psl_version: String::new(),
-        };
-        self.aim(&mut revision, target);
-        for _ in 0..ATTEMPTS_MAX {
-            if generated {
-                revision.code = self.next_code()?;
-            }
-            match self.convert(&revision, by) {
-                Err(Error::Taken) if generated => {}
-                done => return Ok(Converted { record: Some(done?), revision }),
-            }
-        }
-        Err(Error::Exhausted(self.codes.length()).into())
-    }
-
-    /// Changes a link. Blocks on the disk.
-    ///
-    /// # Errors
-    /// See [`NotConverted`]. [`Error::Conflict`] when it is not at the revision given.
-    pub fn edit(&self, code: &str, edit: &Edit, by: &By) -> Result<Converted, NotConverted> {
-        let target = edit.target.as_ref().map(|t| self.target(t)).transpose()?;
-        loop {
-            let current = self.store.current(code)?.ok_or(Error::Unknown)?;
-            if edit.revision.is_some_and(|r| r != current.revision) {
-                return Err(Error::Conflict { current: current.revision }.into());
-            }
-            let Some(next) = self.next(&current, edit, target.clone(), by) else {
-                return Ok(Converted { revision: current, record: None });
-            };
-            if next.expires != current.expires {
-                self.refuse_past(next.expires)?;
-            }
-            match self.convert(&next, by) {
-                // Somebody was faster; without a revision asked for, ours comes after theirs.
-                Err(Error::Conflict { .. }) if edit.revision.is_none() => {}
-                done => return Ok(Converted { record: Some(done?), revision: next }),
-            }
-        }
-    }
-
     /// A target that a link may lead to.
-    fn target(&self, submitted: &str) -> Result<Target, NotConverted> {
+    pub(super) fn target(&self, submitted: &str) -> Result<Target, NotConverted> {
         let target = self.rules.parse(submitted, &self.suffixes)?;
         match (self.is_listed)(&target) {
             Listed::No => Ok(target),
@@ -332,39 +305,13 @@ impl Links {
         }
     }
 
-    /// The revision after `current`; none when `edit` changes nothing.
-    fn next(
-        &self,
-        current: &Revision,
-        edit: &Edit,
-        target: Option<Target>,
-        by: &By,
-    ) -> Option<Revision> {
-        let mut next = current.clone();
-        if let Some(target) = target {
-            self.aim(&mut next, target);
-        }
-        next.expires = edit.expires.unwrap_or(current.expires);
-        next.state = edit.state.unwrap_or(current.state);
-        if next.target_submitted == current.target_submitted
-            && next.expires == current.expires
-            && next.state == current.state
-        {
-            return None;
-        }
-        next.operation = match (current.state, next.state) {
-            (State::Enabled, State::Disabled) => Operation::Disable,
-            (State::Disabled, State::Enabled) => Operation::Enable,
-            _ => Operation::Edit,
-        };
-        next.revision += 1;
-        next.ts = self.clock.now();
-        next.actor = by.actor.name.to_string();
-        next.reason.clone_from(&edit.reason);
-        Some(next)
+    /// A host that links may be served at.
+    pub(super) fn refuse_domain(&self, domain: &str) -> Result<(), NotConverted> {
+        let known = domain.is_empty() || self.domains.iter().any(|d| d == domain);
+        if known { Ok(()) } else { Err(NotConverted::Domain) }
     }
 
-    fn aim(&self, revision: &mut Revision, target: Target) {
+    pub(super) fn aim(&self, revision: &mut Revision, target: Target) {
         revision.target_submitted = target.submitted;
         revision.target = target.serialised;
         revision.target_host = target.host;
@@ -372,72 +319,27 @@ impl Links {
         self.suffixes.version().clone_into(&mut revision.psl_version);
     }
 
-    fn refuse_past(&self, expires: Timestamp) -> Result<(), NotConverted> {
+    pub(super) fn refuse_past(&self, expires: Timestamp) -> Result<(), NotConverted> {
         let past = expires != Timestamp::ZERO && expires <= self.clock.now();
         if past { Err(NotConverted::Past) } else { Ok(()) }
     }
 
-    fn next_code(&self) -> Result<String, Error> {
+    /// So many codes that were never given before.
+    pub(super) fn next_codes(&self, count: usize) -> Result<Vec<String>, Error> {
+        let mut codes = Vec::with_capacity(count);
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        if numbers.is_empty() {
-            let first = self.store.reserve(self.codes.length(), NUMBERS_AT_ONCE)?;
-            *numbers = first..first + NUMBERS_AT_ONCE;
+        while codes.len() < count {
+            let missing = (count - codes.len()) as u64;
+            if numbers.is_empty() {
+                let more = missing.max(NUMBERS_AT_ONCE);
+                let first = self.store.reserve(self.codes.length(), more)?;
+                *numbers = first..first + more;
+            }
+            for number in numbers.by_ref().take(count - codes.len()) {
+                let code = self.codes.encode(number);
+                codes.push(code.ok_or_else(|| Error::Exhausted(self.codes.length()))?);
+            }
         }
-        let code = numbers.next().and_then(|n| self.codes.encode(n));
-        code.ok_or_else(|| Error::Exhausted(self.codes.length()))
-    }
-
-    /// Record and revision in one transaction, then the append, then the answer.
-    fn convert(&self, revision: &Revision, by: &By) -> Result<RecordId, Error> {
-        let flow = self.lane.new_flow();
-        let prepared = self
-            .lane
-            .prepare(&Conversion {
-                code: &revision.code,
-                revision: revision.revision,
-                operation: revision.operation.name(),
-                target_submitted: &revision.target_submitted,
-                target: &revision.target,
-                target_host: &revision.target_host,
-                target_registrable_domain: &revision.target_registrable_domain,
-                actor: &revision.actor,
-                owner: &revision.owner,
-                reason: &revision.reason,
-                client: by.client,
-                client_key: "",
-                expires: revision.expires,
-                verification: "not_evaluated",
-                psl_version: &revision.psl_version,
-                flow,
-                service: "link",
-                domain: "",
-                state: revision.state.name(),
-                settings: "",
-                previous: "",
-            })
-            .map_err(refused)?;
-        let id = prepared.id.clone();
-        let record = OutboxRow {
-            lane: id.lane,
-            seq: id.seq,
-            schema: prepared.schema,
-            bytes: prepared.bytes.clone(),
-        };
-        let mut prepared = Some(prepared);
-        self.store.revise(revision, &record, &mut || {
-            let prepared = prepared.take().ok_or(Error::Failed)?;
-            prepared.append().map(|_| ()).map_err(refused)
-        })?;
-        self.cache.changed(&revision.code);
-        self.metrics.gateway.conversions.increment(1);
-        Ok(id)
-    }
-}
-
-const fn refused(why: Refused) -> Error {
-    match why {
-        // A row too large for a batch has no room either; the API's own limits come long before.
-        Refused::Full | Refused::TooLarge => Error::Full,
-        Refused::Failed => Error::Failed,
+        Ok(codes)
     }
 }

@@ -2,21 +2,29 @@
 //!
 //! A **link** is a code and its revisions; it is never deleted, only disabled, expired or
 //! superseded. Every revision is made by one **conversion**, whose record and the revision are one
-//! transaction ([`LinkStore::revise`]): the record's place and bytes are taken from the spool
-//! first, written to the outbox beside the revision, then appended, and only then is the revision
-//! shown to readers and the caller answered. A crash in between leaves an outbox row, which
-//! start-up restores to exactly its place before any listener opens ([`restore()`]).
+//! transaction ([`LinkStore::revise`]), which may be that of many: the record's place and bytes
+//! are taken from the spool, written to the outbox beside the revision, then appended, and only
+//! then is the revision shown to readers and the caller answered. A crash in between leaves an
+//! outbox row, which start-up restores to exactly its place before any listener opens
+//! ([`restore()`]).
+//!
+//! **Locks.** The database's writer first, then the lane: places in the spool are taken within the
+//! transaction, and nobody who holds the lane waits for the database.
 //!
 //! **Failure.** No room in the spool: the revision is undone, the caller is told to come back.
 //! A commit or an fsync of unknown outcome: nothing is written any more until a restart, which
 //! reads what the disk says. Jumps go on in both cases.
 
 mod cache;
+mod change;
 mod code;
 mod convert;
+mod keep;
+mod make;
 mod refusal;
 mod restore;
 mod secret;
+mod settings;
 pub(crate) mod special;
 mod sqlite;
 mod store;
@@ -26,15 +34,17 @@ mod tokens;
 use std::path::PathBuf;
 
 pub use cache::Link;
+pub use change::{BY_ITSELF, SettingsEdit};
 pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};
 pub use convert::{
-    By, Converted, Draft, Edit, IsListed, Links, LinksOptions, Listed, NotConverted,
+    By, Converted, Draft, Edit, How, IsListed, Links, LinksOptions, Listed, NotConverted,
 };
 pub use refusal::Refusal;
 pub use restore::{CodesInSpool, codes_in_spool, restore};
 pub use secret::Secrets;
+pub use settings::{LinkSettings, OwnerVerification, STATUS, STATUSES};
 pub use sqlite::SqliteLinks;
-pub use store::{LinkStore, Operation, OutboxRow, Revision, State, TokenRow};
+pub use store::{Keep, LinkQuery, LinkStore, Operation, OutboxRow, Revision, State, TokenRow};
 pub use target::{Target, TargetRules};
 pub use tokens::{Actor, OPERATOR, Role, TOKEN_NAME_MAX, Tokens};
 
@@ -56,6 +66,9 @@ pub enum Error {
         /// The newest revision.
         current: u32,
     },
+    /// This request has made a revision before.
+    #[error("this request has been answered before")]
+    Repeated,
     /// The spool has no room for the record, or the disk for its revision. Nothing was changed.
     #[error("there is no room for the record")]
     Full,

@@ -1,6 +1,8 @@
 //! What any database of links must do. `tests/it/links_conformance.rs` runs against each.
 
-use super::Error;
+use sha2::{Digest, Sha256};
+
+use super::{Error, LinkSettings};
 use crate::{
     clock::Timestamp,
     record::{LaneId, SchemaId},
@@ -13,6 +15,8 @@ pub enum State {
     Enabled,
     /// It may not, until someone enables it.
     Disabled,
+    /// Its end has come.
+    Expired,
 }
 
 impl State {
@@ -21,12 +25,13 @@ impl State {
         match self {
             Self::Enabled => "enabled",
             Self::Disabled => "disabled",
+            Self::Expired => "expired",
         }
     }
 
     /// The state of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Enabled, Self::Disabled].into_iter().find(|s| s.name() == name)
+        [Self::Enabled, Self::Disabled, Self::Expired].into_iter().find(|s| s.name() == name)
     }
 }
 
@@ -35,12 +40,14 @@ impl State {
 pub enum Operation {
     /// Made the link.
     Create,
-    /// Changed its target or its end.
+    /// Changed something else than its state.
     Edit,
     /// Stopped it.
     Disable,
     /// Let it go on.
     Enable,
+    /// Its end had come.
+    Expire,
 }
 
 impl Operation {
@@ -51,12 +58,13 @@ impl Operation {
             Self::Edit => "edit",
             Self::Disable => "disable",
             Self::Enable => "enable",
+            Self::Expire => "expire",
         }
     }
 
     /// The operation of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::Create, Self::Edit, Self::Disable, Self::Enable];
+        let all = [Self::Create, Self::Edit, Self::Disable, Self::Enable, Self::Expire];
         all.into_iter().find(|o| o.name() == name)
     }
 }
@@ -92,13 +100,68 @@ pub struct Revision {
     pub reason: String,
     /// The public suffix list behind `target_registrable_domain`.
     pub psl_version: String,
+    /// The host it is served at; empty for every host of ours.
+    pub domain: String,
+    /// What else is set.
+    pub settings: LinkSettings,
+    /// The request that made it, so that the same one is known again; empty without. No two
+    /// revisions have the same.
+    pub request: String,
 }
 
 impl Revision {
     /// Whether the link has ended by `now`.
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        self.expires != Timestamp::ZERO && self.expires <= now
+        let past = self.expires != Timestamp::ZERO && self.expires <= now;
+        past || self.state == State::Expired
     }
+}
+
+/// A number that is the same for the same owner, domain and target, and never 0.
+pub(super) fn alike(owner: &str, domain: &str, target: &str) -> i64 {
+    let mut hash = Sha256::new();
+    for text in [owner, domain, target] {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    let [a, b, c, d, e, f, g, h, ..] = hash;
+    i64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
+}
+
+/// Which links to list: the newest revision of each counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkQuery {
+    /// Codes that sort after this one, by bytes.
+    pub after: String,
+    /// At most so many.
+    pub limit: usize,
+    /// Of this owner.
+    pub owner: Option<String>,
+    /// With this tag.
+    pub tag: Option<String>,
+    /// In this state.
+    pub state: Option<State>,
+    /// Served at this host; empty for those served at every host of ours.
+    pub domain: Option<String>,
+    /// Leading to this host.
+    pub target_host: Option<String>,
+}
+
+/// Keeps the records of revisions within their transaction.
+pub trait Keep {
+    /// Gives each of `accepted` a place in the spool and encodes its record: as many, in their
+    /// order. Whatever was prepared is given up when this is dropped without [`Self::append`].
+    ///
+    /// # Errors
+    /// When there is no place for all of them; none is changed then.
+    fn prepare(&mut self, accepted: &[&Revision]) -> Result<Vec<OutboxRow>, Error>;
+
+    /// Writes what was prepared to the spool, all or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when they may or may not be kept; else none of them is.
+    fn append(&mut self) -> Result<(), Error>;
 }
 
 /// A conversion record on its way to the spool: its place and its bytes as encoded.
@@ -139,28 +202,53 @@ pub trait LinkStore: Send + Sync + std::fmt::Debug {
     /// Revisions of a link from number `from` on, oldest first, at most `limit`.
     fn revisions(&self, code: &str, from: u32, limit: usize) -> Result<Vec<Revision>, Error>;
 
-    /// The newest revision of each link whose code sorts (by bytes) after `after`, at most `limit`.
-    fn list_from(&self, after: &str, limit: usize) -> Result<Vec<Revision>, Error>;
+    /// The newest revision of each link that `query` asks for, by code.
+    fn list(&self, query: &LinkQuery) -> Result<Vec<Revision>, Error>;
+
+    /// The revision that a request made.
+    fn by_request(&self, request: &str) -> Result<Option<Revision>, Error>;
+
+    /// The newest revisions of links of this owner, domain and target (as serialised), those made
+    /// last first, at most `limit`.
+    fn alike(
+        &self,
+        owner: &str,
+        domain: &str,
+        target: &str,
+        limit: usize,
+    ) -> Result<Vec<Revision>, Error>;
+
+    /// The newest revisions that are enabled and whose end lies at or after `from` and not after
+    /// `until`, by their end, at most `limit`.
+    fn due(&self, from: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Revision>, Error>;
+
+    /// Takes at most `portion` of the visits of a link that may be followed `max` times: how many
+    /// there were left to take. What was taken is never given again, whatever crashed in between.
+    fn lease_visits(&self, code: &str, portion: u32, max: u32) -> Result<u32, Error>;
 
     /// When the newest revision of all was made; [`Timestamp::ZERO`] without any.
     fn newest(&self) -> Result<Timestamp, Error>;
 
-    /// Writes a revision and its record in one transaction, durably; then runs `append`; then
-    /// shows the revision to readers and forgets the record. When `append` fails both are
-    /// undone, and its error is returned; after [`Error::Failed`] from it, which says that the
-    /// record may or may not be kept, both stay hidden for the next start to decide.
+    /// Writes revisions and their records in one transaction, durably: each that follows the
+    /// newest of its code is written, and the others take none with them. Within the transaction
+    /// the records of those written are prepared; after it they are appended; only then are the
+    /// revisions shown to readers and the records forgotten. When that fails all of them are
+    /// undone, and its error is returned; after [`Error::Failed`] from the append, which says that
+    /// records may or may not be kept, all stay hidden for the next start to decide.
+    ///
+    /// A result for each, in their order: [`Error::Taken`] for a first revision of a code in use,
+    /// [`Error::Unknown`] for a later one of a code not in use, [`Error::Conflict`] when it does
+    /// not follow the newest one, [`Error::Repeated`] when its request has made one before. `keep`
+    /// sees none of these, and is not called at all when there is nothing else.
     ///
     /// # Errors
-    /// [`Error::Taken`] for a first revision of a code in use, [`Error::Unknown`] for a later
-    /// one of a code not in use, [`Error::Conflict`] when it does not follow the newest one. None
-    /// of them runs `append`. [`Error::Failed`] after a write whose outcome is unknown: only a
-    /// restart helps, whatever is in the outbox then counts.
+    /// Of the whole transaction: nothing was changed, except after [`Error::Failed`], whose
+    /// outcome is unknown: only a restart helps, whatever is in the outbox then counts.
     fn revise(
         &self,
-        revision: &Revision,
-        record: &OutboxRow,
-        append: &mut dyn FnMut() -> Result<(), Error>,
-    ) -> Result<(), Error>;
+        revisions: &[Revision],
+        keep: &mut dyn Keep,
+    ) -> Result<Vec<Result<(), Error>>, Error>;
 
     /// Whether anything can be written: not after [`Error::Failed`], until a restart.
     fn takes_writes(&self) -> bool;

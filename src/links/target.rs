@@ -48,7 +48,8 @@ impl TargetRules {
         let targets = &gateway.targets;
         let mut own: HashSet<String> =
             listening.iter().map(|a| canonical_address(a.ip()).to_string()).collect();
-        own.extend(gateway.own_hosts.iter().filter_map(|h| own_host(&format!("http://{h}/"))));
+        let hosts = gateway.own_hosts.iter().chain(&gateway.domains);
+        own.extend(hosts.filter_map(|h| own_host(&format!("http://{h}/"))));
         own.extend(own_host(&gateway.public_url));
         Self {
             length_max: targets.length_max,

@@ -133,6 +133,8 @@ impl Core {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             cache_bytes_max: config.gateway.link_cache_bytes_max,
+            domains: config.gateway.domains.clone(),
+            batch_bytes_max: config.spool.batch_bytes_max as usize,
         })?);
         Ok(Self {
             config,

@@ -140,7 +140,7 @@ pub use frame::Frame;
 pub use lane::{Commit, Lane};
 pub use progress::Progress;
 pub use recover::{Recovery, Report, Restored};
-pub use shared::{Kept, Prepared, Refused, SHARED_WORKER, SharedLane};
+pub use shared::{Kept, Prepared, PreparedMany, Refused, SHARED_WORKER, SharedLane};
 pub use shipment::Shipment;
 pub use stats::{Failure, Stats};
 

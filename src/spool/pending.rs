@@ -35,6 +35,7 @@ pub(super) struct Pending {
     /// The frame as it will be once this is written.
     frame: Option<FrameSize>,
     last_ts: Timestamp,
+    last_len: usize,
     capacity: usize,
     batch_bytes_max: usize,
     frame_rows_max: u64,
@@ -74,6 +75,7 @@ impl Pending {
             dropped_refuse: false,
             frame: None,
             last_ts: Timestamp::ZERO,
+            last_len: 0,
             capacity: usize::try_from(capacity(segment_size)).unwrap_or(usize::MAX),
             batch_bytes_max: config.batch_bytes_max as usize,
             frame_rows_max: u64::from(config.frame_rows_max),
@@ -117,7 +119,7 @@ impl Pending {
         let new_frame = self.frame.as_ref().is_some_and(|f| !f.takes(self, ts, schema, len as u64));
         self.place(start, len, new_frame, head, schema);
         self.rows += 1;
-        self.last_ts = ts;
+        (self.last_ts, self.last_len) = (ts, len);
         if full == FullPolicy::Shed {
             self.shed = self.shed.and(one);
         }
@@ -231,12 +233,9 @@ impl Pending {
         &self.buf[self.skip..]
     }
 
-    /// The only row, when there is one.
-    pub(super) fn first_row(&self) -> &[u8] {
-        match self.pieces.last() {
-            Some(Piece::Batch { at, end, .. }) => &self.buf[at + ITEM_HEADER..*end],
-            _ => &[],
-        }
+    /// The row pushed last; what is pushed later may move it.
+    pub(super) fn last_row(&self) -> &[u8] {
+        &self.buf[self.buf.len() - self.last_len..]
     }
 
     pub(super) fn clear(&mut self) {
@@ -248,6 +247,7 @@ impl Pending {
         self.dropped = Missing::default();
         self.dropped_refuse = false;
         self.frame = None;
+        self.last_len = 0;
     }
 
     /// Whether nothing was pushed.

@@ -152,10 +152,22 @@ impl SharedLane {
     /// # Errors
     /// When there would be no room for it.
     pub fn prepare<R: Row>(&self, row: &R) -> Result<Prepared<'_>, Refused> {
+        let PreparedMany { first, schema, mut rows, held } =
+            self.prepare_many(std::slice::from_ref(row))?;
+        Ok(Prepared { id: first, schema, bytes: rows.pop().unwrap_or_default(), held })
+    }
+
+    /// The same for many rows, which are then written together or not at all. They are of one
+    /// append: together with what it takes to frame them they must fit into a segment.
+    ///
+    /// # Errors
+    /// When there would be no room for all of them.
+    pub fn prepare_many<R: Row>(&self, rows: &[R]) -> Result<PreparedMany<'_>, Refused> {
         let mut lane = self.lane();
-        let id = self.record_id(&lane);
-        let bytes = lane.prepare(row)?;
-        Ok(Prepared { id, schema: SchemaId::newest(R::TABLE), bytes, shared: self, lane })
+        let first = self.record_id(&lane);
+        let rows = lane.prepare(rows)?;
+        let held = Held { shared: self, lane };
+        Ok(PreparedMany { first, schema: SchemaId::newest(R::TABLE), rows, held })
     }
 
     /// A flow that no other exchange has.
@@ -320,8 +332,7 @@ pub struct Prepared<'a> {
     pub schema: SchemaId,
     /// The row.
     pub bytes: Vec<u8>,
-    shared: &'a SharedLane,
-    lane: MutexGuard<'a, Lane>,
+    held: Held<'a>,
 }
 
 impl Prepared<'_> {
@@ -330,7 +341,44 @@ impl Prepared<'_> {
     /// # Errors
     /// When that fails all the same. The lane is left as it is then, and its place is not given to
     /// another row: [`Recovery::restore`](super::Recovery::restore) may still put it there.
-    pub fn append(mut self) -> Result<Kept, Refused> {
+    pub fn append(self) -> Result<Kept, Refused> {
+        self.held.append()?;
+        Ok(Kept::Recorded(self.id))
+    }
+}
+
+/// Rows that have their places, one behind the other, and are not written yet. They hold the lane;
+/// dropping them uses no seq.
+#[derive(Debug)]
+pub struct PreparedMany<'a> {
+    /// The id of the first; those behind it follow.
+    pub first: RecordId,
+    /// The columns of each.
+    pub schema: SchemaId,
+    /// The rows.
+    pub rows: Vec<Vec<u8>>,
+    held: Held<'a>,
+}
+
+impl PreparedMany<'_> {
+    /// Writes exactly `rows`.
+    ///
+    /// # Errors
+    /// As [`Prepared::append`].
+    pub fn append(self) -> Result<(), Refused> {
+        self.held.append()
+    }
+}
+
+/// A lane with rows pushed and not committed.
+#[derive(Debug)]
+struct Held<'a> {
+    shared: &'a SharedLane,
+    lane: MutexGuard<'a, Lane>,
+}
+
+impl Held<'_> {
+    fn append(mut self) -> Result<(), Refused> {
         if self.lane.commit() != Commit::Kept {
             let dead = self.lane.is_over();
             self.lane.abandon();
@@ -339,16 +387,16 @@ impl Prepared<'_> {
             return Err(if dead { Refused::Failed } else { Refused::Full });
         }
         let ticket = self.shared.0.core.synced().then(|| self.shared.ticket());
-        let (shared, id) = (self.shared, self.id.clone());
+        let shared = self.shared;
         drop(self);
         if let Some(ticket) = ticket {
             shared.wait(ticket)?;
         }
-        Ok(Kept::Recorded(id))
+        Ok(())
     }
 }
 
-impl Drop for Prepared<'_> {
+impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.lane.discard();
     }

@@ -9,7 +9,10 @@ use std::{
 use tempfile::TempDir;
 use tracegate::{
     clock::Timestamp,
-    links::{Error, LinkStore, Operation, OutboxRow, Revision, SqliteLinks, State, TokenRow},
+    links::{
+        Error, Keep, LinkQuery, LinkSettings, LinkStore, Operation, OutboxRow, Revision,
+        SqliteLinks, State, TokenRow,
+    },
     record::{LaneId, SchemaId, Table},
 };
 
@@ -45,7 +48,14 @@ conformance!(sqlite, super::Sqlite:
     what_is_unlearned_stays_so
     tokens_come_and_go
     lists_go_on_where_they_ended
+    lists_have_what_was_asked_for
     many_threads_make_one_chain
+    one_that_is_refused_takes_no_other_with_it
+    many_are_shown_together_or_not_at_all
+    a_request_is_known_again
+    what_is_alike_is_found
+    what_is_due_is_found
+    visits_are_given_once
 );
 
 fn revision(code: &str, n: u32) -> Revision {
@@ -64,7 +74,62 @@ fn revision(code: &str, n: u32) -> Revision {
         owner: "somebody".into(),
         reason: "测试 'quoted'; --".into(),
         psl_version: "1".into(),
+        domain: if n == 3 { "go.example.com".into() } else { String::new() },
+        settings: settings(n),
+        request: format!("operator {code} {n}"),
     }
+}
+
+fn settings(n: u32) -> LinkSettings {
+    match n {
+        1 => LinkSettings::default(),
+        _ => LinkSettings {
+            tags: vec![format!("tag-{n}"), "测试".into()],
+            visits_max: n,
+            password: "$argon2id$".into(),
+            ..LinkSettings::default()
+        },
+    }
+}
+
+/// Records from `seq` on, one for each revision, and what the append does.
+struct Kept<'a> {
+    seq: u64,
+    prepared: usize,
+    append: &'a mut dyn FnMut() -> Result<(), Error>,
+}
+
+impl Keep for Kept<'_> {
+    fn prepare(&mut self, accepted: &[&Revision]) -> Result<Vec<OutboxRow>, Error> {
+        self.prepared += accepted.len();
+        Ok((self.seq..).take(accepted.len()).map(record).collect())
+    }
+
+    fn append(&mut self) -> Result<(), Error> {
+        (self.append)()
+    }
+}
+
+/// Several revisions; the first record has number `seq`.
+fn revise_all(
+    store: &dyn LinkStore,
+    revisions: &[Revision],
+    seq: u64,
+    append: &mut dyn FnMut() -> Result<(), Error>,
+) -> Result<Vec<Result<(), Error>>, Error> {
+    store.revise(revisions, &mut Kept { seq, prepared: 0, append })
+}
+
+/// One revision; its own refusal and that of the transaction are the same to it.
+fn revise(
+    store: &dyn LinkStore,
+    revision: Revision,
+    seq: u64,
+    append: &mut dyn FnMut() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut results = revise_all(store, &[revision], seq, append)?;
+    assert_eq!(results.len(), 1);
+    results.pop().unwrap()
 }
 
 fn record(seq: u64) -> OutboxRow {
@@ -77,7 +142,7 @@ fn record(seq: u64) -> OutboxRow {
 }
 
 fn make(store: &dyn LinkStore, code: &str, n: u32, seq: u64) {
-    store.revise(&revision(code, n), &record(seq), &mut || Ok(())).unwrap();
+    revise(store, revision(code, n), seq, &mut || Ok(())).unwrap();
 }
 
 fn revisions_follow_one_another<D: Database>() {
@@ -108,7 +173,8 @@ fn a_revision_that_does_not_follow_is_refused<D: Database>() {
     make(&*store, "a", 2, 2);
     let refused = |code, n| {
         let mut never = || panic!("appended a record of a refused revision");
-        store.revise(&revision(code, n), &record(3), &mut never).unwrap_err()
+        let refused = Revision { request: String::new(), ..revision(code, n) };
+        revise(&*store, refused, 3, &mut never).unwrap_err()
     };
     assert!(matches!(refused("a", 1), Error::Taken));
     assert!(matches!(refused("b", 2), Error::Unknown));
@@ -127,11 +193,11 @@ fn readers_see_a_revision_only_after_its_append<D: Database>() {
         seen += 1;
         assert_eq!(store.current("a").unwrap(), Some(revision("a", 1)));
         assert_eq!(store.revisions("a", 1, 10).unwrap().len(), 1);
-        assert_eq!(store.list_from("", 10).unwrap(), [revision("a", 1)]);
+        assert_eq!(list(&*store, "", 10), [revision("a", 1)]);
         assert_eq!(store.outbox().unwrap(), [record(2)]);
         Ok(())
     };
-    store.revise(&revision("a", 2), &record(2), &mut look).unwrap();
+    revise(&*store, revision("a", 2), 2, &mut look).unwrap();
     assert_eq!(seen, 1, "appended once");
     assert_eq!(store.current("a").unwrap(), Some(revision("a", 2)));
     assert_eq!(store.outbox().unwrap(), []);
@@ -142,7 +208,7 @@ fn a_refused_append_leaves_nothing<D: Database>() {
     let store = db.open();
     make(&*store, "a", 1, 1);
     for (code, n) in [("a", 2), ("b", 1)] {
-        let full = store.revise(&revision(code, n), &record(2), &mut || Err(Error::Full));
+        let full = revise(&*store, revision(code, n), 2, &mut || Err(Error::Full));
         assert!(matches!(full, Err(Error::Full)), "{full:?}");
     }
     assert_eq!(store.current("a").unwrap(), Some(revision("a", 1)));
@@ -158,9 +224,8 @@ fn a_refused_append_leaves_nothing<D: Database>() {
 /// Ends `store` in the middle of an append, as a crash would.
 fn crash_in_append(store: Arc<dyn LinkStore>, code: &str, n: u32, seq: u64) {
     let mut crash = || panic!("crash");
-    let crashed = catch_unwind(AssertUnwindSafe(|| {
-        store.revise(&revision(code, n), &record(seq), &mut crash)
-    }));
+    let crashed =
+        catch_unwind(AssertUnwindSafe(|| revise(&*store, revision(code, n), seq, &mut crash)));
     assert!(crashed.is_err());
     drop(store);
 }
@@ -183,12 +248,12 @@ fn a_record_of_unknown_fate_stops_all_writing<D: Database>() {
     let db = D::fresh();
     let store = db.open();
     make(&*store, "a", 1, 1);
-    let unknown = store.revise(&revision("a", 2), &record(2), &mut || Err(Error::Failed));
+    let unknown = revise(&*store, revision("a", 2), 2, &mut || Err(Error::Failed));
     assert!(matches!(unknown, Err(Error::Failed)));
     assert!(!store.takes_writes());
     assert_eq!(store.current("a").unwrap(), Some(revision("a", 1)), "hidden");
     let mut never = || panic!("wrote on");
-    let next = store.revise(&revision("b", 1), &record(3), &mut never);
+    let next = revise(&*store, revision("b", 1), 3, &mut never);
     assert!(matches!(next, Err(Error::Failed)));
     assert!(matches!(store.reserve(7, 1), Err(Error::Failed)));
     drop(store);
@@ -266,6 +331,10 @@ fn tokens_come_and_go<D: Database>() {
     assert_eq!(store.tokens().unwrap().len(), 2);
 }
 
+fn list(store: &dyn LinkStore, after: &str, limit: usize) -> Vec<Revision> {
+    store.list(&LinkQuery { after: after.into(), limit, ..LinkQuery::default() }).unwrap()
+}
+
 fn lists_go_on_where_they_ended<D: Database>() {
     let db = D::fresh();
     let store = db.open();
@@ -279,7 +348,7 @@ fn lists_go_on_where_they_ended<D: Database>() {
     let mut all = Vec::new();
     let mut after = String::new();
     loop {
-        let page = store.list_from(&after, 3).unwrap();
+        let page = list(&*store, &after, 3);
         let Some(last) = page.last() else { break };
         after.clone_from(&last.code);
         all.extend(page);
@@ -299,7 +368,8 @@ fn many_threads_make_one_chain<D: Database>() {
                 while made < 5 {
                     let next = store.current("a").unwrap().map_or(1, |r| r.revision + 1);
                     let seq = u64::from(next) * 10 + thread;
-                    match store.revise(&revision("a", next), &record(seq), &mut || Ok(())) {
+                    let revision = Revision { request: String::new(), ..revision("a", next) };
+                    match revise(&**store, revision, seq, &mut || Ok(())) {
                         Ok(()) => made += 1,
                         Err(Error::Conflict { .. } | Error::Taken) => {}
                         Err(e) => panic!("{e}"),
@@ -312,6 +382,219 @@ fn many_threads_make_one_chain<D: Database>() {
         store.revisions("a", 1, 100).unwrap().iter().map(|r| r.revision).collect();
     assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
     assert_eq!(store.outbox().unwrap(), []);
+}
+
+fn lists_have_what_was_asked_for<D: Database>() {
+    let db = D::fresh();
+    let store = db.open();
+    let mut seq = 0;
+    // Links of one to three revisions; the newest alone counts.
+    for (code, revisions) in [("a", 1), ("b", 2), ("c", 3), ("d", 3)] {
+        for n in 1..=revisions {
+            seq += 1;
+            make(&*store, code, n, seq);
+        }
+    }
+    let ask = |query: LinkQuery| -> String {
+        let found = store.list(&LinkQuery { limit: 10, ..query }).unwrap();
+        found.iter().map(|r| r.code.as_str()).collect()
+    };
+    let all = LinkQuery::default;
+    assert_eq!(ask(all()), "abcd");
+    for (tag, expected) in [("tag-2", "b"), ("tag-3", "cd"), ("测试", "bcd"), ("tag-1", "")] {
+        assert_eq!(ask(LinkQuery { tag: Some(tag.into()), ..all() }), expected, "{tag}");
+    }
+    for (domain, expected) in [("go.example.com", "cd"), ("", "ab"), ("example.com", "")] {
+        assert_eq!(ask(LinkQuery { domain: Some(domain.into()), ..all() }), expected, "{domain}");
+    }
+    for (state, expected) in [(State::Enabled, "acd"), (State::Disabled, "b"), (State::Expired, "")]
+    {
+        assert_eq!(ask(LinkQuery { state: Some(state), ..all() }), expected, "{state:?}");
+    }
+    for (owner, expected) in [("somebody", "abcd"), ("nobody", "")] {
+        assert_eq!(ask(LinkQuery { owner: Some(owner.into()), ..all() }), expected, "{owner}");
+    }
+    for (host, expected) in [("www.example.com", "abcd"), ("example.com", "")] {
+        let query = LinkQuery { target_host: Some(host.into()), ..all() };
+        assert_eq!(ask(query), expected, "{host}");
+    }
+    let several = LinkQuery {
+        after: "c".into(),
+        owner: Some("somebody".into()),
+        tag: Some("tag-3".into()),
+        state: Some(State::Enabled),
+        domain: Some("go.example.com".into()),
+        target_host: Some("www.example.com".into()),
+        limit: 0,
+    };
+    assert_eq!(ask(several), "d");
+}
+
+fn one_that_is_refused_takes_no_other_with_it<D: Database>() {
+    let db = D::fresh();
+    let store = db.open();
+    make(&*store, "a", 1, 1);
+    make(&*store, "a", 2, 2);
+    let repeated = Revision { request: "operator a 1".into(), ..revision("f", 1) };
+    let all = [
+        revision("b", 1),
+        revision("a", 1),
+        revision("c", 2),
+        revision("a", 2),
+        revision("a", 3),
+        revision("b", 1),
+        revision("b", 2),
+        repeated,
+        revision("d", 1),
+    ];
+    let mut appended = 0;
+    let mut append = || {
+        appended += 1;
+        Ok(())
+    };
+    let mut keep = Kept { seq: 10, prepared: 0, append: &mut append };
+    let results = store.revise(&all, &mut keep).unwrap();
+    assert_eq!(keep.prepared, 4, "records of what was accepted alone");
+    assert_eq!(appended, 1);
+    let told: Vec<&str> = results
+        .iter()
+        .map(|r| match r {
+            Ok(()) => "made",
+            Err(Error::Taken) => "taken",
+            Err(Error::Unknown) => "unknown",
+            Err(Error::Conflict { current: 2 }) => "conflict",
+            Err(Error::Repeated) => "repeated",
+            Err(e) => panic!("{e}"),
+        })
+        .collect();
+    let expected =
+        ["made", "repeated", "unknown", "repeated", "made", "repeated", "made", "repeated", "made"];
+    assert_eq!(told, expected);
+    let mut never = || panic!("appended nothing");
+    let refused = [revision("c", 2), Revision { request: String::new(), ..revision("a", 1) }];
+    let results = revise_all(&*store, &refused, 20, &mut never).unwrap();
+    assert!(matches!(results[..], [Err(Error::Unknown), Err(Error::Taken)]), "{results:?}");
+    let newest = list(&*store, "", 10);
+    assert_eq!(newest, [revision("a", 3), revision("b", 2), revision("d", 1)]);
+    assert_eq!(store.outbox().unwrap(), []);
+}
+
+fn many_are_shown_together_or_not_at_all<D: Database>() {
+    let db = D::fresh();
+    let store = db.open();
+    let all: Vec<Revision> = (0..500).map(|i| revision(&format!("link-{i:03}"), 1)).collect();
+    let full = revise_all(&*store, &all, 0, &mut || Err(Error::Full));
+    assert!(matches!(full, Err(Error::Full)), "{full:?}");
+    assert_eq!(list(&*store, "", 1000), []);
+    assert_eq!(store.outbox().unwrap(), []);
+    let mut look = || {
+        assert_eq!(list(&*store, "", 1000), []);
+        assert_eq!(store.by_request(&all[7].request).unwrap(), None);
+        assert_eq!(store.outbox().unwrap(), (0..500).map(record).collect::<Vec<_>>());
+        Ok(())
+    };
+    let results = revise_all(&*store, &all, 0, &mut look).unwrap();
+    assert!(results.iter().all(Result::is_ok));
+    assert_eq!(list(&*store, "", 1000), all);
+    assert_eq!(store.outbox().unwrap(), []);
+    // Those of a crash are whole after it, too.
+    let more: Vec<Revision> = all.iter().map(|r| revision(&r.code, 2)).collect();
+    let crashed = catch_unwind(AssertUnwindSafe(|| {
+        revise_all(&*store, &more, 500, &mut || panic!("crash")).is_ok()
+    }));
+    assert!(crashed.is_err());
+    drop(store);
+    let store = db.open();
+    assert_eq!(store.outbox().unwrap().len(), 500);
+    assert_eq!(list(&*store, "", 1000), more);
+}
+
+fn a_request_is_known_again<D: Database>() {
+    let db = D::fresh();
+    let store = db.open();
+    make(&*store, "a", 1, 1);
+    make(&*store, "a", 2, 2);
+    assert_eq!(store.by_request("operator a 1").unwrap(), Some(revision("a", 1)));
+    assert_eq!(store.by_request("operator a 3").unwrap(), None);
+    let mut never = || panic!("appended a record of a repeated request");
+    let again = Revision { request: "operator a 1".into(), ..revision("b", 1) };
+    let repeated = revise(&*store, again, 3, &mut never);
+    assert!(matches!(repeated, Err(Error::Repeated)), "{repeated:?}");
+    // Those without a request are never the same.
+    for (code, seq) in [("c", 4), ("d", 5)] {
+        let without = Revision { request: String::new(), ..revision(code, 1) };
+        revise(&*store, without, seq, &mut || Ok(())).unwrap();
+    }
+    assert_eq!(store.by_request("").unwrap(), None);
+}
+
+fn what_is_alike_is_found<D: Database>() {
+    let db = D::fresh();
+    let store = db.open();
+    let find = |owner: &str, domain: &str, target: &str| -> Vec<String> {
+        let found = store.alike(owner, domain, target, 2).unwrap();
+        found.into_iter().map(|r| r.code).collect()
+    };
+    let target = &revision("a", 1).target;
+    for (code, seq) in [("b", 1), ("a", 2), ("c", 3)] {
+        make(&*store, code, 1, seq);
+    }
+    assert_eq!(find("somebody", "", target), ["c", "a"], "the last first, at most two");
+    make(&*store, "c", 2, 4);
+    assert_eq!(find("somebody", "", target), ["a", "b"], "it leads elsewhere now");
+    assert_eq!(find("nobody", "", target), [""; 0]);
+    assert_eq!(find("somebody", "go.example.com", target), [""; 0]);
+    make(&*store, "c", 3, 5);
+    assert_eq!(find("somebody", "go.example.com", &revision("c", 3).target), ["c"]);
+}
+
+fn what_is_due_is_found<D: Database>() {
+    let db = D::fresh();
+    let store = db.open();
+    let at = |secs| Timestamp::from_secs(secs);
+    let mut seq = 0;
+    let mut put = |code: &str, n: u32, state: State, end: i64| {
+        seq += 1;
+        let revision = Revision { state, expires: at(end), ..revision(code, n) };
+        revise(&*store, revision, seq, &mut || Ok(())).unwrap();
+    };
+    put("later", 1, State::Enabled, 30);
+    put("sooner", 1, State::Enabled, 20);
+    put("never", 1, State::Enabled, 0);
+    put("moved", 1, State::Enabled, 20);
+    put("moved", 2, State::Enabled, 90);
+    put("stopped", 1, State::Disabled, 20);
+    put("ended", 1, State::Enabled, 20);
+    put("ended", 2, State::Expired, 20);
+    let due = |from, until, limit| -> Vec<String> {
+        let found = store.due(at(from), at(until), limit).unwrap();
+        found.into_iter().map(|r| r.code).collect()
+    };
+    assert_eq!(due(0, 50, 10), ["sooner", "later"]);
+    assert_eq!(due(0, 50, 1), ["sooner"]);
+    assert_eq!(due(21, 30, 10), ["later"]);
+    assert_eq!(due(31, 89, 10), [""; 0]);
+    assert_eq!(due(31, 90, 10), ["moved"]);
+}
+
+fn visits_are_given_once<D: Database>() {
+    let db = D::fresh();
+    let store = db.open();
+    assert_eq!(store.lease_visits("a", 10, 25).unwrap(), 10);
+    assert_eq!(store.lease_visits("a", 10, 25).unwrap(), 10);
+    drop(store);
+    let store = db.open();
+    assert_eq!(store.lease_visits("a", 10, 25).unwrap(), 5);
+    assert_eq!(store.lease_visits("a", 10, 25).unwrap(), 0);
+    assert_eq!(store.lease_visits("a", 10, 20).unwrap(), 0, "fewer than were given");
+    assert_eq!(store.lease_visits("a", 10, 26).unwrap(), 1);
+    assert_eq!(store.lease_visits("b", 1, 1).unwrap(), 1, "links count apart");
+    let given: u32 = std::thread::scope(|s| {
+        let take = || (0..25).map(|_| store.lease_visits("c", 3, 100).unwrap()).sum::<u32>();
+        let threads: Vec<_> = (0..4).map(|_| s.spawn(take)).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).sum()
+    });
+    assert_eq!(given, 100);
 }
 
 /// The file is ours alone, and history cannot be rewritten through SQL either.

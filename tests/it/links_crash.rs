@@ -13,8 +13,8 @@ use tracegate::{
     clock::{Clock, Timestamp},
     config::Config,
     links::{
-        Actor, By, Draft, Edit, Error, LinkStore, NotConverted, OutboxRow, Revision, Role, State,
-        TokenRow, codes_in_spool,
+        Actor, By, Draft, Edit, Error, How, Keep, LinkQuery, LinkSettings, LinkStore, NotConverted,
+        OutboxRow, Revision, Role, State, TokenRow, codes_in_spool,
     },
     metrics::Metrics,
     record::{LaneId, Table},
@@ -26,9 +26,32 @@ use crate::site::{BEGIN, open_links, records};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Point {
     BeforeTransaction,
+    /// The records have their places; nothing is committed.
+    InTransaction,
     BeforeAppend,
     AfterAppend,
     Never,
+}
+
+/// The records of a conversion in which the process dies.
+struct DyingKeep<'a> {
+    keep: &'a mut dyn Keep,
+    at: Option<Point>,
+}
+
+impl Keep for DyingKeep<'_> {
+    fn prepare(&mut self, accepted: &[&Revision]) -> Result<Vec<OutboxRow>, Error> {
+        let rows = self.keep.prepare(accepted)?;
+        assert!(self.at != Some(Point::InTransaction), "dies");
+        Ok(rows)
+    }
+
+    fn append(&mut self) -> Result<(), Error> {
+        assert!(self.at != Some(Point::BeforeAppend), "dies");
+        self.keep.append()?;
+        assert!(self.at != Some(Point::AfterAppend), "dies");
+        Ok(())
+    }
 }
 
 /// A database whose process dies at one point of one conversion.
@@ -43,19 +66,13 @@ struct Dying<S> {
 impl<S: LinkStore> LinkStore for Dying<S> {
     fn revise(
         &self,
-        revision: &Revision,
-        record: &OutboxRow,
-        append: &mut dyn FnMut() -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        revisions: &[Revision],
+        keep: &mut dyn Keep,
+    ) -> Result<Vec<Result<(), Error>>, Error> {
         let dies = self.left.fetch_sub(1, Ordering::SeqCst) == 1;
-        let here = |point| dies && self.at == point;
-        assert!(!here(Point::BeforeTransaction), "dies");
-        self.inner.revise(revision, record, &mut || {
-            assert!(!here(Point::BeforeAppend), "dies");
-            append()?;
-            assert!(!here(Point::AfterAppend), "dies");
-            Ok(())
-        })
+        let at = dies.then_some(self.at);
+        assert!(at != Some(Point::BeforeTransaction), "dies");
+        self.inner.revise(revisions, &mut DyingKeep { keep, at })
     }
 
     fn current(&self, code: &str) -> Result<Option<Revision>, Error> {
@@ -64,8 +81,26 @@ impl<S: LinkStore> LinkStore for Dying<S> {
     fn revisions(&self, code: &str, from: u32, limit: usize) -> Result<Vec<Revision>, Error> {
         self.inner.revisions(code, from, limit)
     }
-    fn list_from(&self, after: &str, limit: usize) -> Result<Vec<Revision>, Error> {
-        self.inner.list_from(after, limit)
+    fn list(&self, query: &LinkQuery) -> Result<Vec<Revision>, Error> {
+        self.inner.list(query)
+    }
+    fn by_request(&self, request: &str) -> Result<Option<Revision>, Error> {
+        self.inner.by_request(request)
+    }
+    fn alike(
+        &self,
+        owner: &str,
+        domain: &str,
+        target: &str,
+        limit: usize,
+    ) -> Result<Vec<Revision>, Error> {
+        self.inner.alike(owner, domain, target, limit)
+    }
+    fn due(&self, from: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Revision>, Error> {
+        self.inner.due(from, until, limit)
+    }
+    fn lease_visits(&self, code: &str, portion: u32, max: u32) -> Result<u32, Error> {
+        self.inner.lease_visits(code, portion, max)
     }
     fn newest(&self) -> Result<Timestamp, Error> {
         self.inner.newest()
@@ -129,6 +164,10 @@ fn draft(code: &str) -> Draft {
         expires: Timestamp::ZERO,
         owner: "o".into(),
         reason: String::new(),
+        domain: String::new(),
+        settings: LinkSettings::default(),
+        request: String::new(),
+        reuse: false,
     }
 }
 
@@ -195,8 +234,8 @@ fn check(point: Point, nth: u32) {
     let expected = match point {
         Point::Never => 5,
         // The one that died in between was committed: it counts. Before, it does not.
-        Point::BeforeTransaction if nth == 1 => 1,
-        Point::BeforeTransaction => nth as usize + 1,
+        Point::BeforeTransaction | Point::InTransaction if nth == 1 => 1,
+        Point::BeforeTransaction | Point::InTransaction => nth as usize + 1,
         Point::BeforeAppend | Point::AfterAppend => nth as usize + 2,
     };
     assert_eq!(all.len(), expected, "{point:?} {nth}");
@@ -204,12 +243,55 @@ fn check(point: Point, nth: u32) {
 
 #[test]
 fn a_crash_at_any_point_loses_and_doubles_nothing() {
-    for point in [Point::BeforeTransaction, Point::BeforeAppend, Point::AfterAppend] {
+    use Point::{AfterAppend, BeforeAppend, BeforeTransaction, InTransaction};
+    for point in [BeforeTransaction, InTransaction, BeforeAppend, AfterAppend] {
         for nth in 1..=3 {
             check(point, nth);
         }
     }
     check(Point::Never, 99);
+}
+
+/// Chunks of many: each is there as a whole or not at all, in the database as in the spool.
+#[test]
+fn a_crash_among_many_loses_and_doubles_nothing() {
+    use Point::{AfterAppend, BeforeAppend, BeforeTransaction, InTransaction};
+    for (point, kept_chunks) in
+        [(BeforeTransaction, 1), (InTransaction, 1), (BeforeAppend, 2), (AfterAppend, 2)]
+    {
+        let (dir, config) = (tempfile::tempdir().unwrap(), config());
+        let (clock, metrics) = (Clock::fixed(BEGIN), Metrics::new());
+        let drafts =
+            || (0..300).map(|i| Draft { request: format!("r {i}"), ..draft(&format!("link_{i}")) });
+        let (spool, links) = open_links(dir.path(), &config, &clock, &metrics, &[], |inner| {
+            Arc::new(Dying { inner, at: point, left: AtomicU32::new(2) })
+        });
+        let died = catch_unwind(AssertUnwindSafe(|| links.create_many(drafts().collect(), &by())));
+        assert!(died.is_err(), "{point:?}");
+        drop(links);
+        drop(spool);
+        clock.advance(std::time::Duration::from_secs(2));
+        let (spool, links) =
+            open_links(dir.path(), &config, &clock, &metrics, &[], |s| Arc::new(s));
+        let all = LinkQuery { limit: 1000, ..LinkQuery::default() };
+        let there = links.store().list(&all).unwrap().len();
+        // A batch of the spool holds about a hundred of them.
+        assert!(there > 0 && there.is_multiple_of(kept_chunks) && there < 300, "{there}");
+        // The same request again makes what is missing, and that alone.
+        let made = links.create_many(drafts().collect(), &by());
+        let new = made.iter().filter(|m| m.as_ref().unwrap().how == How::New).count();
+        assert_eq!(new + there, 300, "{point:?}");
+        let all = links.store().list(&all).unwrap();
+        assert_eq!(all.len(), 300);
+        drop(links);
+        spool.maintain();
+        spool.close().unwrap();
+        let mut kept = kept(records(&spool).of(Table::Conversions));
+        kept.sort();
+        let mut expected: Vec<_> = all.iter().map(|r| format!("{} 1", r.code)).collect();
+        expected.sort();
+        assert_eq!(kept, expected, "{point:?}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@
 
 mod read;
 mod tokens;
+mod write;
 
 use std::{
     path::Path,
@@ -23,7 +24,7 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::{Error, LinkStore, OutboxRow, Revision, TokenRow};
+use super::{Error, Keep, LinkQuery, LinkStore, OutboxRow, Revision, TokenRow};
 use crate::{
     clock::Timestamp,
     record::{LaneId, SchemaId},
@@ -31,9 +32,10 @@ use crate::{
 };
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/control/0001_links_and_tokens.sql"),
     include_str!("../../../migrations/control/0002_marks.sql"),
+    include_str!("../../../migrations/control/0003_settings.sql"),
 ];
 
 /// [`LinkStore`] over SQLite.
@@ -154,9 +156,34 @@ impl LinkStore for SqliteLinks {
         read::revisions(&self.readers.take(), code, from, limit, shown)
     }
 
-    fn list_from(&self, after: &str, limit: usize) -> Result<Vec<Revision>, Error> {
+    fn list(&self, query: &LinkQuery) -> Result<Vec<Revision>, Error> {
         let shown = self.shown.load(Ordering::SeqCst);
-        read::list_from(&self.readers.take(), after, limit, shown)
+        read::list(&self.readers.take(), query, shown)
+    }
+
+    fn by_request(&self, request: &str) -> Result<Option<Revision>, Error> {
+        let shown = self.shown.load(Ordering::SeqCst);
+        read::by_request(&self.readers.take(), request, shown)
+    }
+
+    fn alike(
+        &self,
+        owner: &str,
+        domain: &str,
+        target: &str,
+        limit: usize,
+    ) -> Result<Vec<Revision>, Error> {
+        let shown = self.shown.load(Ordering::SeqCst);
+        read::alike_to(&self.readers.take(), [owner, domain, target], limit, shown)
+    }
+
+    fn due(&self, from: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Revision>, Error> {
+        let shown = self.shown.load(Ordering::SeqCst);
+        read::due(&self.readers.take(), from, until, limit, shown)
+    }
+
+    fn lease_visits(&self, code: &str, portion: u32, max: u32) -> Result<u32, Error> {
+        self.write(|tx| write::lease_visits(tx, code, portion, max))
     }
 
     fn newest(&self) -> Result<Timestamp, Error> {
@@ -166,45 +193,49 @@ impl LinkStore for SqliteLinks {
 
     fn revise(
         &self,
-        revision: &Revision,
-        record: &OutboxRow,
-        append: &mut dyn FnMut() -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        revisions: &[Revision],
+        keep: &mut dyn Keep,
+    ) -> Result<Vec<Result<(), Error>>, Error> {
         let mut writer = self.writer()?;
         self.undo(&mut writer)?;
-        let id = self.write_with(&mut writer, |tx| {
-            follows(tx, revision)?;
-            let id = insert(tx, revision)?;
-            tx.prepare_cached("INSERT INTO outbox VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(
-                params![
-                    record.lane.0.cast_signed(),
-                    record.seq.cast_signed(),
-                    record.schema.0,
-                    record.bytes,
-                    id
-                ],
-            )?;
-            Ok(id)
-        })?;
-        match append() {
+        let mut results = Vec::with_capacity(revisions.len());
+        let written = self.write_with(&mut writer, |tx| {
+            let mut ids = Vec::new();
+            let mut accepted = Vec::new();
+            for revision in revisions {
+                let result = write::follows(tx, revision);
+                if result.is_ok() {
+                    ids.push(write::insert(tx, revision)?);
+                    accepted.push(revision);
+                }
+                results.push(write::of_one(result)?);
+            }
+            let rows = if accepted.is_empty() { Vec::new() } else { keep.prepare(&accepted)? };
+            write::outbox(tx, &rows, &ids)?;
+            Ok((ids, rows))
+        });
+        let (ids, rows) = written?;
+        let Some(newest) = ids.last().copied() else { return Ok(results) };
+        match keep.append() {
             Ok(()) => {}
             Err(Error::Failed) => {
                 self.failed.store(true, Ordering::SeqCst);
                 return Err(Error::Failed);
             }
             Err(e) => {
-                writer.undone.push(id);
+                writer.undone.extend(ids);
                 self.undo(&mut writer)?;
                 return Err(e);
             }
         }
-        self.shown.store(id, Ordering::SeqCst);
-        // The record is kept and the revision stands. What stays in the outbox is taken off with
+        self.shown.store(newest, Ordering::SeqCst);
+        // The records are kept and the revisions stand. What stays in the outbox is taken off with
         // the next write; until then a restart finds it in the spool.
-        if let Err(e) = self.forget_with(&mut writer, &[(record.lane, record.seq)]) {
-            tracing::warn!(error = %e, "a kept conversion record stays in the outbox for now");
+        let places: Vec<_> = rows.iter().map(|r| (r.lane, r.seq)).collect();
+        if let Err(e) = self.forget_with(&mut writer, &places) {
+            tracing::warn!(error = %e, "kept conversion records stay in the outbox for now");
         }
-        Ok(())
+        Ok(results)
     }
 
     fn takes_writes(&self) -> bool {
@@ -288,42 +319,4 @@ impl LinkStore for SqliteLinks {
     fn revoke_token(&self, name: &str, actor: &str, ts: Timestamp) -> Result<bool, Error> {
         self.write(|tx| tokens::revoke(tx, name, actor, ts))
     }
-}
-
-/// Whether `revision` is the one that comes next for its code.
-fn follows(tx: &Transaction<'_>, revision: &Revision) -> Result<(), Error> {
-    let sql = "SELECT revision FROM revisions WHERE code = ?1 ORDER BY revision DESC LIMIT 1";
-    let current: Option<u32> =
-        tx.prepare_cached(sql)?.query_row([&revision.code], |row| row.get(0)).optional()?;
-    match (current, revision.revision) {
-        (None, 1) => Ok(()),
-        (None, _) => Err(Error::Unknown),
-        (Some(_), 1) => Err(Error::Taken),
-        (Some(current), next) if current.checked_add(1) == Some(next) => Ok(()),
-        (Some(current), _) => Err(Error::Conflict { current }),
-    }
-}
-
-fn insert(tx: &Transaction<'_>, r: &Revision) -> Result<i64, Error> {
-    let sql = "INSERT INTO revisions (code, revision, ts, operation, target_submitted, target,
-                   target_host, target_registrable_domain, state, expires, actor, owner, reason,
-                   psl_version)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-    tx.prepare_cached(sql)?.execute(params![
-        r.code,
-        r.revision,
-        r.ts.0,
-        r.operation.name(),
-        r.target_submitted,
-        r.target,
-        r.target_host,
-        r.target_registrable_domain,
-        r.state.name(),
-        r.expires.0,
-        r.actor,
-        r.owner,
-        r.reason,
-        r.psl_version
-    ])?;
-    Ok(tx.last_insert_rowid())
 }

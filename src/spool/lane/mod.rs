@@ -234,10 +234,17 @@ impl Lane {
         })
     }
 
-    /// For a prepared row: whether it will find room, and its bytes.
-    pub(in crate::spool) fn prepare<R: Row>(&mut self, row: &R) -> Result<Vec<u8>, Reason> {
-        self.push(row, FullPolicy::Refuse);
-        let ready = if self.pending.rows() != 1 {
+    /// For prepared rows: whether they will find room together, and the bytes of each.
+    pub(in crate::spool) fn prepare<R: Row>(&mut self, rows: &[R]) -> Result<Vec<Vec<u8>>, Reason> {
+        let mut encoded = Vec::with_capacity(rows.len());
+        for row in rows {
+            self.push(row, FullPolicy::Refuse);
+            if self.pending.rows() as usize != encoded.len() + 1 {
+                break;
+            }
+            encoded.push(self.pending.last_row().to_vec());
+        }
+        let ready = if encoded.len() != rows.len() || rows.is_empty() {
             Err(Reason::Overload)
         } else if self.over || self.view.is_dead() {
             Err(Reason::IoError)
@@ -246,13 +253,11 @@ impl Lane {
             let whole = if self.torn { self.give_up() } else { Ok(()) };
             whole.and_then(|()| self.within_mark()).and_then(|()| self.fit(need as u64))
         };
-        match ready {
-            Ok(()) => Ok(self.pending.first_row().to_vec()),
-            Err(reason) => {
-                self.settle();
-                Err(reason)
-            }
+        if let Err(reason) = ready {
+            self.settle();
+            return Err(reason);
         }
+        Ok(encoded)
     }
 
     /// Whether nothing can be written here any more.

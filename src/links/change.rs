@@ -1,0 +1,197 @@
+//! Changing links: by whoever may, and by the clock.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use super::{
+    By, Converted, Edit, Error, How, LinkSettings, Links, NotConverted, Operation,
+    OwnerVerification, Revision, State, Target, keep::Batch, settings::previous,
+};
+use crate::{clock::Timestamp, record::RecordId};
+
+/// The actor where nobody asked: a link's end has come. No token may have such a name.
+pub const BY_ITSELF: &str = "(end)";
+
+/// Settings to change; none leaves as it is.
+#[derive(Clone, Debug, Default)]
+pub struct SettingsEdit {
+    /// It may not be followed before; [`Timestamp::ZERO`] for at once.
+    pub not_before: Option<Timestamp>,
+    /// How many times it may be followed; 0 for no limit.
+    pub visits_max: Option<u32>,
+    /// A password's hash; empty for none.
+    pub password: Option<String>,
+    /// The owner's own words.
+    pub tags: Option<Vec<String>>,
+    /// What it is for.
+    pub purpose: Option<String>,
+    /// How the owner was verified.
+    pub owner_verification: Option<Option<OwnerVerification>>,
+    /// The status of its jumps.
+    pub status: Option<u16>,
+    /// Whether the visitor's query is handed on.
+    pub forward_query: Option<bool>,
+    /// Whether the rest of the visitor's path is handed on.
+    pub forward_path: Option<bool>,
+    /// The least tier its owner wants shown.
+    pub tier_hint: Option<String>,
+}
+
+impl SettingsEdit {
+    /// Changes `settings`.
+    pub fn apply(&self, settings: &mut LinkSettings) {
+        fn set<T: Clone>(to: &mut T, from: Option<&T>) {
+            if let Some(from) = from {
+                to.clone_from(from);
+            }
+        }
+        set(&mut settings.not_before, self.not_before.as_ref());
+        set(&mut settings.visits_max, self.visits_max.as_ref());
+        set(&mut settings.password, self.password.as_ref());
+        set(&mut settings.tags, self.tags.as_ref());
+        set(&mut settings.purpose, self.purpose.as_ref());
+        set(&mut settings.owner_verification, self.owner_verification.as_ref());
+        set(&mut settings.status, self.status.as_ref());
+        set(&mut settings.forward_query, self.forward_query.as_ref());
+        set(&mut settings.forward_path, self.forward_path.as_ref());
+        set(&mut settings.tier_hint, self.tier_hint.as_ref());
+    }
+}
+
+impl Links {
+    /// Changes a link. Blocks on the disk.
+    ///
+    /// # Errors
+    /// See [`NotConverted`]. [`Error::Conflict`] when it is not at the revision given.
+    pub fn edit(&self, code: &str, edit: &Edit, by: &By) -> Result<Converted, NotConverted> {
+        let target = edit.target.as_ref().map(|t| self.target(t)).transpose()?;
+        if let Some(domain) = &edit.domain {
+            self.refuse_domain(domain)?;
+        }
+        loop {
+            let current = self.store.current(code)?.ok_or(Error::Unknown)?;
+            if edit.revision.is_some_and(|r| r != current.revision) {
+                return Err(Error::Conflict { current: current.revision }.into());
+            }
+            let Some(next) = self.next(&current, edit, target.clone(), by) else {
+                return Ok(Converted { revision: current, record: None, how: How::Same });
+            };
+            // An end that has come keeps a link from going on, too.
+            if next.expires != current.expires || next.operation == Operation::Enable {
+                self.refuse_past(next.expires)?;
+            }
+            match self.convert_one(&next, &current, by.client) {
+                // Somebody was faster; without a revision asked for, ours comes after theirs.
+                Err(Error::Conflict { .. }) if edit.revision.is_none() => {}
+                record => {
+                    let record = Some(record?);
+                    return Ok(Converted { revision: next, record, how: How::New });
+                }
+            }
+        }
+    }
+
+    fn convert_one(
+        &self,
+        next: &Revision,
+        current: &Revision,
+        client: SocketAddr,
+    ) -> Result<RecordId, Error> {
+        let batch = Batch {
+            revisions: std::slice::from_ref(next),
+            previous: &[previous(current, next)],
+            client,
+            flow: self.lane.new_flow(),
+        };
+        self.convert(&batch)?.pop().unwrap_or(Err(Error::Failed))
+    }
+
+    /// The revision after `current`; none when `edit` changes nothing.
+    fn next(
+        &self,
+        current: &Revision,
+        edit: &Edit,
+        target: Option<Target>,
+        by: &By,
+    ) -> Option<Revision> {
+        let mut next = current.clone();
+        if let Some(target) = target {
+            self.aim(&mut next, target);
+        }
+        next.expires = edit.expires.unwrap_or(current.expires);
+        // Whoever moves the end of a link that has ended wants it to go on.
+        let goes_on = current.state == State::Expired && next.expires != current.expires;
+        let state = if goes_on { State::Enabled } else { current.state };
+        next.state = edit.state.unwrap_or(state);
+        if let Some(domain) = &edit.domain {
+            next.domain.clone_from(domain);
+        }
+        if let Some(owner) = &edit.owner {
+            next.owner.clone_from(owner);
+        }
+        edit.settings.apply(&mut next.settings);
+        // What is read of the target may change with the list of suffixes; that is no edit.
+        let same = next.target_submitted == current.target_submitted
+            && next.expires == current.expires
+            && next.state == current.state
+            && next.domain == current.domain
+            && next.owner == current.owner
+            && next.settings == current.settings;
+        if same {
+            return None;
+        }
+        next.operation = match (current.state, next.state) {
+            (before, after) if before == after => Operation::Edit,
+            (_, State::Disabled) => Operation::Disable,
+            (_, State::Enabled) => Operation::Enable,
+            (_, State::Expired) => Operation::Expire,
+        };
+        next.revision += 1;
+        next.ts = self.clock.now();
+        next.actor = by.actor.name.to_string();
+        next.reason.clone_from(&edit.reason);
+        next.request = String::new();
+        Some(next)
+    }
+
+    /// Writes down the end of links whose end has come at or after `from`, at most `limit` of
+    /// them: how many there were. Those that somebody else changed meanwhile are left to the next
+    /// time. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the database or the spool fails.
+    pub fn expire(&self, from: Timestamp, limit: usize) -> Result<usize, Error> {
+        let now = self.clock.now();
+        let due = self.store.due(from, now, limit)?;
+        let ended = |current: &Revision| {
+            let mut next = current.clone();
+            (next.operation, next.state) = (Operation::Expire, State::Expired);
+            next.revision += 1;
+            next.ts = now;
+            BY_ITSELF.clone_into(&mut next.actor);
+            next.reason = String::new();
+            next.request = String::new();
+            next
+        };
+        let revisions: Vec<Revision> = due.iter().map(ended).collect();
+        let previous: Vec<String> =
+            due.iter().zip(&revisions).map(|(old, new)| previous(old, new)).collect();
+        let mut at = 0;
+        while at < revisions.len() {
+            let end = at + self.fitting(revisions[at..].iter());
+            let batch = Batch {
+                revisions: &revisions[at..end],
+                previous: &previous[at..end],
+                client: SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+                flow: self.lane.new_flow(),
+            };
+            for result in self.convert(&batch)? {
+                match result {
+                    Ok(_) | Err(Error::Conflict { .. }) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            at = end;
+        }
+        Ok(due.len())
+    }
+}
