@@ -174,10 +174,13 @@ fn by_feed(rows: &[RuleRow]) -> BTreeMap<&str, Vec<&RuleRow>> {
 }
 
 /// Of each rule, the newest row whose version is not above `version`, unless it says that the rule
-/// is gone. Rows come with the newest version first.
+/// is gone, or a later version told all its rules and not this one. Rows come with the newest version
+/// first.
 fn rows_at<'a>(rows: &[&'a RuleRow], version: u64) -> Vec<&'a Map<String, Value>> {
     let mut newest: BTreeMap<&str, &RuleRow> = BTreeMap::new();
-    for row in rows.iter().filter(|r| r.version <= version) {
+    let reset = resets(rows, version).next().unwrap_or(0);
+    let counts = |r: &&&RuleRow| (reset..=version).contains(&r.version) && !r.rule.is_empty();
+    for row in rows.iter().filter(counts) {
         newest.entry(&row.rule).or_insert(row);
     }
     newest.into_values().map(|r| &r.columns).filter(|c| c["action"] != "removed").collect()
@@ -185,9 +188,23 @@ fn rows_at<'a>(rows: &[&'a RuleRow], version: u64) -> Vec<&'a Map<String, Value>
 
 /// The rule's rows since it has been there without a break, the one that counted then first.
 fn history<'a>(rows: &[&'a RuleRow], listing: &Listing) -> Vec<&'a RuleRow> {
-    let text = listing.trigger.to_string();
-    let of_rule = rows.iter().filter(|r| r.rule == text && r.version <= listing.feed_version);
-    of_rule.take_while(|r| r.columns["action"] != "removed").copied().collect()
+    since_version(rows, &listing.trigger.to_string(), listing.feed_version)
+}
+
+fn since_version<'a>(rows: &[&'a RuleRow], rule: &str, version: u64) -> Vec<&'a RuleRow> {
+    let of_rule = rows.iter().filter(|r| r.rule == rule && r.version <= version);
+    let of_rule: Vec<&RuleRow> = of_rule.copied().collect();
+    // A version that told all its rules and not this one did not have it.
+    let without = resets(rows, version).find(|v| !of_rule.iter().any(|r| r.version == *v));
+    let since = without.unwrap_or(0);
+    let rows = of_rule.into_iter().take_while(|r| r.columns["action"] != "removed");
+    rows.take_while(|r| r.version > since).collect()
+}
+
+/// The versions that told all their rules, up to `version`, newest first.
+fn resets(rows: &[&RuleRow], version: u64) -> impl Iterator<Item = u64> {
+    let resets = rows.iter().filter(move |r| r.rule.is_empty() && r.version <= version);
+    resets.map(|r| r.version)
 }
 
 /// The decision and the rules behind it.
@@ -259,6 +276,29 @@ mod tests {
         check(2, &[r#""a.test" "nodata""#]);
         check(3, &[r#""b.test" "drop""#]);
         check(4, &[r#""a.test" "nxdomain""#, r#""b.test" "drop""#]);
+    }
+
+    #[test]
+    fn what_a_version_told_whole_did_not_name_was_gone() {
+        let rows = [
+            row(4, "b.test", "drop"),
+            row(3, "", "reset"),
+            row(3, "a.test", "nxdomain"),
+            row(1, "a.test", "nodata"),
+            row(1, "b.test", "nodata"),
+        ];
+        let rows: Vec<_> = rows.iter().collect();
+        let at = |version| -> Vec<String> {
+            rows_at(&rows, version)
+                .iter()
+                .map(|c| format!("{} {}", c["rule"], c["action"]))
+                .collect()
+        };
+        assert_eq!(at(2), [r#""a.test" "nodata""#, r#""b.test" "nodata""#]);
+        assert_eq!(at(3), [r#""a.test" "nxdomain""#]);
+        assert_eq!(at(4), [r#""a.test" "nxdomain""#, r#""b.test" "drop""#]);
+        let first = |rule: &str| since_version(&rows, rule, 4).last().map(|r| r.version);
+        assert_eq!((first("a.test"), first("b.test")), (Some(1), Some(4)));
     }
 
     #[test]

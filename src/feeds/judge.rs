@@ -58,6 +58,11 @@ pub(super) enum Hold {
         /// The limit.
         percent_max: u32,
     },
+    /// A person took these very bytes out of force; other settings alone do not bring them back.
+    RolledBack {
+        /// The version that they were.
+        version: u64,
+    },
     /// Nobody knows what it would change.
     StoreAway {
         /// Why.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config,
-    policy::{Action, Added, Index, IndexBuilder, Rule, Trigger},
+    policy::{Added, Index, IndexBuilder, Rule, Trigger},
 };
 
 /// Duplicates, contradictions and entries of a manifest without a rule kept with line and text, of each.
@@ -118,11 +118,6 @@ impl Reading<'_> {
 
     /// Why a rule may not be.
     fn refuses(&self, rule: &Rule) -> Option<Reason> {
-        // The feed's action is done instead of letting through, too.
-        if rule.action == Action::Passthru && self.spec.overrides_passthru() {
-            let acts = Rule { action: Action::Nxdomain, ..rule.clone() };
-            return self.protected.refuses(&acts, self.spec.subtree);
-        }
         self.protected.refuses(rule, self.spec.subtree)
     }
 }

@@ -37,12 +37,6 @@ impl FeedSpec {
         }
     }
 
-    /// Whether its action makes rules act that only let through.
-    pub(super) fn overrides_passthru(&self) -> bool {
-        use ActionOverride::{Given, Observe, Passthru};
-        !matches!(self.action, Given | Observe | Passthru)
-    }
-
     /// What rules do not say of themselves.
     fn legal(&self) -> Legal {
         let class = ContentClass::find(&self.content_class);

@@ -123,12 +123,22 @@ impl PolicySet {
         self.slots.iter().map(|s| &s.feed)
     }
 
-    /// What is in force of one feed, as if there were no other; none where there is no such feed.
+    /// What is in force of one feed and of allow rules, as if there were no other; none where there is
+    /// no such feed.
     pub fn alone(&self, feed: &str) -> Option<Self> {
         let slot = self.slots.iter().find(|s| *s.feed.name == *feed)?;
-        let suspended = slot.suspended.iter();
-        let suspended = suspended.map(|rule| Suspended { feed: "".into(), rule: rule.clone() });
-        let extras = Extras { suspended: suspended.collect(), ..Extras::default() };
+        let allow = self.slots.iter().find(|s| s.class == HitClass::Allow);
+        let suspended = allow.into_iter().chain([slot]).flat_map(|slot| {
+            let feed = &slot.feed.name;
+            slot.suspended
+                .iter()
+                .map(|rule| Suspended { feed: (**feed).into(), rule: rule.clone() })
+        });
+        let extras = Extras {
+            allow: allow.map(|s| Arc::clone(&s.feed)),
+            suspended: suspended.collect(),
+            ..Extras::default()
+        };
         Some(Self::new(self.id, vec![Arc::clone(&slot.feed)], extras))
     }
 

@@ -245,7 +245,7 @@ impl Ask<'_> {
         let sql = format!(
             "SELECT authority, order_number, max(JSONExtractString(legal, 'content_class')), \
              min(toUInt64OrZero(version)) AS first, uniqExact(rule), minIf({due}, {due} != '') \
-             FROM rules WHERE feed = {{feed:String}} AND action != '{REMOVED}' \
+             FROM rules WHERE feed = {{feed:String}} AND rule != '' AND action != '{REMOVED}' \
              GROUP BY authority, order_number ORDER BY first, order_number \
              LIMIT {{rows_max:UInt64}}"
         );
@@ -271,7 +271,7 @@ impl Ask<'_> {
              FROM hits INNER JOIN (\
                SELECT rule, argMax(authority, (toUInt64OrZero(version), ts)) AS authority, \
                argMax(order_number, (toUInt64OrZero(version), ts)) AS order_number \
-               FROM rules WHERE feed = {{feed:String}} AND action != '{REMOVED}' \
+               FROM rules WHERE feed = {{feed:String}} AND rule != '' AND action != '{REMOVED}' \
                AND rule IN (SELECT rule FROM hits) GROUP BY rule\
              ) AS named ON hits.rule = named.rule \
              GROUP BY authority, order_number, jumps, done \

@@ -4,7 +4,10 @@
 use std::fs;
 
 use serde_json::json;
-use tracegate::feeds::{Error, Took};
+use tracegate::{
+    feeds::{Error, Took},
+    record::Table,
+};
 
 use crate::{
     feeds_lab::{Machine, Node, by, names},
@@ -131,4 +134,38 @@ fn a_failure_to_load_ends_with_what_it_was_about() {
     assert!(two.blocks("v1.example"));
     assert_eq!(two.feeds.why_not(), None);
     assert_eq!(two.with(|f| f.status("bureau")).unwrap().failure, None);
+}
+
+#[test]
+fn rules_are_told_whole_when_the_version_before_is_lost() {
+    let machine = Machine::new();
+    let node = machine.node("n1");
+    machine.write("bureau", "kept.example\ngone.example\n");
+    node.add(&machine.spec("bureau"));
+    let written = |node: &Node, version: u64| {
+        eventually("the rows", || {
+            let mark = node.with(|f| f.store().mark("rules:bureau")).unwrap()?;
+            mark.contains(&format!("\"written\":{version}")).then_some(())
+        });
+    };
+    node.run();
+    written(&node, 1);
+    node.end();
+    damage(&machine, 1);
+    machine.write("bureau", "kept.example\nnew.example\n");
+    let node = machine.node("n1");
+    node.run();
+    written(&node, 2);
+    let rows = node.end().remove(&Table::Rules).unwrap();
+    let text = |row: &serde_json::Map<_, _>, column: &str| {
+        let value: &serde_json::Value = &row[column];
+        value.as_str().unwrap().to_owned()
+    };
+    let second = rows.iter().filter(|r| text(r, "version") == "2");
+    let mut told: Vec<_> = second.map(|r| (text(r, "rule"), text(r, "action"))).collect();
+    told.sort();
+    let row = |rule: &str, action: &str| (rule.to_owned(), action.to_owned());
+    let expected =
+        [row("", "reset"), row("kept.example", "nxdomain"), row("new.example", "nxdomain")];
+    assert_eq!(told, expected);
 }

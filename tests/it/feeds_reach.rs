@@ -35,23 +35,6 @@ fn what_is_below_a_listed_name_is_protected_when_that_comes_to_mean_it() {
 }
 
 #[test]
-fn an_action_instead_of_letting_through_is_one_that_acts() {
-    let machine = Machine::new();
-    let text = r#"{"name": "corp.example.org", "action": "passthru"}"#;
-    machine.write("bureau", &format!("{text}\n{}\n", r#"{"name": "bad.example"}"#));
-    let node = machine.node("n1");
-    let mut spec = machine.spec("bureau");
-    spec["format"] = json!("jsonl");
-    node.add(&spec);
-    assert_eq!(node.refresh("bureau").accepted, 2);
-    spec["action"] = json!("nxdomain");
-    change(&node, &spec);
-    assert!(!node.blocks("corp.example.org"));
-    assert_eq!(node.refresh("bureau").accepted, 1);
-    assert!(node.blocks("bad.example") && !node.blocks("corp.example.org"));
-}
-
-#[test]
 fn rules_that_were_only_counted_act_once_their_effect_was_judged() {
     let mut machine = Machine::new();
     machine.config.blast_hours = 24;

@@ -25,6 +25,7 @@ mod feeds_conformance;
 mod feeds_crash;
 mod feeds_failure;
 mod feeds_formats;
+mod feeds_given;
 mod feeds_lab;
 mod feeds_life;
 mod feeds_limits;

@@ -72,6 +72,8 @@ fn scene(rows: &mut Rows) {
     rows.add("n1", 5_000, &rule(2, "a.evil.test", "2026-2"));
     let gone = Rule { action: "removed", legal: "", order_number: "", ..rule(2, "old.test", "") };
     rows.add("n1", 5_000, &gone);
+    let reset = Rule { action: "reset", legal: "", order_number: "", ..rule(3, "", "") };
+    rows.add("n1", 8_000, &reset);
     rows.add("n1", 100, &Event { feed: "f", version: 1, event: "in-force" });
     rows.add("n2", 200, &Event { feed: "f", version: 1, event: "in-force" });
     rows.add("n1", 5_100, &Event { feed: "f", version: 2, event: "in-force" });
@@ -129,6 +131,7 @@ async fn a_time_is_told_as_it_was() {
     assert_eq!(page["nodes"], json!(["n1 f 1", "n2 f 1"]));
     // Rows of every version: which one was in force is for whoever judges.
     let expected = json!([
+        [3, "", "reset"],
         [2, "a.evil.test", "nxdomain"],
         [2, "old.test", "removed"],
         [1, "*.evil.test", "nxdomain"],

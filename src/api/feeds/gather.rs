@@ -1,6 +1,6 @@
 //! A feed's accounting report, from the control state and from what was counted in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -36,6 +36,8 @@ pub(super) struct Subject<'a> {
     pub(super) from: Timestamp,
     /// Now.
     pub(super) now: Timestamp,
+    /// The orders that a version's rules name: authority and number; none where it is no longer kept.
+    pub(super) orders_of: &'a dyn Fn(u64) -> Option<BTreeSet<(String, String)>>,
 }
 
 /// The report.
@@ -208,17 +210,45 @@ fn orders(subject: &Subject<'_>, versions: &[Version], counted: Option<&Counted>
         orders.insert((String::new(), String::new()), order);
     }
     let mut orders: Vec<Order> = orders.into_values().collect();
-    orders.iter_mut().for_each(|o| timing(o, versions, subject.now));
+    let mut read = BTreeMap::new();
+    for order in &mut orders {
+        let arrived = arrival(order.version, versions, |version| {
+            let named = read.entry(version).or_insert_with(|| (subject.orders_of)(version));
+            named.as_ref().is_some_and(|named| {
+                named.iter().any(|(a, n)| {
+                    (own(a, authority), own(n, order_number))
+                        == (order.authority.clone(), order.order_number.clone())
+                })
+            })
+        });
+        order.received_at = arrived.unwrap_or(order.received_at);
+        timing(order, versions, subject.now);
+    }
     orders.sort_by(|a, b| (a.version, &a.order_number).cmp(&(b.version, &b.order_number)));
     orders
 }
 
-/// When an order arrived, and the first time that a version with it was in force anywhere.
+/// When the order arrived that took force with version `decided`: with that one, or with the first of
+/// those before it that were held or refused and had it. `versions` are newest first.
+fn arrival(
+    decided: u64,
+    versions: &[Version],
+    mut has: impl FnMut(u64) -> bool,
+) -> Option<Timestamp> {
+    let own = versions.iter().find(|v| v.version == decided)?;
+    let before = versions.iter().filter(|v| v.version < decided);
+    // What failed has no rules; it hides nothing.
+    let undecided =
+        before.take_while(|v| ["held", "refused", "failed", "received"].contains(&&*v.state));
+    let waited: Vec<&Version> =
+        undecided.filter(|v| v.state == "held" || v.state == "refused").collect();
+    let first = waited.into_iter().rev().find(|v| has(v.version));
+    Some(first.unwrap_or(own).received_at)
+}
+
+/// The first time that a version with an order was in force anywhere.
 fn timing(order: &mut Order, versions: &[Version], now: Timestamp) {
     let since = versions.iter().rev().filter(|v| v.version >= order.version);
-    if let Some(first) = versions.iter().find(|v| v.version == order.version) {
-        order.received_at = first.received_at;
-    }
     for version in since {
         let at = version.in_force.iter().map(|n| n.at).min();
         let Some(at) = at else { continue };
@@ -272,4 +302,38 @@ fn rules(counted: &Counted) -> Vec<RuleHits> {
         (rule.first, rule.last) = (rule.first.min(hit.first), rule.last.max(hit.last));
     }
     rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_was_held_arrived_with_the_version_that_was() {
+        let version = |version, state: &str| Version {
+            version,
+            state: state.into(),
+            received_at: Timestamp::from_secs(version.cast_signed()),
+            ..Version::default()
+        };
+        let versions = [
+            version(6, "in-force"),
+            version(5, "failed"),
+            version(4, "held"),
+            version(3, "refused"),
+            version(2, "superseded"),
+            version(1, "held"),
+        ];
+        let check = |decided, having: &[u64], expected: Option<i64>| {
+            let found = arrival(decided, &versions, |v| having.contains(&v));
+            assert_eq!(found, expected.map(Timestamp::from_secs), "{decided} {having:?}");
+        };
+        check(6, &[], Some(6));
+        check(6, &[4], Some(4));
+        check(6, &[3, 4], Some(3));
+        // What was in force without it in between says that it was another order then.
+        check(6, &[1], Some(6));
+        check(2, &[1], Some(1));
+        check(9, &[], None);
+    }
 }

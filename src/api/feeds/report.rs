@@ -149,7 +149,13 @@ fn written(
             rejected_max: config.report_rejected_max,
         };
         let now = api.clock.now();
-        let subject = Subject { row, name, spec: spec.as_ref(), from: query.from, now };
+        let orders_of = |version| {
+            let index = api.feeds.rules_of(name, version).ok()?;
+            let legals = index.iter().map(|rule| rule.legal);
+            Some(legals.map(|l| (l.authority.to_string(), l.order_number.to_string())).collect())
+        };
+        let (spec, from, orders_of) = (spec.as_ref(), query.from, &orders_of);
+        let subject = Subject { row, name, spec, from, now, orders_of };
         gather::report(store, &subject, counted, room)
     };
     query.format.write(&gathered().map_err(|e| problem(&e))?)

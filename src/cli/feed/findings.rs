@@ -92,6 +92,12 @@ fn held(why: &Value) -> String {
             why["changed"],
             why["percent"].as_f64().unwrap_or_default(),
         ),
+        Some("rolled-back") => {
+            format!(
+                "it is what was rolled back as version {} 内容与已回滚的版本相同",
+                why["version"]
+            )
+        }
         Some("store-away") => {
             format!("what it would change is not known: {} 影响面不详", text(&why["because"]))
         }

@@ -1,6 +1,7 @@
 //! The records of rules: for every version that took force, what it added, changed and removed.
 //!
-//! What a rule was in a version is its newest row whose version is not above it. Therefore versions
+//! What a rule was in a version is its newest row whose version is not above it. Where the version
+//! before is lost, a row `reset` without a rule comes with the next: older rows count no more then. Therefore versions
 //! are written one after another, each against the last one written, also those that were in force
 //! for a moment only. Rows are written beside everything else, in a lane of their own, and wait
 //! while the spool is fuller than `feeds.rules_spool_percent`. How far they are is a mark in the
@@ -71,6 +72,9 @@ struct Mark {
     version: u64,
     /// Entries of it that are done.
     done: u64,
+    /// Whether every rule of that one is told, because it is no longer known what was before.
+    #[serde(default)]
+    anew: bool,
 }
 
 /// A row, to be encoded once there is room.
@@ -194,23 +198,34 @@ impl Feeds {
     /// Writes the rows of one version; whether that came to its end.
     fn write_rows_of(&self, feed: &str, version: u64, mark: Mark) -> Result<bool, Error> {
         let row = self.store().version(feed, version)?.ok_or(Error::Unknown("version"))?;
+        let begun = mark.version == version;
         let base = match mark.written {
-            0 => Arc::new(Index::empty()),
-            // Without it every rule is told again, which is more than is needed and not less.
-            written => self.rules_of(feed, written).unwrap_or_else(|error| {
-                tracing::warn!(feed, version = written, %error, "told again: all rules");
-                Arc::new(Index::empty())
-            }),
+            _ if begun && mark.anew => None,
+            0 => Some(Arc::new(Index::empty())),
+            // Without it every rule is told again, and that no other one is left.
+            written => self
+                .rules_of(feed, written)
+                .inspect_err(|error| {
+                    tracing::warn!(feed, version = written, %error, "told again: all rules");
+                })
+                .ok(),
         };
+        let anew = base.is_none();
+        let base = base.unwrap_or_else(|| Arc::new(Index::empty()));
         let new = self.rules_of(feed, version)?;
         let spec = self.spec_of(feed, row.event)?;
         let kept = self.shelf.version(feed, version, row.arrived.digest);
-        let done = if mark.version == version { mark.done } else { 0 };
+        // What was told as a difference is told again, too.
+        let done = if begun && mark.anew == anew { mark.done } else { 0 };
+        let mark = Mark { written: mark.written, version, done, anew };
+        if anew && done == 0 {
+            self.set_rows_mark(feed, mark)?;
+        }
         let lane = self.spool.lane(Table::Rules, RULES_WORKER)?;
         let mut writer = RowsWriter {
             feeds: self,
             feed,
-            mark: Mark { version, done, ..mark },
+            mark,
             settings: spec.settings(),
             text: version.to_string(),
             subtree: spec.subtree,
@@ -221,6 +236,9 @@ impl Feeds {
             lane: Some(lane),
             failed: None,
         };
+        if anew && done == 0 {
+            writer.rows.push(Row::reset());
+        }
         let streamed = writer.stream(&spec, &kept.list(), kept.manifest().as_deref());
         let finished = streamed.and_then(|()| writer.removals());
         let whole = finished.and_then(|()| writer.finish());
@@ -231,7 +249,7 @@ impl Feeds {
         }
         let whole = whole? && !self.stop.is_cancelled();
         if whole {
-            self.set_rows_mark(feed, Mark { written: version, version: 0, done: 0 })?;
+            self.set_rows_mark(feed, Mark { written: version, ..Mark::default() })?;
             tracing::info!(feed, version, "the records of a version's rules are written");
         }
         Ok(whole)
@@ -334,6 +352,19 @@ pub(super) const fn kind_of(trigger: &Trigger) -> &'static str {
 }
 
 impl Row {
+    /// None of the rules before this version is left, but those that it tells.
+    fn reset() -> Self {
+        Self {
+            rule: String::new(),
+            trigger: "",
+            action: "reset",
+            tier: "",
+            legal: Arc::default(),
+            text: String::new(),
+            more: json!({"change": "reset"}),
+        }
+    }
+
     fn new(rule: &Rule, settings: &FeedSettings, text: String) -> Self {
         let legal = settings.legal_of(&rule.legal);
         Self {

@@ -174,15 +174,20 @@ impl Feeds {
             None => {
                 let name = feed.to_owned();
                 let (spec, _, last) = self.blocking(move |f| f.before_look(&name)).await?;
+                let name = feed.to_owned();
                 match self.look(&spec, "", last.as_deref()).await {
                     Ok(Looked { brought: Some(brought), .. }) => brought,
-                    Ok(_) => return Ok(Outcome::of(Took::Unchanged, feed, 0)),
+                    Ok(_) => return self.blocking(move |feeds| feeds.rehearse_newest(&name)).await,
                     Err(e) => return Ok(Outcome::failed(feed, e.to_string())),
                 }
             }
         };
         let name = feed.to_owned();
-        self.blocking(move |feeds| feeds.rehearse(&name, &brought)).await
+        let work = move |feeds: &Arc<Self>| {
+            let manifest = brought.manifest.as_ref().map(|m| m.path());
+            feeds.rehearse(&name, brought.list.path(), manifest, brought.digest())
+        };
+        self.blocking(work).await
     }
 
     /// Takes a list that somebody gave us instead of the feed's source. It stays until the source
@@ -257,6 +262,8 @@ impl Feeds {
             0 => None,
             newest => self.store().version(feed, newest)?,
         };
+        // Read by other settings it makes another version: it is to be sent again.
+        let last = last.filter(|v| is_read_by(v, &spec));
         let last = last.map(|v| self.shelf.version(feed, v.number, v.arrived.digest));
         let last = last.filter(Kept::is_there).map(|kept| kept.list());
         // What is gone must be sent again.
@@ -269,10 +276,29 @@ impl Feeds {
         let busy = self.busy(feed);
         let _busy = lock(&busy);
         let validator = brought.validator.clone();
-        let outcome = self.take_one(feed, brought, by)?;
+        let (row, spec) = self.feed(feed)?;
+        let name = format!("brought:{feed}");
+        let mark =
+            json!([row.added, hex::encode(brought.digest()), reading_key(&spec)]).to_string();
+        // What the source brought last is nothing new, whatever a person gave since.
+        let same = self.store().mark(&name)?.as_ref() == Some(&mark);
+        let outcome = if same && !row.newest_failed && self.newest_is_there(&row)? {
+            Outcome::of(Took::Unchanged, feed, row.newest)
+        } else {
+            self.take_one(feed, brought, by)?
+        };
+        if !same {
+            self.store().set_mark(&name, Some(&mark))?;
+        }
         let mark = Some(validator.as_str()).filter(|v| !v.is_empty());
         self.store().set_mark(&validator_mark(feed), mark)?;
         Ok(outcome)
+    }
+
+    fn newest_is_there(&self, row: &FeedRow) -> Result<bool, Error> {
+        let newest = self.store().version(&row.name, row.newest)?;
+        let kept = newest.map(|v| self.shelf.version(&row.name, v.number, v.arrived.digest));
+        Ok(kept.is_some_and(|kept| kept.is_there()))
     }
 
     /// The same of a list that somebody gave us. What the source said last stays known: its list
@@ -347,15 +373,7 @@ impl Feeds {
         if newest.arrived.digest != digest {
             return Ok(None);
         }
-        let known = match &newest.judgement {
-            Some(judgement) => {
-                let findings: Value = serde_json::from_str(&judgement.findings).unwrap_or_default();
-                findings["reading"] == reading_key(spec).as_str()
-            }
-            // Somebody is at it.
-            None => true,
-        };
-        Ok(known.then_some(newest.number))
+        Ok(is_read_by(&newest, spec).then_some(newest.number))
     }
 
     /// Reads and judges versions that were received and never judged: by a process that died here,
@@ -395,7 +413,12 @@ impl Feeds {
         let kept = self.shelf.version(feed, number, arrived.digest);
         let (row, _) = self.feed(feed)?;
         let read = aside(Yields::Much, || {
-            let read = self.read_and_judge(&row, spec, &kept.list(), kept.manifest().as_deref())?;
+            let read = self.read_and_judge(
+                &row,
+                spec,
+                (&kept.list(), kept.manifest().as_deref()),
+                arrived.digest,
+            )?;
             kept.keep_index(&read.index, self.protected.key());
             Ok(read)
         });
@@ -468,11 +491,31 @@ impl Feeds {
         Ok(Outcome { problem: Some(problem), ..outcome })
     }
 
-    fn rehearse(self: &Arc<Self>, feed: &str, brought: &Brought) -> Result<Outcome, Error> {
+    /// The same where the source has nothing but the newest version: what became of that one, as
+    /// far as it waits for somebody or could not be read.
+    fn rehearse_newest(&self, feed: &str) -> Result<Outcome, Error> {
+        let unchanged = Outcome { dry_run: true, ..Outcome::of(Took::Unchanged, feed, 0) };
+        let (row, _) = self.feed(feed)?;
+        let Some(newest) = self.store().version(feed, row.newest)? else { return Ok(unchanged) };
+        let digest = newest.arrived.digest;
+        let kept = self.shelf.version(feed, newest.number, digest);
+        let waits = matches!(newest.last.kind, EventKind::Held | EventKind::Failed);
+        if !waits || newest.event < row.added || !kept.is_there() {
+            return Ok(unchanged);
+        }
+        self.rehearse(feed, &kept.list(), kept.manifest().as_deref(), digest)
+    }
+
+    fn rehearse(
+        &self,
+        feed: &str,
+        list: &Path,
+        manifest: Option<&Path>,
+        digest: [u8; 32],
+    ) -> Result<Outcome, Error> {
         let (row, spec) = self.feed(feed)?;
-        let manifest = brought.manifest.as_ref().map(|m| m.path());
         let judged =
-            aside(Yields::Much, || self.read_and_judge(&row, &spec, brought.list.path(), manifest));
+            aside(Yields::Much, || self.read_and_judge(&row, &spec, (list, manifest), digest));
         let judged = match judged {
             Ok(judged) => judged,
             Err(e) => {
@@ -482,7 +525,7 @@ impl Feeds {
         };
         let took = if judged.holds.is_empty() { Took::InForce } else { Took::Held };
         let before = self.loaded(feed).map_or_else(|| Arc::new(Index::empty()), |l| l.index);
-        let outcome = Outcome::of(took, feed, 0).judged(&judged.judgement, brought.digest());
+        let outcome = Outcome::of(took, feed, 0).judged(&judged.judgement, digest);
         let changes = Some(Changes::between(&before, &judged.index));
         Ok(Outcome { dry_run: true, changes, ..outcome })
     }
@@ -491,8 +534,8 @@ impl Feeds {
         &self,
         row: &FeedRow,
         spec: &FeedSpec,
-        list: &Path,
-        manifest: Option<&Path>,
+        (list, manifest): (&Path, Option<&Path>),
+        digest: [u8; 32],
     ) -> Result<Judged, Unreadable> {
         self.stage(&row.name, Stage::Reading);
         let base = self.loaded(&row.name).map(|l| l.index);
@@ -512,11 +555,23 @@ impl Feeds {
             rejected: read.rejected,
             blast: blast.as_ref().map_err(String::as_str),
         };
-        let holds = holds(&case);
+        let mut holds = holds(&case);
+        holds.extend(self.rolled_back(row, digest).map(|version| Hold::RolledBack { version }));
         findings.insert("held_for".into(), json!(holds));
         findings.insert("blast".into(), blast_json(&blast));
         let judgement = judgement(&read, &index, conflicts, self.servers_known, findings);
         Ok(Judged { index, judgement, read_rejections: read.rejections, holds })
+    }
+
+    /// The version of these bytes that a person put the one in force in the place of.
+    fn rolled_back(&self, row: &FeedRow, digest: [u8; 32]) -> Option<u64> {
+        let versions = self.store().versions(&row.name, 0, self.config.versions_kept).ok()?;
+        let left = |v: &VersionRow| {
+            v.number > row.version
+                && v.event > row.added
+                && EventKind::DECIDING.contains(&v.last.kind)
+        };
+        versions.iter().find(|v| v.arrived.digest == digest && left(v)).map(|v| v.number)
     }
 
     /// How many rules the version in force has; none for a feed that has none in force.
@@ -617,6 +672,14 @@ impl Feeds {
 
 pub(super) fn validator_mark(feed: &str) -> String {
     format!("validator:{feed}")
+}
+
+/// Whether a version was read as it would be now; also while somebody is at it.
+fn is_read_by(version: &VersionRow, spec: &FeedSpec) -> bool {
+    version.judgement.as_ref().is_none_or(|judgement| {
+        let findings: Value = serde_json::from_str(&judgement.findings).unwrap_or_default();
+        findings["reading"] == reading_key(spec).as_str()
+    })
 }
 
 /// What of a feed's settings a list's rules depend on: another value makes another version of the

@@ -22,14 +22,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     access::{Registry, Sharing},
     notify::{NotifyBounds, tell},
-    rules::{Manner, write},
+    rules::{Manner, Tally, write},
     zone::{SharedZone, Timers},
 };
 use crate::{
     clock::{Clock, Timestamp},
     config,
     feeds::{
-        FeedSpec,
+        ALLOW, FeedSpec, OnFailure,
         transfer::{Growing, Keys, Soa},
     },
     name::Name,
@@ -50,6 +50,8 @@ pub struct Wanted {
     pub key: String,
     /// Who is told.
     pub secondaries: Vec<SocketAddr>,
+    /// Whether none of its rules counts while it cannot be loaded: secondaries are told so.
+    pub open: bool,
 }
 
 impl Wanted {
@@ -60,6 +62,7 @@ impl Wanted {
             zone: config.merged_zone.clone(),
             key: config.merged_tsig_key.clone(),
             secondaries: config.merged_secondaries.clone(),
+            open: false,
         })
     }
 
@@ -74,6 +77,7 @@ impl Wanted {
             zone: share.zone.clone(),
             key: share.tsig_key.clone(),
             secondaries: share.secondaries.iter().filter_map(address).collect(),
+            open: spec.on_failure == OnFailure::Open,
         })
     }
 }
@@ -133,6 +137,7 @@ struct Kept {
 struct Made {
     set: u64,
     feed: Option<Arc<FeedInForce>>,
+    allow: Option<Arc<FeedInForce>>,
     suspends: bool,
     until: Option<Timestamp>,
 }
@@ -242,6 +247,8 @@ impl Kept {
         let feed = match feed {
             None if set.closed().is_some() => return,
             None => None,
+            // It failed, and declares that none of its rules counts then.
+            Some(None) if self.wanted.open && self.zone.soa().is_some() => None,
             // Nothing of it was ever in force, or nothing can be loaded: what there is stays.
             Some(None) => return,
             Some(Some(feed)) if feed.closed || feed.version == 0 => return,
@@ -252,6 +259,7 @@ impl Kept {
             suspends: set.has_suspended(),
             until: set.next_boundary(now),
             feed,
+            allow: set.feeds().find(|f| *f.name == *ALLOW).cloned(),
         };
         if self.made.as_ref().is_some_and(|before| before.holds_for(&made, now)) {
             self.made = Some(made);
@@ -321,6 +329,8 @@ impl Made {
                 // Appeals are not part of a feed.
                 let suspends = self.suspends || new.suspends;
                 (self.set == new.set || !suspends)
+                    && self.allow.as_ref().map(|f| f.version)
+                        == new.allow.as_ref().map(|f| f.version)
                     && (Arc::ptr_eq(a, b)
                         || (a.version == b.version
                             && Arc::ptr_eq(&a.index, &b.index)
@@ -340,13 +350,15 @@ fn build(
     now: Timestamp,
 ) -> std::io::Result<Option<Soa>> {
     let apex = zone.apex();
-    let manner = Manner { apex, now, ttl: options.ttl, gateway: &options.gateway };
+    let (ttl, gateway) = (options.ttl, &options.gateway);
+    let manner = Manner { apex, now, ttl, gateway, alone: feed.is_some() };
     let mut records = Growing::new(apex);
     let alone = feed.map(|feed| set.alone(feed));
     let tally = match &alone {
         None => write(set, &manner, &mut records),
         Some(Some(set)) => write(set, &manner, &mut records),
-        Some(None) => return Ok(None),
+        // None of its rules counts.
+        Some(None) => Tally::default(),
     };
     let Some(serial) = zone.publish(records, now)? else { return Ok(None) };
     tracing::info!(

@@ -49,6 +49,9 @@ pub struct Manner<'a> {
     pub ttl: u32,
     /// Where names of tier `interstitial` lead; empty for nowhere.
     pub gateway: &'a [IpAddr],
+    /// Whether the set is one feed and the allow rules. These are then said only where the feed says
+    /// otherwise: a secondary may have other zones, which what it passes here would pass, too.
+    pub alone: bool,
 }
 
 /// The label that no list has: what is true of it is true of every name below that is not listed.
@@ -115,6 +118,10 @@ impl Writer<'_> {
             self.tally.superseded += 1;
         }
         let trigger = Trigger::Qname(pattern);
+        let left_out = self.manner.alone && *hit.feed == *crate::feeds::ALLOW;
+        if left_out && !self.set.has_answer_triggers() && !self.is_below_wildcard(&pattern.name) {
+            return;
+        }
         match self.said(&hit.action, hit.tier) {
             Some(action) => self.records(&trigger, &action),
             None => {
@@ -133,11 +140,17 @@ impl Writer<'_> {
         name.suffixes().skip(1).filter_map(|s| Name::from_wire(s).ok()).any(|name| {
             let [below, exact] =
                 [true, false].map(|wildcard| Trigger::Qname(NamePattern { name, wildcard }));
-            self.feeds.iter().any(|f| {
+            self.said_by().any(|f| {
                 f.index.get(&below).is_some()
                     || (f.settings.subtree && f.index.get(&exact).is_some())
             })
         })
+    }
+
+    /// The feeds that the zone is about.
+    fn said_by(&self) -> impl Iterator<Item = &FeedInForce> {
+        let alone = self.manner.alone;
+        self.feeds.iter().copied().filter(move |f| !alone || *f.name != *crate::feeds::ALLOW)
     }
 
     /// An address, a client or a server: the first feed that covers it.
@@ -162,6 +175,13 @@ impl Writer<'_> {
         if self.feeds[..order].iter().any(covers) {
             self.tally.superseded += 1;
             return;
+        }
+        let is_allow = *feed.name == *crate::feeds::ALLOW;
+        if is_allow && self.manner.alone && !matches!(rule.trigger, Trigger::ClientIp(_)) {
+            let covered = |f: &FeedInForce| wider.iter().skip(1).any(|t| f.index.get(t).is_some());
+            if !self.said_by().any(covered) {
+                return;
+            }
         }
         let action = match &*feed.name {
             crate::feeds::ALLOW => Action::Passthru,

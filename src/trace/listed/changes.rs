@@ -31,7 +31,7 @@ pub struct RuleRow {
     pub feed: String,
     /// The version that the row came with.
     pub version: u64,
-    /// The rule's text.
+    /// The rule's text; empty where the row says that none of the older ones counts any more.
     pub rule: String,
     /// Every column under its own name.
     pub columns: Map<String, Value>,
@@ -58,7 +58,7 @@ pub(super) async fn on_nodes(reader: &Reader, at: Timestamp) -> Result<Vec<OnNod
 }
 
 /// Every row of the rules with one of these texts, newest version first; those of the same version
-/// with the newest first.
+/// with the newest first. With them those without a rule, which say that no older row counts.
 pub(super) async fn rules(
     reader: &Reader,
     texts: &[String],
@@ -72,8 +72,8 @@ pub(super) async fn rules(
          ORDER BY feed, toUInt64OrZero(version) DESC, ts DESC, lane DESC, seq DESC \
          LIMIT {{rows_max:UInt64}}"
     );
-    let params =
-        vec![("texts", Param::Texts(texts.to_vec())), ("rows_max", Param::Unsigned(rows_max + 1))];
+    let texts = texts.iter().cloned().chain([String::new()]).collect();
+    let params = vec![("texts", Param::Texts(texts)), ("rows_max", Param::Unsigned(rows_max + 1))];
     let (bytes, whole) = reader.bytes(Statement { sql, params }).await?;
     let mut input = rowbinary::Reader(&bytes);
     let mut rows = Vec::new();

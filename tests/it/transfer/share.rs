@@ -190,7 +190,7 @@ fn growing(
 ) -> (Growing, tracegate::feeds::share::Tally) {
     let apex = Name::from_text(name).unwrap();
     let mut growing = Growing::new(&apex);
-    let manner = Manner { apex: &apex, now, ttl: 30, gateway: &[] };
+    let manner = Manner { apex: &apex, now, ttl: 30, gateway: &[], alone: false };
     let tally = write(set, &manner, &mut growing);
     (growing, tally)
 }
@@ -460,6 +460,52 @@ fn secondaries_are_told_when_to_ask_and_how_long_it_counts() {
 }
 
 #[test]
+fn a_feeds_own_zone_lets_through_what_the_feed_would_stop() {
+    let rules = [
+        rule("*.all.example", Action::Nxdomain),
+        rule("bad.example", Action::Nxdomain),
+        rule("shop.example", Action::Nxdomain),
+        rule("firm.example", Action::Nxdomain),
+    ];
+    let allowed = ["shop.example", "good.all.example", "elsewhere.example"];
+    let extras = || Extras {
+        allow: Some(feed(
+            "allow",
+            &allowed.map(|name| rule(name, Action::Passthru)),
+            FeedSettings::default(),
+        )),
+        ..Extras::default()
+    };
+    let other = feed("other", &[rule("other.example", Action::Nxdomain)], FeedSettings::default());
+    let lines = |settings| {
+        let list = feed("list", &rules, settings);
+        let set = PolicySet::new(1, vec![Arc::clone(&other), list], extras());
+        let (apex, now) = (Name::from_text("list.test").unwrap(), Timestamp::from_secs(1_000));
+        let manner = Manner { apex: &apex, now, ttl: 30, gateway: &[], alone: true };
+        let mut growing = Growing::new(&apex);
+        write(&set.alone("list").unwrap(), &manner, &mut growing);
+        let soa = b"\0\0\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01";
+        let soa = tracegate::feeds::transfer::Soa::from_rdata(60, soa).unwrap();
+        super::lines(&growing.finish(soa)).join("\n")
+    };
+    insta::assert_snapshot!(lines(FeedSettings::default()), @r"
+    *.all.example 30 IN CNAME .
+    bad.example 30 IN CNAME .
+    firm.example 30 IN CNAME .
+    good.all.example 30 IN CNAME rpz-passthru.
+    ");
+    // Where allow rules may not win, the feed decides about their names, too.
+    let firm = FeedSettings { allow_may_win: false, ..FeedSettings::default() };
+    insta::assert_snapshot!(lines(firm), @r"
+    *.all.example 30 IN CNAME .
+    bad.example 30 IN CNAME .
+    firm.example 30 IN CNAME .
+    good.all.example 30 IN CNAME .
+    shop.example 30 IN CNAME .
+    ");
+}
+
+#[test]
 fn notify_counts_from_primaries_and_keys_alone() {
     let ours = Ours::new();
     let elsewhere = (Ipv4Addr::new(192, 0, 2, 1), 53).into();
@@ -504,6 +550,7 @@ fn shared_zones_follow_what_is_in_force() {
         zone: zone.to_owned(),
         key: KEY.to_owned(),
         secondaries: vec![],
+        open: true,
     };
     let both = vec![wanted(Some("list"), "list.test"), wanted(None, "merged.test")];
     let wants = Arc::new(Mutex::new(both));
@@ -560,9 +607,21 @@ fn shared_zones_follow_what_is_in_force() {
     set(3, &[&list], Extras::default());
     expect("list.test", &[a]);
     expect("merged.test", &[a]);
+    // What is allowed is not blocked elsewhere, either.
+    let allow = feed("allow", &[rule("a.example", Action::Passthru)], FeedSettings::default());
+    set(4, &[&list], Extras { allow: Some(allow), ..Extras::default() });
+    expect("list.test", &[]);
+    expect("merged.test", &["a.example 30 IN CNAME rpz-passthru."]);
+    set(5, &[&list], Extras::default());
+    expect("list.test", &[a]);
+    // It failed, and is open then.
+    set(6, &[], Extras::default());
+    expect("list.test", &[]);
+    set(7, &[&list], Extras::default());
+    expect("list.test", &[a]);
     // It is shared no longer.
     wants.lock().unwrap().retain(|w| w.feed.is_none());
-    set(4, &[&list], Extras::default());
+    set(8, &[&list], Extras::default());
     eventually("the zone is gone", || {
         (!ours.dir.path().join("zone-list.test").exists()).then_some(())
     });
