@@ -76,7 +76,8 @@ pub struct Feeds {
     pub file_settle_ms: u64,
     /// Files in a directory that is a list.
     pub directory_files_max: usize,
-    /// The longest entry of a list, in bytes; longer ones are rejected.
+    /// The longest entry of a list, in bytes; longer ones are rejected: a rule's record keeps the
+    /// whole of it.
     pub line_bytes_max: usize,
     /// The longest TTL of records that a list answers with, in seconds; longer ones are cut.
     pub ttl_max_s: u32,
@@ -153,7 +154,7 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("feeds.companion_bytes_max", 1 << 10, 1 << 30),
     limits("feeds.file_settle_ms", 0, 60_000),
     limits("feeds.directory_files_max", 1, 100_000),
-    limits("feeds.line_bytes_max", 512, 1 << 20),
+    limits("feeds.line_bytes_max", 512, 16_384),
     limits("feeds.ttl_max_s", 1, 7 * 86_400),
     limits("feeds.ttl_s", 0, 7 * 86_400),
     limits("feeds.workbook_bytes_max", 1 << 10, 1 << 30),
@@ -209,7 +210,7 @@ impl Default for Feeds {
             companion_bytes_max: 64 << 20,
             file_settle_ms: 250,
             directory_files_max: 1_000,
-            line_bytes_max: 65_536,
+            line_bytes_max: 16_384,
             ttl_max_s: 86_400,
             ttl_s: 300,
             workbook_bytes_max: 32 << 20,

@@ -9,8 +9,12 @@
 //! waits in the database until there is room: [`Ledger::settle`]. It says then when the event was.
 //! More than `feeds.records_waiting_max` of them, and nothing is changed any more.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
+use metrics::Gauge;
 use serde_json::{Map, Value};
 
 use super::{
@@ -34,6 +38,23 @@ pub(super) struct Ledger {
     pub(super) clock: Clock,
     /// Records that may wait for the spool.
     pub(super) waiting_max: usize,
+    /// Those that do.
+    pub(super) waiting: Waiting,
+}
+
+/// How many records wait: for threads that answer, which must not wait for the database.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) count: Arc<AtomicUsize>,
+    pub(super) gauge: Gauge,
+}
+
+impl Waiting {
+    fn set(&self, count: usize) {
+        self.count.store(count, Ordering::Relaxed);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        self.gauge.set(count as f64);
+    }
 }
 
 /// An event to be.
@@ -150,10 +171,12 @@ impl Ledger {
         basis: Option<u64>,
         why: Refused,
     ) -> Result<u64, Error> {
-        if self.store.waiting(&self.node, self.waiting_max)?.len() >= self.waiting_max {
+        let waiting = self.store.waiting(&self.node, self.waiting_max)?.len();
+        if waiting >= self.waiting_max {
             return Err(Error::Full);
         }
         let id = self.store.commit(event, body, basis, None)?;
+        self.waiting.set(waiting + 1);
         let (feed, kind) = (&event.feed, event.kind.name());
         tracing::error!(feed, event = kind, %why, "in force; its record waits for the spool");
         Ok(id)
@@ -178,6 +201,12 @@ impl Ledger {
 
     /// Writes the records that wait, oldest first, as far as there is room.
     pub(super) fn settle(&self) -> Result<(), Error> {
+        let settled = self.settle_all();
+        self.waiting.set(self.store.waiting(&self.node, self.waiting_max)?.len());
+        settled
+    }
+
+    fn settle_all(&self) -> Result<(), Error> {
         for id in self.store.waiting(&self.node, self.waiting_max)? {
             let query = EventQuery { from: id - 1, limit: 1, ..EventQuery::default() };
             let Some(event) = self.store.events(&query)?.pop() else { continue };

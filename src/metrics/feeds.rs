@@ -15,6 +15,8 @@ pub struct FeedsMetrics {
     pub feeds: Gauge,
     /// Changes of the set in force.
     pub swaps: Counter,
+    /// Records of changes that wait until the spool has room.
+    pub records_waiting: Gauge,
 }
 
 /// One feed.
@@ -59,6 +61,10 @@ impl FeedsMetrics {
             rules_bytes: m.gauge("tracegate_feeds_rules_bytes", "What they take of memory"),
             feeds: m.gauge("tracegate_feeds", "Feeds in force, own rules included"),
             swaps: m.counter("tracegate_feeds_swaps_total", "Changes of the set in force"),
+            records_waiting: m.gauge(
+                "tracegate_feeds_records_waiting",
+                "Records of changes in force that wait until the spool has room",
+            ),
         }
     }
 }

@@ -16,7 +16,7 @@ use tracegate::{
     clock::Timestamp,
     feeds::{
         Appeal, AppealStatus, Body, Error, Event, EventKind, EventQuery, FeedStore, NewBlock,
-        OwnRule, Rejection, Standing, VersionRow,
+        NewOwnRule, OwnRule, Rejection, Standing, VersionRow,
     },
     links::OutboxRow,
     record::{LaneId, NodeName, Table},
@@ -29,6 +29,7 @@ use crate::feeds_lab::{Machine, by};
 enum Point {
     BeforeCommit,
     AfterCommit,
+    AfterPlace,
     AfterAppend,
 }
 
@@ -140,7 +141,13 @@ impl FeedStore for Dying {
     }
     fn place(&self, node: &NodeName, event: u64, record: &OutboxRow) -> Result<bool, Error> {
         self.alive()?;
-        self.inner.place(node, event, record)
+        let placed = self.inner.place(node, event, record)?;
+        if self.at == Point::AfterPlace {
+            // The record is promised and never appended.
+            self.die();
+            panic!("dies");
+        }
+        Ok(placed)
     }
     fn own_rule_at(&self, id: u64, upto: u64) -> Result<Option<OwnRule>, Error> {
         self.inner.own_rule_at(id, upto)
@@ -300,4 +307,46 @@ fn a_database_that_reads_slowly_holds_up_nobody_who_only_asks() {
     asks.join().unwrap().unwrap();
     assert_eq!(answer.unwrap(), (None, 1));
     node.runtime.block_on(obeys).unwrap().unwrap();
+}
+
+#[test]
+fn a_late_record_is_there_once_whenever_its_node_dies() {
+    for at in [Point::AfterPlace, Point::AfterAppend] {
+        let machine = Machine::new();
+        let n1: NodeName = "n1".parse().unwrap();
+        let node = machine.node("n1");
+        let block = NewBlock { what: "evil.example".into(), ..NewBlock::default() };
+        let made = node.with(|f| f.block_now(&block, &by("alice"))).unwrap();
+        node.end();
+        // An event that found no room.
+        let store = machine.store();
+        let mut late = store.events(&EventQuery { limit: 9, ..EventQuery::default() }).unwrap();
+        let late = Event { version: 2, subject: "late.example".into(), ..late.remove(0) };
+        let rule = NewOwnRule {
+            owner: made.owner,
+            authority: made.authority,
+            order_number: made.order_number,
+            expires: made.expires,
+            expires_confirmed: made.expires_confirmed,
+        };
+        store.commit(&late, Body::OwnRule(&rule), None, None).unwrap();
+        assert_eq!(store.waiting(&n1, 9).unwrap().len(), 1);
+        let dying = dying(&machine, at, EventKind::Refused);
+        let node = machine.node_over("n1", Arc::<Dying>::clone(&dying));
+        // Not before: start-up forgets records, too.
+        dying.left.store(0, Ordering::SeqCst);
+        node.run();
+        crate::harness::eventually("it dies", || {
+            (!node.feeds.store().takes_writes()).then_some(())
+        });
+        node.crash();
+        let node = machine.node("n1");
+        assert!(node.blocks("late.example"), "{at:?}");
+        assert_eq!(store.waiting(&n1, 9).unwrap(), [] as [u64; 0], "{at:?}");
+        assert_eq!(store.outbox(&n1).unwrap(), [], "{at:?}");
+        let all = node.end();
+        let events = all[&Table::FeedEvents].iter();
+        let found = events.filter(|r| r["detail"].to_string().contains("late.example")).count();
+        assert_eq!(found, 1, "{at:?}");
+    }
 }

@@ -48,6 +48,7 @@ pub(crate) struct Node {
     pub(crate) spool: Spool,
     pub(crate) runtime: Runtime,
     pub(crate) stop: CancellationToken,
+    pub(crate) metrics: Arc<Metrics>,
     tasks: TaskTracker,
     clock: Clock,
 }
@@ -163,7 +164,7 @@ impl Machine {
         .unwrap();
         let clock = self.clock.clone();
         drop(_inside);
-        Node { feeds, in_force, spool, runtime, stop, tasks, clock }
+        Node { feeds, in_force, spool, runtime, stop, metrics, tasks, clock }
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use tracegate::{
     clock::Timestamp,
     feeds::{
-        AppealStatus, Error, EventKind, EventQuery, NewAllow, NewAppeal, NewBlock, Took, blast,
+        AppealStatus, By, Error, EventKind, EventQuery, NewAllow, NewAppeal, NewBlock, Took, blast,
     },
     record::Table,
 };
@@ -914,4 +914,81 @@ fn a_late_record_of_an_own_rule_tells_what_was_true_at_its_event() {
     assert_eq!(expires, json!(unconfirmed.to_string()));
     assert_eq!(of("1201").0, json!("bob"));
     of("1202");
+}
+
+#[test]
+fn blocks_take_force_while_the_spool_is_full_and_their_records_follow() {
+    let mut machine = Machine::new();
+    machine.spool_bytes_max = 4 << 20;
+    // A few events fill it.
+    machine.config.note_bytes_max = 65_536;
+    let node = machine.node("n1");
+    let long = By { reason: "x".repeat(60_000), ..by("alice") };
+    let name = |i: u32| format!("evil{i}.example");
+    let n1 = "n1".parse().unwrap();
+    let waiting = |node: &Node| node.with(|f| f.store().waiting(&n1, 10)).unwrap().len();
+    let mut blocks = 0;
+    while waiting(&node) < 3 {
+        assert!(blocks < 200, "the spool has room for everything");
+        assert!(waiting(&node) > 0 || node.feeds.why_not().is_none());
+        let block = NewBlock { what: name(blocks), ..NewBlock::default() };
+        node.with(|f| f.block_now(&block, &long)).unwrap();
+        assert!(node.blocks(&name(blocks)));
+        blocks += 1;
+    }
+    let why = node.feeds.why_not().unwrap();
+    assert_eq!(why, "records of changes that wait until the spool has room: 3");
+    assert!(node.metrics.render().contains("tracegate_feeds_records_waiting 3"));
+    node.end();
+    machine.spool_bytes_max = 1 << 30;
+    let node = machine.node("n1");
+    assert!(node.blocks(&name(0)) && node.blocks(&name(blocks - 1)), "after a restart");
+    node.run();
+    eventually("room again", || {
+        (waiting(&node) == 0 && node.feeds.why_not().is_none()).then_some(())
+    });
+    assert!(node.metrics.render().contains("tracegate_feeds_records_waiting 0"));
+    assert_eq!(machine.store().outbox(&n1).unwrap(), []);
+    let all = node.end();
+    let blocked = all[&Table::FeedEvents].iter().filter(|r| r["event"] == "blocked");
+    let mut versions: Vec<u32> =
+        blocked.map(|r| r["version"].as_str().unwrap().parse().unwrap()).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (1..=blocks).collect::<Vec<_>>(), "each once");
+}
+
+#[test]
+fn the_records_of_rules_keep_the_text_in_force_whole() {
+    let machine = Machine::new();
+    let long = format!("bad.example # {}", "x".repeat(16_384));
+    let gb18030 =
+        b"same.example # order 1\nchanged.example # order 1\nword.example # \xcd\xf8\xd5\xbe\n";
+    fs::write(machine.list("bureau"), gb18030).unwrap();
+    let node = machine.node("n1");
+    node.run();
+    node.add(&machine.spec("bureau"));
+    let told = |version: u64| {
+        eventually("the records", || {
+            let mark = node.with(|f| f.store().mark("rules:bureau")).unwrap()?;
+            let mark: serde_json::Value = serde_json::from_str(&mark).unwrap();
+            (mark["written"] == version).then_some(())
+        });
+    };
+    told(1);
+    // The same rules: one in other words, another one also in an entry that is too long.
+    let next = format!("{long}\nsame.example # order 1\nchanged.example # order 2\nword.example\n");
+    machine.write("bureau", &next);
+    told(2);
+    let rejected = node.with(|f| f.rejected("bureau", 2, 0, 9)).unwrap();
+    assert_eq!((rejected.len(), rejected[0].line), (1, 1));
+    assert_eq!((&*rejected[0].code, &*rejected[0].reason), ("too-long", "longer than 16384 bytes"));
+    assert!(!node.blocks("bad.example"));
+    let all = node.end();
+    let texts = |version: &str| {
+        let rows = all[&Table::Rules].iter().filter(|r| r["version"] == version);
+        rows.map(|r| r["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let first = ["same.example # order 1", "changed.example # order 1", "word.example # 网站"];
+    assert_eq!(texts("1"), first);
+    assert_eq!(texts("2"), ["changed.example # order 2", "word.example"]);
 }

@@ -87,7 +87,7 @@ impl Default for Options {
             legal: Arc::default(),
             action: Action::Nxdomain,
             encoding: Encoding::Auto,
-            line_bytes_max: 65_536,
+            line_bytes_max: 16_384,
             ttl_max_s: 86_400,
             ttl_s: 300,
             field_bytes_max: 4_096,
@@ -122,7 +122,7 @@ impl Encoding {
     ///
     /// # Errors
     /// When its bytes are not text in this encoding.
-    pub(super) fn decode(self, bytes: &[u8]) -> Result<Cow<'_, str>, Reason> {
+    pub(in crate::feeds) fn decode(self, bytes: &[u8]) -> Result<Cow<'_, str>, Reason> {
         if bytes.is_ascii() || self != Self::Gb18030 {
             if let Ok(text) = std::str::from_utf8(bytes) {
                 return Ok(Cow::Borrowed(text));

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -445,6 +445,12 @@ impl Feeds {
             return Some(format!("{}: version {} cannot be read", feed.name, feed.newest));
         }
         drop(force);
+        let waiting = self.ledger.waiting.count.load(Ordering::Relaxed);
+        if waiting > 0 {
+            return Some(format!(
+                "records of changes that wait until the spool has room: {waiting}"
+            ));
+        }
         self.stale().map(|(feed, why)| format!("{feed}: {why}"))
     }
 

@@ -23,6 +23,7 @@ mod looks;
 mod own;
 mod rows;
 mod take;
+mod texts;
 mod view;
 mod work;
 
@@ -47,7 +48,7 @@ pub use self::{
 use super::{
     Error, FeedSpec, Needed,
     blast::PastQuery,
-    ledger::Ledger,
+    ledger::{Ledger, Waiting},
     load::Reading,
     protected::Protected,
     shelf::Shelf,
@@ -179,6 +180,10 @@ impl Feeds {
                 node: o.node,
                 clock: o.clock,
                 waiting_max: o.config.records_waiting_max,
+                waiting: Waiting {
+                    count: Arc::default(),
+                    gauge: o.metrics.feeds.records_waiting.clone(),
+                },
             },
             config: o.config,
             spool: o.spool,

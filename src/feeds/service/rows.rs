@@ -28,6 +28,7 @@ use super::{
     aside::{Yields, aside},
     force::own_rule,
     lock,
+    texts::{Texts, text_of},
 };
 use crate::{
     config::FullPolicy,
@@ -44,9 +45,6 @@ const ROWS_AT_ONCE: usize = 500;
 
 /// Entries between two marks.
 const MARK_EVERY: u64 = 50_000;
-
-/// The text of an entry that its record keeps, in bytes; the list itself has the rest.
-const TEXT_BYTES_MAX: usize = 16_384;
 
 /// Events of own rules read at once.
 const EVENTS_AT_ONCE: usize = 1_000;
@@ -221,6 +219,7 @@ impl Feeds {
         if anew && done == 0 {
             self.set_rows_mark(feed, mark)?;
         }
+        let texts = Texts::of(self, feed, mark.written, &base, &new);
         let lane = self.spool.lane(Table::Rules, RULES_WORKER)?;
         let mut writer = RowsWriter {
             feeds: self,
@@ -231,6 +230,7 @@ impl Feeds {
             subtree: spec.subtree,
             base: &base,
             new: &new,
+            texts,
             seen: 0,
             rows: Vec::new(),
             lane: Some(lane),
@@ -420,6 +420,8 @@ struct RowsWriter<'a> {
     subtree: bool,
     base: &'a Index,
     new: &'a Index,
+    /// What the version before says of the rules that are in both.
+    texts: Texts,
     seen: u64,
     rows: Vec<Row>,
     lane: Option<Lane>,
@@ -508,12 +510,11 @@ impl RowsWriter<'_> {
             return Ok(());
         }
         let before = self.base.get(&rule.trigger);
-        if before.as_ref() == Some(&now) {
+        // The same rule in other words is told again: records resolve to the text in force.
+        if before.as_ref() == Some(&now) && self.texts.has(at, rule) {
             return Ok(());
         }
-        let text = at.text.get(..TEXT_BYTES_MAX).unwrap_or(at.text);
-        let text = String::from_utf8_lossy(text).into_owned();
-        let mut row = Row::new(&now, &self.settings, text);
+        let mut row = Row::new(&now, &self.settings, text_of(at));
         let change = if before.is_some() { "changed" } else { "added" };
         row.more = json!({"change": change, "line": at.line});
         self.push(row)
