@@ -62,12 +62,13 @@
 //! | `metrics` | counters, handed on | |
 //! | `log` | lines on standard error | `config` |
 //! | `notify` | the service manager | |
+//! | `rate` | token buckets by key | `clock` |
 //! | `sql` | SQLite files of control state | |
-//! | `listener` | sockets: UDP front, streams, HTTP | `record`, `config`, `clock`, `metrics`, `name`, `policy`, `resolver`, `gateway`, `spool` |
+//! | `listener` | sockets: UDP front, streams, HTTP | `record`, `config`, `clock`, `metrics`, `name`, `rate`, `policy`, `resolver`, `gateway`, `spool` |
 //! | `policy` | what is to be done with a question | `record`, `config`, `clock`, `metrics`, `name` |
 //! | `feeds` | lists of rules, from their source until they are in force | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `policy`, `links`, `spool`, `sql` |
 //! | `resolver` | zones, cache, upstreams | `record`, `config`, `clock`, `metrics`, `name`, `policy`, `spool` |
-//! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `policy`, `links`, `resolver`, `spool` |
+//! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `policy`, `links`, `resolver`, `spool` |
 //! | `links` | links, revisions, tokens | `record`, `config`, `clock`, `metrics`, `spool`, `sql` |
 //! | `spool` | the local log every row goes through | `record`, `config`, `clock`, `metrics` |
 //! | `store` | ClickHouse: migrations, shipping, retention, the engine | `record`, `config`, `clock`, `metrics`, `spool` |
@@ -97,6 +98,7 @@ pub mod metrics;
 pub mod name;
 pub mod notify;
 pub mod policy;
+mod rate;
 pub mod record;
 pub mod resolver;
 pub mod server;

@@ -20,6 +20,7 @@ pub(super) fn check(config: &Config, source: &Source) -> Vec<Problem> {
     found.upstreams(config);
     found.policy(config);
     found.gateway(config);
+    found.security_txt(config);
     found.store(config);
     found.sizes(config);
     found.log(config);
@@ -174,6 +175,36 @@ impl Findings<'_> {
         }
     }
 
+    fn security_txt(&mut self, config: &Config) {
+        let s = &config.gateway.security_txt;
+        for (i, contact) in s.contact.iter().enumerate() {
+            let good = Url::parse(contact)
+                .is_ok_and(|url| matches!(url.scheme(), "mailto" | "https" | "tel"));
+            if !good || !is_plain(contact) {
+                self.add(
+                    &format!("gateway.security_txt.contact[{i}]"),
+                    format!("\"{}\" is no way to reach anybody", contact.escape_debug()),
+                    "Write mailto:security@example.org, an https address or tel:+86-10-…",
+                );
+            }
+        }
+        if !s.contact.is_empty() && s.expires.parse::<jiff::Timestamp>().is_err() {
+            self.add(
+                "gateway.security_txt.expires",
+                "a security.txt needs the time at which it expires (RFC 9116 section 2.5.5)",
+                "Write a time within a year, such as 2030-01-31T12:00:00Z",
+            );
+        }
+        let policy_is_good = s.policy.is_empty() || Url::parse(&s.policy).is_ok();
+        if !policy_is_good || !is_plain(&s.policy) {
+            self.add("gateway.security_txt.policy", "is not a URL", "Write a page's address");
+        }
+        if !is_plain(&s.preferred_languages) {
+            let key = "gateway.security_txt.preferred_languages";
+            self.add(key, "holds a control character", "Write tags such as zh, en");
+        }
+    }
+
     fn store(&mut self, config: &Config) {
         let s = &config.store;
         if s.url != "embedded"
@@ -314,6 +345,11 @@ fn bad_base_url(text: &str) -> Option<String> {
     } else {
         None
     }
+}
+
+/// Whether text may stand on a line of a header or a file.
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(char::is_control)
 }
 
 fn is_host(host: &str) -> bool {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    listen,
+    JumpLimits, SecurityTxt, listen,
     ranges::{Limits, limits},
 };
 
@@ -43,8 +43,17 @@ pub struct Gateway {
     pub link_readers_max: usize,
     /// The length of new codes.
     pub code_length: u8,
+    /// The way from one of our links to another may be this long; also the largest
+    /// `Tracegate-Hop` that is served.
+    pub hops_max: u8,
+    /// Whether crawlers may follow links (robots.txt); those that show previews always may.
+    pub allow_crawlers: bool,
     /// What a target may be.
     pub targets: Targets,
+    /// How much a visitor may ask.
+    pub limits: JumpLimits,
+    /// Whom to tell of a weakness.
+    pub security_txt: SecurityTxt,
 }
 
 /// A target that could not be resolved in time.
@@ -54,6 +63,16 @@ pub enum OnUnresolved {
     /// Jump, with outcome `unresolved`.
     Jump,
     /// Answer 503, with outcome `unresolved`.
+    Stop,
+}
+
+/// What happens at a jump that a rule of targets is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnTarget {
+    /// Jump, and record the reason.
+    Jump,
+    /// Stop with 403, and record the reason.
     Stop,
 }
 
@@ -69,6 +88,12 @@ pub struct Targets {
     pub allow_special_host: bool,
     /// Special-purpose hosts (and everything below) that are allowed all the same.
     pub special_hosts: Vec<String>,
+    /// Whether a user name may stand before a host.
+    pub allow_user_info: bool,
+    /// A host that leads to a special-purpose address at the jump.
+    pub special_addresses: OnTarget,
+    /// A target without TLS when short URLs have it; to stop it, none can be made either.
+    pub scheme_downgrade: OnTarget,
 }
 
 /// The HTTP API.
@@ -117,6 +142,7 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("gateway.link_cache_bytes_max", 1 << 20, 1 << 40),
     limits("gateway.link_readers_max", 1, 64),
     limits("gateway.code_length", 4, 10),
+    limits("gateway.hops_max", 1, 20),
     limits("gateway.targets.length_max", 64, 65_536),
     limits("api.body_bytes_max", 1_024, 1 << 30),
     limits("api.connections_max", 1, 1 << 20),
@@ -149,7 +175,11 @@ impl Default for Gateway {
             link_cache_bytes_max: 256 << 20,
             link_readers_max: 4,
             code_length: 7,
+            hops_max: 5,
+            allow_crawlers: false,
             targets: Targets::default(),
+            limits: JumpLimits::default(),
+            security_txt: SecurityTxt::default(),
         }
     }
 }
@@ -161,6 +191,9 @@ impl Default for Targets {
             allow_ip_literal: false,
             allow_special_host: false,
             special_hosts: Vec::new(),
+            allow_user_info: false,
+            special_addresses: OnTarget::Stop,
+            scheme_downgrade: OnTarget::Jump,
         }
     }
 }

@@ -7,22 +7,33 @@
 //! | an unknown code | 404 | `unknown`; may be shed when the spool is full |
 //! | a disabled or expired link | 410 | `disabled`, `expired` |
 //! | a link or target that a rule stops | 451 | `stopped` |
+//! | a target that a rule of targets stops now | 403 | `stopped`, with a reason |
+//! | a way that comes back to us | 508 | `stopped`, with a reason |
+//! | too many requests of one client | 429 | not at all: counted |
+//! | `/robots.txt`, `/.well-known/security.txt` | 200 | not at all |
 //! | a path that is no code | 404 | not at all: no link was asked for |
 //! | another method | 405 | not at all |
 //! | no room for the record, or no database | 503, to come back later | not at all: nothing was done |
 //!
-//! Every answer is `no-store`: whatever can be revoked must be asked for again. `HEAD` is answered
+//! Every answer about a link is `no-store`: whatever can be revoked must be asked for again. `HEAD` is answered
 //! and recorded as `GET`. The target's host is resolved at the jump, so that the record says where
 //! the name led *then*; the questions this takes are recorded under the same flow.
 //!
 //! A [`Worker`] belongs to one thread with its own lanes. Requests that become ready in one turn of
 //! its loop are written with one append per lane, and answered after it.
 
+mod ahead;
+mod class;
+mod fate;
+mod files;
+mod keep;
 mod language;
+mod limit;
 mod page;
 mod peer;
 mod record;
 mod request;
+mod respond;
 mod rules;
 mod worker;
 

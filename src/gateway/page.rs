@@ -30,6 +30,12 @@ pub(super) enum Page {
     Busy,
     /// A method other than GET and HEAD.
     Method,
+    /// Where the target leads now, nobody may be sent.
+    Refused,
+    /// The way leads back to us.
+    Loop,
+    /// Too many requests.
+    Limited,
 }
 
 impl Page {
@@ -40,6 +46,10 @@ impl Page {
             Self::Blocked => StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
             Self::Unresolved | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Refused => StatusCode::FORBIDDEN,
+            // RFC 5842 section 7.2.
+            Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::Limited => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -58,6 +68,14 @@ impl Page {
                 "服务暂时无法响应，请稍后重试。",
             ),
             Self::Method => ("Links can only be followed.", "链接仅支持访问。"),
+            Self::Refused => (
+                "This link leads to a place that visitors are not sent to.",
+                "此链接指向的位置不允许跳转。",
+            ),
+            Self::Loop => ("This link leads back to itself.", "此链接循环跳转。"),
+            Self::Limited => {
+                ("Too many requests. Please wait a moment.", "请求过于频繁，请稍候再试。")
+            }
         }
     }
 
@@ -79,7 +97,7 @@ impl Page {
         let mut response = Response::new(Full::from(page));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        super::worker::common(headers);
+        super::respond::common(headers);
         for (name, value) in [
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),
             (header::CONTENT_LANGUAGE, tag),

@@ -1,6 +1,6 @@
 //! What a request asks for, in the lengths records keep.
 
-use http::{HeaderMap, HeaderName, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use crate::{links::is_code, record::capped};
 
@@ -11,8 +11,12 @@ const USER_AGENT_MAX: usize = 512;
 
 /// The code that a path asks for: one segment that has the shape of one.
 pub(super) fn code(uri: &Uri) -> Option<&str> {
-    let code = uri.path().strip_prefix('/')?;
-    is_code(code).then_some(code)
+    code_of_path(uri.path())
+}
+
+/// The same of a path.
+pub(super) fn code_of_path(path: &str) -> Option<&str> {
+    path.strip_prefix('/').filter(|code| is_code(code))
 }
 
 /// The path, cut.
@@ -22,18 +26,18 @@ pub(super) fn path(uri: &Uri) -> &str {
 
 /// The host asked for: of an absolute URI, else of `Host`.
 pub(super) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
-    let host = uri.authority().map_or_else(|| text(headers, header::HOST), |a| a.as_str());
+    let host = uri.authority().map_or_else(|| value(headers, header::HOST), |a| a.as_str());
     capped(host, HOST_MAX)
 }
 
 /// The client's name for itself, cut.
 pub(super) fn user_agent(headers: &HeaderMap) -> &str {
-    capped(text(headers, header::USER_AGENT), USER_AGENT_MAX)
+    capped(value(headers, header::USER_AGENT), USER_AGENT_MAX)
 }
 
 /// The host of the page that led here, without user information and port.
 pub(super) fn referrer_host(headers: &HeaderMap) -> &str {
-    let url = text(headers, header::REFERER);
+    let url = value(headers, header::REFERER);
     let Some((_, rest)) = url.split_once("://") else { return "" };
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or("");
     let host = authority.rsplit('@').next().unwrap_or("");
@@ -45,8 +49,13 @@ pub(super) fn referrer_host(headers: &HeaderMap) -> &str {
 }
 
 /// A header's value; empty when there is none or it is not visible ASCII.
-fn text(headers: &HeaderMap, name: HeaderName) -> &str {
-    headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+fn value(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).map_or("", text)
+}
+
+/// The same of a value.
+pub(super) fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or("")
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ mod settings;
 pub(crate) mod special;
 mod sqlite;
 mod store;
-mod target;
+pub(crate) mod target;
 mod tokens;
 
 use std::path::PathBuf;

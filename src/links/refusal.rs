@@ -24,11 +24,12 @@ pub enum Refusal {
     OwnHost,
     PublicSuffix,
     Listed,
+    SchemeDowngrade,
 }
 
 impl Refusal {
     /// Every reason, for the tests and the API's description.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Empty,
         Self::TooLong,
         Self::ControlCharacter,
@@ -48,6 +49,7 @@ impl Refusal {
         Self::OwnHost,
         Self::PublicSuffix,
         Self::Listed,
+        Self::SchemeDowngrade,
     ];
 
     /// The reason's code.
@@ -145,6 +147,11 @@ impl Refusal {
                 "target_listed",
                 "The target is on a list of sites to be blocked.",
                 "目标网址在封堵名单中。",
+            ),
+            Self::SchemeDowngrade => (
+                "target_scheme_downgrade",
+                "The target has no TLS: it must begin with https://.",
+                "目标网址未使用 TLS：必须以 https:// 开头。",
             ),
         }
     }

@@ -38,6 +38,8 @@ pub struct TargetRules {
     allow_ip_literal: bool,
     allow_special_host: bool,
     special_hosts: Vec<String>,
+    allow_user_info: bool,
+    tls_only: bool,
     own: HashSet<String>,
 }
 
@@ -56,6 +58,9 @@ impl TargetRules {
             allow_ip_literal: targets.allow_ip_literal,
             allow_special_host: targets.allow_special_host,
             special_hosts: targets.special_hosts.iter().map(|h| plain_name(h)).collect(),
+            allow_user_info: targets.allow_user_info,
+            tls_only: targets.scheme_downgrade == config::OnTarget::Stop
+                && has_tls(&gateway.public_url),
             own,
         }
     }
@@ -70,13 +75,18 @@ impl TargetRules {
         }
         refuse_characters(submitted)?;
         let authority = raw_authority(submitted)?;
-        if authority.contains('@') {
+        let (user_info, host) = authority.rsplit_once('@').map_or(("", authority), |(u, h)| (u, h));
+        if !self.allow_user_info && authority.contains('@') {
             return Err(Refusal::UserInfo);
         }
-        if authority.contains('%') {
+        // A second `@` would be escaped by the parser, and read otherwise by others.
+        if host.contains('%') || user_info.contains('@') {
             return Err(Refusal::HostSyntax);
         }
         let url = Url::parse(submitted).map_err(reason)?;
+        if self.tls_only && url.scheme() != "https" {
+            return Err(Refusal::SchemeDowngrade);
+        }
         if url.port() == Some(0) {
             return Err(Refusal::Port);
         }
@@ -91,6 +101,17 @@ impl TargetRules {
             Some(Host::Domain(name)) => self.name(name, suffixes)?,
         };
         Ok(Target { submitted: submitted.to_owned(), serialised, host, registrable_domain })
+    }
+
+    /// Whether `host`, as [`Target::host`] has it, is one of ours.
+    pub fn is_own(&self, host: &str) -> bool {
+        self.own.contains(host)
+    }
+
+    /// Whether `host` may lead to special-purpose addresses.
+    pub fn may_be_special(&self, host: &str) -> bool {
+        let is_address = || host.parse::<IpAddr>().is_ok();
+        self.is_allowed_special(host) || (self.allow_special_host && is_address())
     }
 
     fn address(&self, address: IpAddr) -> Result<(String, String), Refusal> {
@@ -197,6 +218,11 @@ fn refuse_host_syntax(name: &str) -> Result<(), Refusal> {
             && !label.ends_with('-')
     };
     if name.len() <= 253 && name.split('.').all(good) { Ok(()) } else { Err(Refusal::HostSyntax) }
+}
+
+/// Whether short URLs have TLS.
+pub(crate) fn has_tls(public_url: &str) -> bool {
+    public_url.get(..8).is_some_and(|s| s.eq_ignore_ascii_case("https://"))
 }
 
 /// A name as we compare names: lower case, without one trailing dot.

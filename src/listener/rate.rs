@@ -5,27 +5,15 @@
 //! truncated, which is no larger than the query and sends a real client to TCP; the others are
 //! dropped. Each UDP thread has its own table, so that nothing is locked; a prefix whose queries
 //! the kernel spreads over all threads gets the limit once per thread.
-//!
-//! The table never grows: where a prefix's four places are taken, the one unseen for longest makes
-//! way, and begins with a full bucket should it come back.
 
-use std::{
-    cmp::Reverse,
-    collections::hash_map::RandomState,
-    hash::BuildHasher,
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, time::Instant};
 
 use super::acl::AddressSet;
-use crate::{config, record::rowbinary::mapped};
-
-/// Places a prefix may lie in.
-const WAYS: usize = 4;
-/// One response, in the bucket's unit: what one response a second gains in a microsecond is 1.
-const RESPONSE: u64 = 1_000_000;
-/// The prefix of an empty place: multicast, hence never a client's.
-const EMPTY: u128 = u128::MAX;
+use crate::{
+    config,
+    rate::{Buckets, Taken},
+    record::rowbinary::mapped,
+};
 
 /// What the limit says of one response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,97 +28,45 @@ pub(super) enum Verdict {
 
 /// The limit of one thread.
 pub(super) struct RateLimit {
-    per_second: u64,
     slip: u32,
     v4_mask: u128,
     v6_mask: u128,
     exempt: AddressSet,
-    epoch: Instant,
-    /// Secret, so that nobody can aim at the places of another prefix.
-    hasher: RandomState,
-    table: Box<[[Bucket; WAYS]]>,
-}
-
-#[derive(Clone, Copy)]
-struct Bucket {
-    prefix: u128,
-    /// Millionths of a response that may still leave.
-    tokens: u64,
-    /// Microseconds after the epoch of the table.
-    seen_us: u64,
-    /// Responses over the limit since the last that slipped.
-    over: u32,
+    buckets: Buckets,
 }
 
 impl RateLimit {
     /// An empty table; `now` is any instant no later than the first [`RateLimit::check`].
     pub(super) fn new(config: &config::RateLimit, now: Instant) -> Self {
-        let sets = match config.responses_per_second {
-            0 => 0,
-            _ => (config.table_max / WAYS).max(1),
-        };
-        let empty = Bucket { prefix: EMPTY, tokens: u64::MAX, seen_us: 0, over: 0 };
         Self {
-            per_second: u64::from(config.responses_per_second),
             slip: config.slip,
             v4_mask: mask(96 + u32::from(config.ipv4_prefix.min(32))),
             v6_mask: mask(u32::from(config.ipv6_prefix.min(128))),
             exempt: AddressSet::new(&config.exempt),
-            epoch: now,
-            hasher: RandomState::new(),
-            table: vec![[empty; WAYS]; sets].into_boxed_slice(),
+            buckets: Buckets::new(config.responses_per_second, 1, config.table_max, now),
         }
     }
 
     /// Takes one response to `client` out of its prefix's bucket.
     pub(super) fn check(&mut self, client: IpAddr, now: Instant) -> Verdict {
-        if self.per_second == 0 || self.exempt.contains(client) {
+        if !self.buckets.limits() || self.exempt.contains(client) {
             return Verdict::Pass;
         }
+        // No client's prefix is that of an empty place, which is multicast.
         let prefix = match client.to_canonical() {
             v4 @ IpAddr::V4(_) => mapped(v4).to_bits() & self.v4_mask,
             IpAddr::V6(v6) => v6.to_bits() & self.v6_mask,
         };
-        let now_us = micros(now.saturating_duration_since(self.epoch));
-        let full = self.per_second * RESPONSE;
-        let set = self.hasher.hash_one(prefix) as usize % self.table.len();
-        let bucket = place(&mut self.table[set], prefix, full, now_us);
-
-        let gained = now_us.saturating_sub(bucket.seen_us).saturating_mul(self.per_second);
-        bucket.tokens = bucket.tokens.saturating_add(gained).min(full);
-        bucket.seen_us = now_us;
-        if let Some(rest) = bucket.tokens.checked_sub(RESPONSE) {
-            bucket.tokens = rest;
+        let Taken::Over { over, .. } = self.buckets.take(prefix, now) else {
             return Verdict::Pass;
-        }
-        bucket.over += 1;
-        if self.slip > 0 && bucket.over >= self.slip {
-            bucket.over = 0;
+        };
+        *over += 1;
+        if self.slip > 0 && *over >= self.slip {
+            *over = 0;
             return Verdict::Slip;
         }
         Verdict::Drop
     }
-}
-
-/// The prefix's bucket, or a full one in the place unseen for longest.
-fn place(set: &mut [Bucket; WAYS], prefix: u128, full: u64, now_us: u64) -> &mut Bucket {
-    let mut chosen = 0;
-    for (i, bucket) in set.iter().enumerate() {
-        if bucket.prefix == prefix {
-            chosen = i;
-            break;
-        }
-        // Of those seen at once, the one furthest from its limit.
-        let rank = |b: &Bucket| (b.seen_us, b.over, Reverse(b.tokens));
-        if rank(bucket) < rank(&set[chosen]) {
-            chosen = i;
-        }
-    }
-    let bucket = &mut set[chosen];
-    if bucket.prefix != prefix {
-        *bucket = Bucket { prefix, tokens: full, seen_us: now_us, over: 0 };
-    }
-    bucket
 }
 
 const fn mask(bits: u32) -> u128 {
@@ -140,12 +76,10 @@ const fn mask(bits: u32) -> u128 {
     }
 }
 
-fn micros(d: Duration) -> u64 {
-    u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::clock::Clock;
 
@@ -193,13 +127,13 @@ mod tests {
         assert!((0..9).all(|_| some.check(ip("127.1.2.3"), now) == Verdict::Pass));
         let (mut none, now) = limit(0, 0, 64);
         assert!((0..9).all(|_| none.check(ip("192.0.2.1"), now) == Verdict::Pass));
-        assert_eq!(none.table.len(), 0);
+        assert_eq!(none.buckets.sets(), 0);
     }
 
     #[test]
     fn a_flood_of_prefixes_neither_grows_the_table_nor_frees_the_busiest() {
         let (mut limit, now) = limit(1, 0, 8);
-        let size = limit.table.len();
+        let size = limit.buckets.sets();
         assert_eq!(limit.check(ip("192.0.2.1"), now), Verdict::Pass);
         for i in 0..10_000u32 {
             // A batch of 32 shares one reading of the clock.
@@ -208,7 +142,7 @@ mod tests {
             assert_eq!(limit.check(other, at), Verdict::Pass);
             assert_eq!(limit.check(ip("192.0.2.9"), at), Verdict::Drop);
         }
-        assert_eq!(limit.table.len(), size);
+        assert_eq!(limit.buckets.sets(), size);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct GatewayMetrics {
     pub stopped: Counter,
     /// Requests that are no jump.
     pub malformed: Counter,
+    /// Requests over a limit.
+    pub limited: Counter,
     /// Open connections.
     pub connections: Gauge,
     /// From a request to its response.
@@ -53,6 +55,10 @@ impl GatewayMetrics {
                 "Jumps stopped, by policy or for want of room to record them",
             ),
             malformed: m.counter("tracegate_gateway_malformed_total", "Requests that are no jump"),
+            limited: m.counter(
+                "tracegate_gateway_limited_total",
+                "Requests over a limit, answered with 429 and not recorded",
+            ),
             connections: m.gauge("tracegate_gateway_connections", "Open connections"),
             jump_seconds: m
                 .histogram("tracegate_gateway_jump_seconds", "From a request to its response"),

@@ -62,7 +62,8 @@ pub struct Jump<'a> {
     pub flow: Flow,
     /// What was asked: `link`, `forward`, `outbound`, or `name` for a host that policy led to us.
     pub service: &'static str,
-    /// Why the visitor was not sent on, as a code; empty where a rule or the outcome says it.
+    /// Why the visitor was not sent on, or what was remarkable, as a code; empty where a rule or the
+    /// outcome says it.
     pub reason: &'static str,
     /// What the client seems to be: `person`, `bot`, `preview` or `tool`. It is what the client
     /// says of itself.

@@ -181,6 +181,7 @@ fn start_gateway(
     let gateway = Gateway::new(GatewayParts {
         config: core.config.gateway.clone(),
         rules: core.config.policy.clone(),
+        listening: sockets.iter().filter_map(|s| s.local_addr().ok()).collect(),
         in_force: core.in_force.clone(),
         on_full: core.config.spool.on_full.clone(),
         links: Arc::clone(&core.links),

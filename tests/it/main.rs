@@ -34,6 +34,7 @@ mod feeds_reach;
 mod feeds_source;
 mod forward;
 mod gateway;
+mod gateway_jumps;
 mod harness;
 mod layering;
 mod links_conformance;

@@ -45,6 +45,8 @@ $TTL 300
 ns   IN A   192.0.2.53
 www  IN A   192.0.2.80
 www  IN AAAA 2001:db8::80
+self IN A   127.0.0.1
+back IN CNAME self
 ";
 
 /// A running site.
@@ -239,11 +241,12 @@ impl Site {
             })
             .unwrap()
         };
-        assert_eq!(reports.len(), 1);
+        assert_eq!(reports.len(), config.dns.zones.len());
         let stop = CancellationToken::new();
         let gateway = Gateway::new(GatewayParts {
             config: config.gateway.clone(),
             rules: config.policy.clone(),
+            listening: vec![gateway_address],
             in_force: in_force.clone(),
             on_full: config.spool.on_full.clone(),
             links: Arc::clone(&links),

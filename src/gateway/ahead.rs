@@ -1,0 +1,191 @@
+//! What lies ahead of a jump: addresses it must not lead to, and ourselves.
+//!
+//! No link may lead to our own hosts when it is made. A link can come to do so all the same: a host
+//! becomes ours later, or a stranger's name is pointed at us. A browser that follows a redirect brings
+//! nothing along that would tell how often it has been here, so nothing is put into the way of the
+//! visitor: before a jump that would come back to us, the way is followed in memory, link by link, at
+//! most `gateway.hops_max` of them, and the jump is stopped with 508 where it meets itself (`loop`) or
+//! does not leave us by then (`too_many_hops`).
+//!
+//! What is outside is not seen from here. Another gateway, proxy or walker of ours that follows
+//! redirects itself says in `Tracegate-Hop` how many of us it has passed; anybody may, because it can
+//! only stop the one who says it. It is answered with the number to send next.
+//!
+//! A host leads to us if it is one of our hosts, if an alias of it is, or if it has the very address
+//! and port that we listen on. An address in front of us, such as a proxy's, is no sign: other sites
+//! may be behind it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+use url::Url;
+
+use super::{request::code_of_path, worker::Worker};
+use crate::{
+    config::{self, OnTarget},
+    links::{
+        Link, State, TargetRules,
+        special::{canonical_address, is_special_address},
+        target::has_tls,
+    },
+    resolver::Lookup,
+};
+
+/// The name of the header that counts.
+pub(super) const HOP: &str = "tracegate-hop";
+
+/// What a request says of the gateways it has passed; the most that any such header says.
+pub(super) fn hop(headers: &HeaderMap) -> u8 {
+    let said = headers.get_all(HOP).iter().filter_map(|v| v.to_str().ok());
+    said.filter(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()))
+        .map(|v| v.parse().unwrap_or(u8::MAX))
+        .max()
+        .unwrap_or(0)
+}
+
+/// Where we are, and what a target may be.
+pub(super) struct Places {
+    rules: TargetRules,
+    endpoints: Vec<SocketAddr>,
+    /// Whether short URLs have TLS.
+    tls: bool,
+}
+
+impl Places {
+    /// `listening` is where the gateway listens; visitors of a wildcard come to one of `public`.
+    pub(super) fn new(
+        config: &config::Gateway,
+        listening: &[SocketAddr],
+        public: &[IpAddr],
+    ) -> Self {
+        let at = |a: &SocketAddr| match a.ip().is_unspecified() {
+            true => public.iter().map(|ip| SocketAddr::new(*ip, a.port())).collect(),
+            false => vec![*a],
+        };
+        Self {
+            rules: TargetRules::new(config, listening),
+            endpoints: listening.iter().flat_map(at).collect(),
+            tls: has_tls(&config.public_url),
+        }
+    }
+
+    fn lead_to_us(&self, link: &Link, lookup: &Lookup) -> bool {
+        let own = |name: &str| {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            self.rules.is_own(&name.to_ascii_lowercase())
+        };
+        if self.rules.is_own(&link.target_host) || lookup.chain.iter().any(|n| own(n)) {
+            return true;
+        }
+        let ours = |ip: &IpAddr| self.endpoints.iter().any(|e| e.ip() == canonical_address(*ip));
+        lookup.addresses.iter().any(ours)
+            && Url::parse(&link.target)
+                .ok()
+                .and_then(|url| url.port_or_known_default())
+                .is_some_and(|port| self.endpoints.iter().any(|e| e.port() == port))
+    }
+}
+
+/// Why a jump that no rule stops is remarkable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Remark {
+    pub(super) reason: &'static str,
+    pub(super) then: Then,
+}
+
+/// What follows from a remark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The visitor is sent on.
+    Jump,
+    /// 403.
+    Refuse,
+    /// 508.
+    Loop,
+}
+
+impl Remark {
+    pub(super) const fn looped(reason: &'static str) -> Self {
+        Self { reason, then: Then::Loop }
+    }
+
+    const fn of_target(reason: &'static str, on: OnTarget) -> Self {
+        let then = match on {
+            OnTarget::Jump => Then::Jump,
+            OnTarget::Stop => Then::Refuse,
+        };
+        Self { reason, then }
+    }
+}
+
+impl Worker {
+    /// Looks ahead along `link`, whose target's addresses are in `lookup`. Questions asked on the way
+    /// are added to those that `lookup` took.
+    pub(super) async fn ahead(&self, link: &Link, lookup: &mut Lookup) -> Option<Remark> {
+        let (places, config) = (&self.gateway.places, &self.gateway.parts.config);
+        let special = lookup.addresses.iter().any(|a| is_special_address(canonical_address(*a)));
+        if special && !places.rules.may_be_special(&link.target_host) {
+            let on = config.targets.special_addresses;
+            return Some(Remark::of_target("target_special_address", on));
+        }
+        if places.lead_to_us(link, lookup)
+            && let Some(remark) = self.walk(link, lookup).await
+        {
+            return Some(remark);
+        }
+        let downgrade = places.tls && link.target.starts_with("http:");
+        downgrade
+            .then(|| Remark::of_target("target_scheme_downgrade", config.targets.scheme_downgrade))
+    }
+
+    /// Follows the way from `first` through our own links. What cannot be read ends it: the visitor
+    /// who comes there is told.
+    async fn walk(&self, first: &Link, lookup: &mut Lookup) -> Option<Remark> {
+        let parts = &self.gateway.parts;
+        let mut passed = vec![first.code.to_string()];
+        let mut target = first.target.to_string();
+        for _ in 0..parts.config.hops_max {
+            let url = Url::parse(&target).ok()?;
+            let code = code_of_path(url.path())?;
+            if passed.iter().any(|p| p == code) {
+                return Some(Remark::looped("loop"));
+            }
+            let next = self.link(code).await??;
+            if next.state != State::Enabled || next.is_expired(parts.clock.now()) {
+                return None;
+            }
+            let mut there = self.look_up(&next.target_host).await;
+            let back = self.gateway.places.lead_to_us(&next, &there);
+            lookup.caused.append(&mut there.caused);
+            if !back {
+                return None;
+            }
+            passed.push(code.to_owned());
+            target = next.target.to_string();
+        }
+        Some(Remark::looped("too_many_hops"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hops_are_numbers_and_nothing_else() {
+        for (values, expected) in [
+            (&[][..], 0),
+            (&["3"], 3),
+            (&["2", "7", "1"], 7),
+            (&["300"], 255),
+            (&["99999999999999999999"], 255),
+            (&["", "-1", "+1", "1.5", "a", "1, 2", " 1x"], 0),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(HOP, value.parse().unwrap());
+            }
+            assert_eq!(hop(&headers), expected, "{values:?}");
+        }
+    }
+}
