@@ -6,7 +6,8 @@
 //! be: after the first one of a new version, no question may be answered by the old one. Records
 //! are kept, but there is no store to ship them to, whose merges would be measured as well.
 //!
-//! `--rules N` for another size; `--full` also with as many questions as one core answers.
+//! `--rules N` for another size, `--share N` for another share of what one core can answer, in a
+//! hundred; `--full` also with as many questions as one core answers.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures wall time")]
@@ -45,8 +46,8 @@ const LISTS: [u8; 3] = [1, 2, 3];
 const FEW: &str = "3 % are others";
 const ALL: &str = "all are others";
 
-/// What share of the questions that one core can answer is asked.
-const SHARE: f64 = 0.6;
+/// How many in a hundred of the questions that one core can answer are asked.
+const SHARE: u64 = 60;
 
 /// Slices of a window; how far windows without a swap differ says what noise is.
 const WINDOW: usize = 5;
@@ -63,8 +64,12 @@ struct Times {
 fn main() {
     let scale = Scale::from_args();
     let args: Vec<String> = std::env::args().collect();
-    let rules = args.iter().position(|a| a == "--rules").and_then(|at| args.get(at + 1));
-    let rules = rules.map_or(scale.pick(5_000_000, 10_000), |n| n.parse().expect("a number"));
+    let number = |name: &str| {
+        let at = args.iter().position(|a| a == name)?;
+        Some(args.get(at + 1)?.parse::<u64>().expect("a number"))
+    };
+    let rules = number("--rules").unwrap_or_else(|| scale.pick(5_000_000, 10_000));
+    let share = number("--share").unwrap_or(SHARE);
     let mut core = CpuSet::new();
     core.set(1).expect("a core");
     sched_setaffinity(Pid::from_raw(0), &core).expect("a second core");
@@ -78,7 +83,7 @@ fn main() {
     let most = bench.most(scale);
     println!("{rules} rules, questions as fast as answers come: {most}/s");
     let mut wrong = 0;
-    let mut loads = vec![(most as f64 * SHARE) as u64];
+    let mut loads = vec![most * share / 100];
     if scale.full {
         loads.push(0);
     }
@@ -390,7 +395,11 @@ fn row(what: &str, spans: &[(u64, u64)], asked: &Asked) {
             sent += window.iter().map(|s| s.sent).sum::<u64>();
             unanswered += window.iter().map(|s| s.unanswered).sum::<u64>();
             all.extend(latencies());
-            windows.push(percentile(&mut latencies().collect::<Vec<_>>(), 0.99));
+            let mut window: Vec<f64> = latencies().collect();
+            // Without an answer there is no latency; what was asked counts as unanswered.
+            if !window.is_empty() {
+                windows.push(percentile(&mut window, 0.99));
+            }
         }
     }
     let seconds = spans.iter().map(|(from, to)| (to - from) as f64 / 1e9).sum::<f64>();
