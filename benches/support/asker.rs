@@ -23,6 +23,9 @@ pub(crate) const SLICE_NS: u64 = 100_000_000;
 /// A question without an answer after so long has none.
 const PATIENCE_NS: u64 = 2_000_000_000;
 
+/// Room for answers not yet read; the kernel lowers it to net.core.rmem_max.
+const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
+
 /// What is asked, and what the answer says of the version it is from.
 pub(crate) struct Question {
     wire: Vec<u8>,
@@ -154,6 +157,9 @@ impl Asker {
         control.pause(true);
         let begin = Instant::now();
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        // After a pause answers come all at once: none may be lost on this side.
+        let room = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+        room.expect("room for answers");
         socket.connect(("127.0.0.1", port)).expect("loopback");
         socket.set_nonblocking(true).expect("a socket");
         let told = Arc::clone(&control);
