@@ -156,6 +156,16 @@ impl Findings<'_> {
                 "Write what short URLs begin with, such as https://s.example.org",
             );
         }
+        let n = &g.notices;
+        for (key, url) in [
+            ("gateway.notices.appeal_url", &n.appeal_url),
+            ("gateway.notices.step_up_url", &n.step_up_url),
+        ] {
+            if let Some(problem) = bad_base_url(url) {
+                let advice = "Write a page's address, such as https://www.example.org/appeal";
+                self.add(key, problem, advice);
+            }
+        }
         let lists = [
             ("gateway.own_hosts", &g.own_hosts),
             ("gateway.domains", &g.domains),

@@ -6,7 +6,7 @@
 
 use std::{fs, path::Path};
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -65,6 +65,25 @@ pub fn parse(path: &Path, text: &str) -> Result<Loaded, Error> {
     }
 }
 
+/// Reads the text of another file of ours, whose keys `T` has: with the same complaints, and where
+/// each key stands for those that only the caller can make.
+///
+/// # Errors
+/// Every key that does not fit, in the order of the file.
+pub fn table<T: DeserializeOwned>(path: &Path, text: &str) -> Result<(T, Source), Error> {
+    let (mut table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let source = Source::empty(path);
+        return Err(Error(errors.iter().map(|e| syntax(&source, text, e)).collect()));
+    }
+    let source = Source::new(path, text, table.get_ref());
+    let mut problems = Vec::new();
+    match fit(&source, text, &mut table, &mut problems) {
+        Some(read) if problems.is_empty() => Ok((read, source)),
+        _ => Err(Error(problems)),
+    }
+}
+
 fn read(path: &Path) -> Result<String, Error> {
     let source = Source::empty(path);
     let refuse =
@@ -114,14 +133,14 @@ fn version(source: &Source, table: &DeTable<'_>) -> Result<(), Error> {
 }
 
 /// Takes out what does not fit until the rest does.
-fn fit(
+fn fit<T: DeserializeOwned>(
     source: &Source,
     text: &str,
     table: &mut Spanned<DeTable<'_>>,
     problems: &mut Vec<Problem>,
-) -> Option<Config> {
+) -> Option<T> {
     while problems.len() < PROBLEMS_MAX {
-        let error = match Config::deserialize(toml::Deserializer::from(table.clone())) {
+        let error = match T::deserialize(toml::Deserializer::from(table.clone())) {
             Ok(config) => return Some(config),
             Err(error) => error,
         };

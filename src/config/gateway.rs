@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    JumpLimits, SecurityTxt, listen,
+    JumpLimits, Notices, SecurityTxt, listen,
     ranges::{Limits, limits},
 };
 
@@ -54,6 +54,8 @@ pub struct Gateway {
     pub limits: JumpLimits,
     /// Whom to tell of a weakness.
     pub security_txt: SecurityTxt,
+    /// Warnings that visitors see.
+    pub notices: Notices,
 }
 
 /// A target that could not be resolved in time.
@@ -180,6 +182,7 @@ impl Default for Gateway {
             targets: Targets::default(),
             limits: JumpLimits::default(),
             security_txt: SecurityTxt::default(),
+            notices: Notices::default(),
         }
     }
 }

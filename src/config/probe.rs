@@ -63,6 +63,7 @@ fn nearest_existing(dir: &Path) -> PathBuf {
 fn files(config: &Config, source: &Source) -> Vec<Problem> {
     let named = [
         ("dns.public_suffix_file", &config.dns.public_suffix_file),
+        ("gateway.notices.tier_rules", &config.gateway.notices.tier_rules),
         ("store.engine.library", &config.store.engine.library),
         ("store.password_file", &config.store.password_file),
     ];

@@ -1,7 +1,9 @@
 //! The range of every number. Each section lists its own beside its keys; a test holds the lists
 //! to the keys, so that no number is without limits.
 
-use super::{Config, Problem, Source, dns, feeds, gateway, jumps, policy, spool, store, transfer};
+use super::{
+    Config, Problem, Source, dns, feeds, gateway, jumps, notices, policy, spool, store, transfer,
+};
 
 /// What a number may be.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,7 @@ const SECTIONS: &[&[Limits]] = &[
     transfer::LIMITS,
     gateway::LIMITS,
     jumps::LIMITS,
+    notices::LIMITS,
     spool::LIMITS,
     store::LIMITS,
 ];

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use super::{
     ahead::{Remark, Then},
+    notice::{self, Agreed, Form, Service, Tiered},
     page::Page,
     rules::{self, Ruling},
-    worker::Worker,
+    worker::{Asked, Worker},
 };
 use crate::{
     config::{FullPolicy, OnUnresolved},
     links::{Link, State},
+    policy::Tier,
     resolver::Lookup,
 };
 
@@ -25,8 +27,20 @@ pub(super) struct Fate {
     pub(super) lookup: Option<Lookup>,
     /// What a rule says of it.
     pub(super) ruling: Option<Ruling>,
-    /// None to send the visitor on.
-    pub(super) page: Option<Page>,
+    /// The tier of the warning it gets, or got and went on from.
+    pub(super) tiered: Option<Tiered>,
+    pub(super) answer: Answer,
+}
+
+/// What a visitor gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The way to the target.
+    Go,
+    /// A page that says why not.
+    Page(Page),
+    /// The notice of this warning.
+    Warn(Tiered),
 }
 
 impl Fate {
@@ -37,13 +51,13 @@ impl Fate {
         full: FullPolicy,
         page: Page,
     ) -> Self {
-        let page = Some(page);
-        Self { link, outcome, reason: "", full, lookup: None, ruling: None, page }
+        let (answer, reason) = (Answer::Page(page), "");
+        Self { link, outcome, reason, full, lookup: None, ruling: None, tiered: None, answer }
     }
 }
 
 impl Worker {
-    pub(super) async fn fate(&self, link: Option<Arc<Link>>, hop: u8) -> Fate {
+    pub(super) async fn fate(&self, link: Option<Arc<Link>>, asked: &Asked<'_>) -> Fate {
         let parts = &self.gateway.parts;
         let Some(link) = link else {
             return Fate::stopped(None, "unknown", parts.on_full.unknown_jumps, Page::Unknown);
@@ -55,45 +69,92 @@ impl Worker {
         if link.is_expired(parts.clock.now()) {
             return Fate::stopped(Some(link), "expired", full, Page::Expired);
         }
-        if hop >= parts.config.hops_max {
+        if asked.hop >= parts.config.hops_max {
             let stopped = Fate::stopped(Some(link), "stopped", full, Page::Loop);
             return Fate { reason: "too_many_hops", ..stopped };
         }
         let mut lookup = self.look_up(&link.target_host).await;
-        let ruling = self.ruling(&link, &lookup);
         let unresolved = lookup.addresses.is_empty();
-        let (outcome, reason, page) = match &ruling {
-            Some(r) if r.hit.is_none() => ("stopped", "", Some(Page::Busy)),
-            Some(r) if r.stops() => ("stopped", "", Some(Page::Blocked)),
+        let (ruling, tiered) = self.ruling(&link, &lookup);
+        let warned = tiered.filter(|t| !agrees(asked, *t, ruling.as_ref(), &link));
+        let (outcome, reason, answer) = match (&ruling, warned) {
+            (Some(r), _) if r.is_closed() => ("stopped", "", Answer::Page(Page::Busy)),
+            (_, Some(t)) if t.tier == Tier::Block => ("stopped", t.reason.name(), Answer::Warn(t)),
             _ if unresolved && parts.config.on_unresolved == OnUnresolved::Stop => {
-                ("unresolved", "", Some(Page::Unresolved))
+                ("unresolved", "", Answer::Page(Page::Unresolved))
             }
             _ => {
                 let jumps = if unresolved { "unresolved" } else { "jumped" };
-                match self.ahead(&link, &mut lookup).await {
-                    None => (jumps, "", None),
-                    Some(Remark { reason, then: Then::Jump }) => (jumps, reason, None),
+                let (jumps, reason) = match self.ahead(&link, &mut lookup).await {
+                    None => (jumps, ""),
+                    Some(Remark { reason, then: Then::Jump }) => (jumps, reason),
                     Some(Remark { reason, then: Then::Refuse }) => {
-                        ("stopped", reason, Some(Page::Refused))
+                        let fate = Fate {
+                            reason,
+                            ruling,
+                            tiered,
+                            ..Fate::stopped(Some(link), "stopped", full, Page::Refused)
+                        };
+                        return Fate { lookup: Some(lookup), ..fate };
                     }
                     Some(Remark { reason, then: Then::Loop }) => {
-                        ("stopped", reason, Some(Page::Loop))
+                        let fate = Fate {
+                            reason,
+                            ruling,
+                            tiered,
+                            ..Fate::stopped(Some(link), "stopped", full, Page::Loop)
+                        };
+                        return Fate { lookup: Some(lookup), ..fate };
                     }
+                };
+                match warned {
+                    Some(t) => ("warned", t.reason.name(), Answer::Warn(t)),
+                    None => (jumps, reason, Answer::Go),
                 }
             }
         };
-        Fate { link: Some(link), outcome, reason, full, lookup: Some(lookup), ruling, page }
+        Fate {
+            link: Some(link),
+            outcome,
+            reason,
+            full,
+            lookup: Some(lookup),
+            ruling,
+            tiered,
+            answer,
+        }
     }
 
-    /// What the rules in force say of a jump along `link`.
-    fn ruling(&self, link: &Link, lookup: &Lookup) -> Option<Ruling> {
+    /// What the rules in force say of a jump along `link`, and the warning it gets.
+    fn ruling(&self, link: &Link, lookup: &Lookup) -> (Option<Ruling>, Option<Tiered>) {
         let parts = &self.gateway.parts;
         let set = parts.in_force.load_full();
-        if set.is_empty() {
-            return None;
+        let mut ruling = match set.is_empty() {
+            true => None,
+            false => rules::of_jump(&set, link, lookup, parts.clock.now()),
+        };
+        let unresolved = lookup.addresses.is_empty();
+        let inputs = rules::inputs(ruling.as_ref(), Service::Link, unresolved);
+        let tiered = parts.notices.tier(&inputs);
+        if let Some(ruling) = &mut ruling {
+            if let Some(tiered) = tiered {
+                ruling.warn(tiered);
+            }
+            parts.metrics.decisions(&ruling.feed, ruling.action).increment(1);
         }
-        let ruling = rules::of_jump(&set, link, lookup, parts.clock.now())?;
-        parts.metrics.decisions(&ruling.feed, ruling.action).increment(1);
-        Some(ruling)
+        (ruling, tiered)
     }
+}
+
+/// Whether the visitor goes on from a notice of this very warning.
+fn agrees(asked: &Asked<'_>, tiered: Tiered, ruling: Option<&Ruling>, link: &Link) -> bool {
+    let Some(Agreed { token, granted }) = asked.agreed else { return false };
+    let may = match tiered.tier {
+        Tier::Block => granted && tiered.form == Form::StepUp,
+        Tier::Hint | Tier::Interstitial => true,
+    };
+    // A weaker warning than the one that was dismissed needs no other page.
+    may && tiered.tier <= token.tier
+        && token.target == notice::digest(&link.target)
+        && (tiered.tier < token.tier || token.feed == ruling.map_or("", |r| &r.feed))
 }

@@ -7,39 +7,110 @@ use http::{Method, StatusCode};
 use super::{
     Peer,
     fate::Fate,
-    page::Page,
+    notice::{Service, Tiered},
     request::{host, path, referrer_host, user_agent},
     rules::Ruling,
     worker::{Asked, Worker},
 };
 use crate::{
-    record::{Flow, Jump, Resolution},
-    resolver::Caused,
+    config::FullPolicy,
+    record::{Flow, Jump, Notice, Resolution},
+    resolver::{Caused, Lookup},
 };
 
-impl Worker {
-    /// Writes the record; whether the request may be answered.
-    pub(super) async fn keep<B>(&self, asked: &Asked<'_, B>, fate: &Fate) -> bool {
-        let (uri, headers) = (asked.request.uri(), asked.request.headers());
-        let link = fate.link.as_deref();
-        let ruling = fate.ruling.as_ref();
-        let jump = Jump {
-            client: asked.peer.client,
-            client_key: "",
-            server: asked.peer.server,
-            method: if *asked.request.method() == Method::HEAD { "HEAD" } else { "GET" },
-            host: host(uri, headers),
-            path: path(uri),
-            code: asked.code,
+/// What was decided of a request, as its record keeps it.
+pub(super) struct Decided<'a> {
+    pub(super) service: Service,
+    pub(super) revision: u32,
+    pub(super) target: &'a str,
+    pub(super) target_host: &'a str,
+    pub(super) target_registrable_domain: &'a str,
+    pub(super) psl_version: &'a str,
+    pub(super) status: StatusCode,
+    pub(super) outcome: &'static str,
+    pub(super) full: FullPolicy,
+    pub(super) lookup: Option<&'a Lookup>,
+    pub(super) tiered: Option<Tiered>,
+    pub(super) ruling: Option<&'a Ruling>,
+    /// Why, as a code, where neither a rule nor the outcome says it.
+    pub(super) reason: &'static str,
+}
+
+impl Fate {
+    pub(super) fn decided(&self, status: StatusCode) -> Decided<'_> {
+        let link = self.link.as_deref();
+        Decided {
+            service: Service::Link,
             revision: link.map_or(0, |l| l.revision),
             target: link.map_or("", |l| &l.target),
             target_host: link.map_or("", |l| &l.target_host),
             target_registrable_domain: link.map_or("", |l| &l.target_registrable_domain),
-            target_addresses: fate.lookup.as_ref().map_or(&[], |l| &l.addresses),
-            status: fate.page.map_or(StatusCode::FOUND, Page::status).as_u16(),
-            outcome: fate.outcome,
+            psl_version: link.map_or("", |l| &l.psl_version),
+            status,
+            outcome: self.outcome,
+            full: self.full,
+            lookup: self.lookup.as_ref(),
+            tiered: self.tiered,
+            ruling: self.ruling.as_ref(),
+            reason: self.reason,
+        }
+    }
+}
+
+impl<'a> Decided<'a> {
+    /// The record of a page sent: with what the visitor was told and where the way would have led.
+    pub(super) fn issued(&'a self, notice: Notice<'a>) -> Notice<'a> {
+        let hit = self.ruling.and_then(|r| r.hit.as_deref());
+        Notice {
+            rule: hit.map_or("", |h| &h.rule),
+            target: self.target,
+            target_registrable_domain: self.target_registrable_domain,
+            authority: hit.map_or("", |h| &h.legal.authority),
+            order_number: hit.map_or("", |h| &h.legal.order_number),
+            reason: match hit.map_or("", |h| &h.legal.reason) {
+                "" => notice.reason,
+                reason => reason,
+            },
+            psl_version: self.psl_version,
+            ..notice
+        }
+    }
+}
+
+impl Worker {
+    /// Writes the record; whether the request may be answered.
+    pub(super) async fn keep(
+        &self,
+        asked: &Asked<'_>,
+        decided: &Decided<'_>,
+        notices: impl Iterator<Item = Notice<'_>>,
+    ) -> bool {
+        let parts = &self.gateway.parts;
+        let (uri, headers) = (asked.uri, asked.headers);
+        let ruling = decided.ruling;
+        let tiered = decided.tiered;
+        let jump = Jump {
+            client: asked.peer.client,
+            client_key: "",
+            server: asked.peer.server,
+            method: match *asked.method {
+                Method::GET => "GET",
+                Method::HEAD => "HEAD",
+                Method::POST => "POST",
+                _ => "OTHER",
+            },
+            host: host(uri, headers),
+            path: path(uri),
+            code: asked.code,
+            revision: decided.revision,
+            target: decided.target,
+            target_host: decided.target_host,
+            target_registrable_domain: decided.target_registrable_domain,
+            target_addresses: decided.lookup.map_or(&[], |l| &l.addresses),
+            status: decided.status.as_u16(),
+            outcome: decided.outcome,
             hop: asked.hop,
-            tier: ruling.map_or("", |r| r.tier),
+            tier: tiered.map_or_else(|| ruling.map_or("", |r| r.tier), |t| t.tier.name()),
             action: ruling.map_or("", |r| r.action),
             rule: ruling.map_or("", Ruling::rule),
             feed: ruling.map_or("", |r| &r.feed),
@@ -48,18 +119,18 @@ impl Worker {
             referrer_host: referrer_host(headers),
             user_agent: user_agent(headers),
             latency_us: micros(self.since(asked.began)),
-            psl_version: link.map_or("", |l| &l.psl_version),
+            psl_version: decided.psl_version,
             flow: asked.flow,
-            service: "link",
-            reason: fate.reason,
+            service: decided.service.name(),
+            reason: decided.reason,
             client_class: asked.class,
-            tier_version: "",
+            tier_version: tiered.map_or("", |_| parts.notices.tier_version()),
         };
-        let caused = fate.lookup.iter().flat_map(|l| &l.caused);
+        let caused = decided.lookup.iter().flat_map(|l| &l.caused);
         // An empty tail belongs to an answer that is not recorded.
         let caused = caused.filter(|c| !c.answered.tail.is_empty());
         let caused = caused.map(|c| (resolution(c, asked.peer, asked.flow), c.answered.full));
-        self.recorder.keep(&jump, fate.full, caused).await
+        self.recorder.keep(&jump, decided.full, notices, caused).await
     }
 }
 

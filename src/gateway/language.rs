@@ -1,6 +1,6 @@
 //! The language of pages and problems.
 
-use http::{HeaderMap, header::ACCEPT_LANGUAGE};
+use http::{HeaderMap, Uri, header::ACCEPT_LANGUAGE};
 
 /// A language we speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,28 @@ impl Language {
             }
         }
         if zh > en { Self::Chinese } else { Self::English }
+    }
+
+    /// What the query of a page asks for (`lang=zh`), else [`Self::of`] the headers.
+    pub(super) fn asked(uri: &Uri, headers: &HeaderMap) -> Self {
+        match uri.query() {
+            Some("lang=zh") => Self::Chinese,
+            Some("lang=en") => Self::English,
+            _ => Self::of(headers),
+        }
+    }
+
+    /// The language of a tag that [`Self::tag`] gave.
+    pub(super) fn from_tag(tag: &str) -> Option<Self> {
+        [Self::English, Self::Chinese].into_iter().find(|l| l.tag() == tag)
+    }
+
+    /// The other language: its tag, its place in addresses, its own name.
+    pub(super) const fn other(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::English => ("zh-CN", "zh", "中文"),
+            Self::Chinese => ("en", "en", "English"),
+        }
     }
 
     /// The language tag (RFC 5646).

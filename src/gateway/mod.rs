@@ -6,7 +6,10 @@
 //! | the same, `on_unresolved = "stop"` | 503 | `unresolved` |
 //! | an unknown code | 404 | `unknown`; may be shed when the spool is full |
 //! | a disabled or expired link | 410 | `disabled`, `expired` |
-//! | a link or target that a rule stops | 451 | `stopped` |
+//! | a link or target that a rule blocks | 451 | `stopped` |
+//! | one that gets a warning | 200, a page | `warned` |
+//! | going on from that page | 303 to the target | as the first two |
+//! | a host that is not ours and that a rule lists | 451 or 403, a page | `stopped`, `warned` |
 //! | a target that a rule of targets stops now | 403 | `stopped`, with a reason |
 //! | a way that comes back to us | 508 | `stopped`, with a reason |
 //! | too many requests of one client | 429 | not at all: counted |
@@ -29,6 +32,7 @@ mod files;
 mod keep;
 mod language;
 mod limit;
+pub mod notice;
 mod page;
 mod peer;
 mod record;

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::{
     config::FullPolicy,
-    record::{Flow, Jump, Resolution},
+    record::{Flow, Jump, Notice, Resolution},
     spool::{self, Commit, Lane},
 };
 
@@ -23,6 +23,8 @@ pub struct Lanes {
     pub jumps: Lane,
     /// For the questions that jumps cause.
     pub resolutions: Lane,
+    /// For notices.
+    pub notices: Lane,
 }
 
 /// The lanes, shared by the requests of one thread.
@@ -43,18 +45,30 @@ struct Round {
 struct Outcome {
     jumps: Commit,
     resolutions: Commit,
+    notices: Commit,
+}
+
+/// Under what a request's rows were pushed; none for rows that it has not, and then others' rows do
+/// not stop it. Notices are always refused.
+#[derive(Clone, Copy, Default)]
+struct Pushed {
+    jump: Option<FullPolicy>,
+    caused: Option<FullPolicy>,
+    noticed: bool,
 }
 
 impl Outcome {
-    /// Whether a jump may be answered that was pushed with `full`, and what it caused with
-    /// `caused`; none where it caused nothing, and then others' questions do not stop it.
-    fn lets(self, full: FullPolicy, caused: Option<FullPolicy>) -> bool {
-        let kept = |commit, full| match commit {
-            Commit::Kept => true,
-            Commit::Shed => full == FullPolicy::Shed,
-            Commit::Refused => false,
+    /// Whether a request with these rows may be answered.
+    fn lets(self, pushed: Pushed) -> bool {
+        let kept = |commit, full: Option<FullPolicy>| match (commit, full) {
+            (_, None) | (Commit::Kept, _) => true,
+            (Commit::Shed, Some(full)) => full == FullPolicy::Shed,
+            (Commit::Refused, _) => false,
         };
-        kept(self.jumps, full) && caused.is_none_or(|full| kept(self.resolutions, full))
+        let noticed = pushed.noticed.then_some(FullPolicy::Refuse);
+        kept(self.jumps, pushed.jump)
+            && kept(self.resolutions, pushed.caused)
+            && kept(self.notices, noticed)
     }
 }
 
@@ -67,25 +81,40 @@ impl Recorder {
         self.lanes.borrow_mut().jumps.new_flow()
     }
 
-    /// Keeps a jump and the questions it caused, each under its own policy; whether it may be
-    /// answered.
+    /// Keeps a jump, the notices that belong to it and the questions it caused, each under its own
+    /// policy; whether it may be answered.
     pub(super) async fn keep(
         &self,
         jump: &Jump<'_>,
         full: FullPolicy,
+        notices: impl Iterator<Item = Notice<'_>>,
         caused: impl Iterator<Item = (Resolution<'_>, FullPolicy)>,
     ) -> bool {
-        let mut strictest = None;
+        let mut pushed = Pushed { jump: Some(full), ..Pushed::default() };
         {
             let mut lanes = self.lanes.borrow_mut();
             for (resolution, full) in caused {
                 lanes.resolutions.push(&resolution, full);
-                if strictest != Some(FullPolicy::Refuse) {
-                    strictest = Some(full);
+                if pushed.caused != Some(FullPolicy::Refuse) {
+                    pushed.caused = Some(full);
                 }
+            }
+            for notice in notices {
+                lanes.notices.push(&notice, FullPolicy::Refuse);
+                pushed.noticed = true;
             }
             lanes.jumps.push(jump, full);
         }
+        self.committed(pushed).await
+    }
+
+    /// Keeps an event of a notice that is no jump; whether it may be answered.
+    pub(super) async fn keep_notice(&self, notice: &Notice<'_>) -> bool {
+        self.lanes.borrow_mut().notices.push(notice, FullPolicy::Refuse);
+        self.committed(Pushed { noticed: true, ..Pushed::default() }).await
+    }
+
+    async fn committed(&self, pushed: Pushed) -> bool {
         let round = Rc::clone(&self.round.borrow());
         if round.led.replace(true) {
             let done = round.done.notified();
@@ -97,7 +126,7 @@ impl Recorder {
             tokio::task::yield_now().await;
             drop(lead);
         }
-        round.outcome.get().is_some_and(|o| o.lets(full, strictest))
+        round.outcome.get().is_some_and(|o| o.lets(pushed))
     }
 
     fn commit(&self) {
@@ -105,9 +134,10 @@ impl Recorder {
         let mut lanes = self.lanes.borrow_mut();
         // What a jump caused is kept before the jump that refers to it.
         let resolutions = lanes.resolutions.commit();
+        let notices = lanes.notices.commit();
         let jumps = lanes.jumps.commit();
         drop(lanes);
-        round.outcome.set(Some(Outcome { jumps, resolutions }));
+        round.outcome.set(Some(Outcome { jumps, resolutions, notices }));
         round.done.notify_waiters();
     }
 
@@ -116,12 +146,14 @@ impl Recorder {
         let mut lanes = self.lanes.borrow_mut();
         lanes.jumps.tick();
         lanes.resolutions.tick();
+        lanes.notices.tick();
     }
 
     /// Ends the lanes.
     pub(super) fn close(self) -> Result<(), spool::Error> {
-        let Lanes { jumps, resolutions } = self.lanes.into_inner();
-        jumps.close().and(resolutions.close())
+        let Lanes { jumps, resolutions, notices } = self.lanes.into_inner();
+        let ended = [jumps.close(), resolutions.close(), notices.close()];
+        ended.into_iter().collect()
     }
 }
 

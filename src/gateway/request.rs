@@ -19,9 +19,11 @@ pub(super) fn code_of_path(path: &str) -> Option<&str> {
     path.strip_prefix('/').filter(|code| is_code(code))
 }
 
-/// The path, cut.
+/// The path, cut; of an answer to a notice its beginning alone, without the token.
 pub(super) fn path(uri: &Uri) -> &str {
-    capped(uri.path(), PATH_MAX)
+    let path = uri.path();
+    let notice = "/.notice/";
+    if path.starts_with(notice) { &path[..notice.len()] } else { capped(path, PATH_MAX) }
 }
 
 /// The host asked for: of an absolute URI, else of `Host`.

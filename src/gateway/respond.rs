@@ -4,46 +4,26 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
-use super::{
-    Language,
-    ahead::HOP,
-    fate::Fate,
-    limit::Over,
-    page::{Page, blocked},
-    rules::Ruling,
-    worker::Asked,
-};
-use crate::{config, links::Link};
-
-/// The answer to a request whose record is kept.
-pub(super) fn to<B>(
-    rules: &config::Policy,
-    asked: &Asked<'_, B>,
-    fate: &Fate,
-) -> Response<Full<Bytes>> {
-    match (fate.page, &fate.link, &fate.ruling) {
-        (None, Some(link), _) => found(link, asked),
-        (Some(Page::Blocked), _, Some(Ruling { hit: Some(hit), .. })) => {
-            blocked(hit, asked.language, &rules.blocked_by)
-        }
-        (page, ..) => page.unwrap_or(Page::Unknown).response(asked.language),
-    }
-}
+use super::{Language, ahead::HOP, limit::Over, notice::Notices, page::Page, worker::Asked};
+use crate::links::Link;
 
 /// The answer to a request over a limit.
-pub(super) fn limited(over: &Over, language: Language) -> Response<Full<Bytes>> {
-    let mut response = Page::Limited.response(language);
+pub(super) fn limited(over: &Over, notices: &Notices, language: Language) -> Response<Full<Bytes>> {
+    let mut response = Page::Limited.response(notices, language);
     over.tell(response.headers_mut());
     response
 }
 
-/// The way to the target.
-fn found<B>(link: &Link, asked: &Asked<'_, B>) -> Response<Full<Bytes>> {
+/// The way to the target; by GET from a page, whatever its form was sent with (RFC 9110 §15.4.4).
+pub(super) fn found(link: &Link, asked: &Asked<'_>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::FOUND;
+    *response.status_mut() = match asked.agreed {
+        Some(_) => StatusCode::SEE_OTHER,
+        None => StatusCode::FOUND,
+    };
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, link.location.clone());
-    if asked.request.headers().contains_key(HOP) {
+    if asked.headers.contains_key(HOP) {
         headers.insert(HOP, HeaderValue::from(u16::from(asked.hop.saturating_add(1))));
     }
     common(headers);

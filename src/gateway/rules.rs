@@ -6,9 +6,9 @@
 //!
 //! | tier | the visitor | column `action` |
 //! |---|---|---|
-//! | `block` | 451, whatever the rule does in DNS | `stop` |
-//! | `interstitial` | 451: there is no page yet that could be dismissed | `stop` |
-//! | `hint` | is sent on | `hint` |
+//! | `block` | gets the page of the block, whatever the rule does in DNS | `stop`, `step_up` |
+//! | `interstitial` | gets a page that must be dismissed by hand | `warn` |
+//! | `hint` | gets a page, or is sent on where [the rules of tiers](super::notice) say so | `hint` |
 //! | any, PASSTHRU or TCP-only | is sent on | `passthru`, `tcp-only` |
 //! | any, of a feed that observes | is sent on | `observe` |
 //!
@@ -16,6 +16,7 @@
 
 use std::sync::Arc;
 
+use super::notice::{Inputs, Service, Tiered};
 use crate::{
     clock::Timestamp,
     links::{Link, Listed, Target},
@@ -33,6 +34,8 @@ pub(super) struct Ruling {
     pub(super) feed_version: String,
     /// The rule; none where a feed that is needed is not there.
     pub(super) hit: Option<Arc<Hit>>,
+    /// What being listed means here; none where visitors may pass by the rule.
+    pub(super) listed: Option<Tier>,
 }
 
 impl Ruling {
@@ -41,9 +44,26 @@ impl Ruling {
         self.hit.as_ref().map_or("", |h| &h.rule)
     }
 
-    /// Whether the visitor is not sent on.
-    pub(super) fn stops(&self) -> bool {
-        matches!(self.action, "stop" | "closed")
+    /// Whether nothing may be answered.
+    pub(super) fn is_closed(&self) -> bool {
+        self.hit.is_none()
+    }
+
+    /// Whether no link may be made that leads there.
+    fn refuses(&self) -> bool {
+        self.is_closed() || self.listed.is_some_and(|t| t > Tier::Hint)
+    }
+
+    /// What is done at the gateway, where the rule lets nobody pass by.
+    pub(super) fn warn(&mut self, tiered: Tiered) {
+        if self.listed.is_some() {
+            self.action = match (tiered.tier, tiered.form()) {
+                (Tier::Block, "step_up") => "step_up",
+                (Tier::Block, _) => "stop",
+                (Tier::Interstitial, _) => "warn",
+                (Tier::Hint, _) => "hint",
+            };
+        }
     }
 }
 
@@ -56,7 +76,14 @@ pub(super) fn of_jump(
 ) -> Option<Ruling> {
     if let Some(feed) = set.closed() {
         let (tier, action, feed_version) = ("", "closed", String::new());
-        return Some(Ruling { tier, action, feed: Arc::clone(feed), feed_version, hit: None });
+        return Some(Ruling {
+            tier,
+            action,
+            feed: Arc::clone(feed),
+            feed_version,
+            hit: None,
+            listed: None,
+        });
     }
     let host = lower(&link.target_host);
     let chain: Vec<Name> = lookup.chain.iter().filter_map(|n| lower(n)).collect();
@@ -68,6 +95,27 @@ pub(super) fn of_jump(
         chain: &chain,
     };
     ruling(set, &facts, now)
+}
+
+/// What `set` says of a host that DNS policy led to us, asked for as `url`.
+pub(super) fn of_name(set: &PolicySet, host: &str, url: &str, now: Timestamp) -> Option<Ruling> {
+    let host = lower(host)?;
+    ruling(set, &JumpFacts { url, host: Some(&host), ..JumpFacts::default() }, now)
+}
+
+/// What the tier of a jump is made of.
+pub(super) fn inputs(ruling: Option<&Ruling>, service: Service, unresolved: bool) -> Inputs<'_> {
+    let ruling = ruling.filter(|r| r.listed.is_some());
+    let hit = ruling.and_then(|r| r.hit.as_deref());
+    Inputs {
+        service,
+        listed: ruling.and_then(|r| r.listed),
+        action: hit.map_or("", |h| h.action.name()),
+        feed: hit.map_or("", |h| &h.feed),
+        verdict: "not_evaluated",
+        unresolved,
+        ..Inputs::default()
+    }
 }
 
 /// Whether a link may not be made to lead to `target`, because the rules in force would stop it, or
@@ -88,7 +136,7 @@ pub fn is_listed(in_force: &InForce, target: &Target, now: Timestamp) -> Listed 
         addresses: address.as_slice(),
         ..JumpFacts::default()
     };
-    if ruling(&set, &facts, now).is_some_and(|r| r.stops()) { Listed::Yes } else { Listed::No }
+    if ruling(&set, &facts, now).is_some_and(|r| r.refuses()) { Listed::Yes } else { Listed::No }
 }
 
 fn ruling(set: &PolicySet, facts: &JumpFacts<'_>, now: Timestamp) -> Option<Ruling> {
@@ -99,14 +147,18 @@ fn ruling(set: &PolicySet, facts: &JumpFacts<'_>, now: Timestamp) -> Option<Ruli
         _ if !acts => "observe",
         (Action::Passthru | Action::TcpOnly, _) => hit.action.name(),
         (_, Tier::Hint) => "hint",
-        (_, Tier::Interstitial | Tier::Block) => "stop",
+        (_, Tier::Interstitial) => "warn",
+        (_, Tier::Block) => "stop",
     };
+    let passes = matches!(hit.action, Action::Passthru | Action::TcpOnly);
+    let listed = (acts && !passes).then_some(hit.tier);
     Some(Ruling {
         tier: hit.tier.name(),
         action,
         feed: Arc::clone(&hit.feed),
         feed_version: hit.feed_version.to_string(),
         hit: Some(hit),
+        listed,
     })
 }
 

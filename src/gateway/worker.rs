@@ -7,28 +7,29 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::Full;
 
 use super::{
     Lanes, Language, Peer,
     ahead::{Places, hop},
     class::class,
-    fate::Fate,
+    fate::{Answer, Fate},
     files::Files,
     limit::Limits,
+    notice::{self, Agreed, Notices, OwnHosts, Service, Warned},
     page::Page,
     record::Recorder,
     request::code,
     respond,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::{self, OnFull},
     links::{Link, Links},
     metrics::Metrics,
     policy::InForce,
-    record::Flow,
+    record::{Flow, PublicSuffixes},
     resolver::{Lookup, Resolver},
     spool,
 };
@@ -43,6 +44,10 @@ pub struct GatewayParts {
     pub listening: Vec<SocketAddr>,
     /// The rules in force.
     pub in_force: InForce,
+    /// What visitors are told.
+    pub notices: Notices,
+    /// The public suffix list in use.
+    pub suffixes: Arc<PublicSuffixes>,
     /// What happens to a jump's record when the spool is full.
     pub on_full: OnFull,
     /// The links.
@@ -59,6 +64,7 @@ pub struct GatewayParts {
 pub struct Gateway {
     pub(super) parts: GatewayParts,
     pub(super) places: Places,
+    pub(super) own: OwnHosts,
     files: Files,
     limits: Limits,
 }
@@ -69,17 +75,34 @@ pub struct Worker {
     pub(super) recorder: Recorder,
 }
 
-/// A request for a link.
-pub(super) struct Asked<'a, B> {
-    pub(super) request: &'a Request<B>,
+/// One request on its way.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    pub(super) uri: &'a Uri,
+    pub(super) headers: &'a HeaderMap,
     pub(super) peer: Peer,
+    /// The code asked for; empty where none is.
     pub(super) code: &'a str,
+    /// The notice that the visitor goes on from.
+    pub(super) agreed: Option<Agreed<'a>>,
     /// How many of our gateways it says it has passed.
     pub(super) hop: u8,
     pub(super) class: &'static str,
     pub(super) language: Language,
     pub(super) flow: Flow,
+    pub(super) now: Timestamp,
     pub(super) began: Instant,
+}
+
+impl<'a> Asked<'a> {
+    /// The same request, as one for a link.
+    pub(super) fn of<'b>(&self, code: &'b str, agreed: Option<Agreed<'b>>) -> Asked<'b>
+    where
+        'a: 'b,
+    {
+        Asked { code, agreed, ..*self }
+    }
 }
 
 impl Gateway {
@@ -88,6 +111,7 @@ impl Gateway {
         let public = &parts.rules.gateway_addresses;
         Arc::new(Self {
             places: Places::new(&parts.config, &parts.listening, public),
+            own: OwnHosts::new(&parts.config),
             files: Files::new(&parts.config),
             limits: Limits::new(&parts.config.limits, parts.clock.monotonic()),
             parts,
@@ -105,46 +129,86 @@ impl Worker {
     /// and no response leaves.
     pub async fn serve<B>(&self, request: &Request<B>, peer: Peer) -> Response<Full<Bytes>> {
         let parts = &self.gateway.parts;
-        let began = parts.clock.monotonic();
-        let language = Language::of(request.headers());
+        let (uri, headers) = (request.uri(), request.headers());
+        let asked = Asked {
+            method: request.method(),
+            uri,
+            headers,
+            peer,
+            code: "",
+            agreed: None,
+            hop: hop(headers),
+            class: class(request.method(), headers),
+            language: Language::asked(uri, headers),
+            flow: self.recorder.new_flow(),
+            now: parts.clock.now(),
+            began: parts.clock.monotonic(),
+        };
         let metrics = &parts.metrics.gateway;
-        if let Some(over) = self.gateway.limits.client(peer.client.ip(), began) {
+        if let Some(over) = self.gateway.limits.client(peer.client.ip(), asked.began) {
             metrics.limited.increment(1);
-            return respond::limited(&over, language);
+            return respond::limited(&over, &parts.notices, asked.language);
+        }
+        if let Some(wanted) = notice::wanted(uri) {
+            return self.answer(&asked, wanted).await;
+        }
+        if let Some(response) = self.at_name(&asked).await {
+            return response;
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             metrics.malformed.increment(1);
-            return Page::Method.response(language);
+            return Page::Method.response(&parts.notices, asked.language);
         }
-        if let Some(file) = self.gateway.files.find(request.uri().path()) {
+        if let Some(file) = self.gateway.files.find(uri.path()) {
             return file;
         }
-        let Some(code) = code(request.uri()) else {
+        let Some(code) = code(uri) else {
             metrics.malformed.increment(1);
-            return Page::Unknown.response(language);
+            return Page::Unknown.response(&parts.notices, asked.language);
         };
-        let Some(link) = self.link(code).await else {
-            metrics.stopped.increment(1);
-            return Page::Busy.response(language);
+        self.visit(&asked.of(code, None)).await
+    }
+
+    /// Answers a request for a link.
+    pub(super) async fn visit(&self, asked: &Asked<'_>) -> Response<Full<Bytes>> {
+        let notices = &self.gateway.parts.notices;
+        let busy = || {
+            self.gateway.parts.metrics.gateway.stopped.increment(1);
+            Page::Busy.response(notices, asked.language)
         };
-        let headers = request.headers();
-        let asked = Asked {
-            request,
-            peer,
-            code,
-            hop: hop(headers),
-            class: class(request.method(), headers),
-            language,
-            flow: self.recorder.new_flow(),
-            began,
+        let Some(link) = self.link(asked.code).await else { return busy() };
+        let fate = self.fate(link, asked).await;
+        let link = fate.link.as_deref();
+        let (shown, response) = match (fate.answer, link) {
+            (Answer::Warn(tiered), Some(link)) => {
+                let issued = notices.issue(&Warned {
+                    tiered,
+                    hit: fate.ruling.as_ref().and_then(|r| r.hit.as_deref()),
+                    service: Service::Link,
+                    code: &link.code,
+                    target: &link.target,
+                    registrable_domain: &link.target_registrable_domain,
+                    flow: asked.flow,
+                    language: asked.language,
+                    now: asked.now,
+                });
+                (Some(issued.token), issued.response)
+            }
+            (Answer::Go, Some(link)) => (None, respond::found(link, asked)),
+            (Answer::Page(page), _) => (None, page.response(notices, asked.language)),
+            (_, None) => (None, Page::Unknown.response(notices, asked.language)),
         };
-        let fate = self.fate(link, asked.hop).await;
-        if !self.keep(&asked, &fate).await {
-            metrics.stopped.increment(1);
-            return Page::Busy.response(language);
+        let decided = fate.decided(response.status());
+        let shown = shown.as_ref().map(|t| decided.issued(notice::event(asked, t, link, "issued")));
+        let continued = match (fate.answer, asked.agreed) {
+            (Answer::Go, Some(a)) => Some(notice::event(asked, a.token, link, "continued")),
+            _ => None,
+        };
+        if !self.keep(asked, &decided, shown.into_iter().chain(continued)).await {
+            return busy();
         }
-        self.count(&fate, began);
-        respond::to(&parts.rules, &asked, &fate)
+        self.count(&fate, asked.began);
+        response
     }
 
     fn count(&self, fate: &Fate, began: Instant) {
@@ -152,7 +216,8 @@ impl Worker {
         match fate.outcome {
             "unknown" => metrics.unknown.increment(1),
             "disabled" | "expired" => metrics.gone.increment(1),
-            _ if fate.page.is_some() => metrics.stopped.increment(1),
+            "warned" => metrics.warned.increment(1),
+            _ if fate.answer != Answer::Go => metrics.stopped.increment(1),
             _ => metrics.jumps.increment(1),
         }
         metrics.jump_seconds.record(self.since(began).as_secs_f64());

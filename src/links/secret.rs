@@ -46,6 +46,19 @@ impl Secrets {
         }
     }
 
+    /// The secret in file `name`, if there is such a file.
+    ///
+    /// # Errors
+    /// When the file is not ours alone, is damaged, or cannot be read.
+    pub fn load_if_there(&self, name: &str) -> Result<Option<[u8; 32]>, Error> {
+        let path = self.path(name);
+        match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
+            Ok(file) => read(&path, file).map(Some),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(at(&path)(e)),
+        }
+    }
+
     /// Written whole under another name first: a crash leaves no half secret.
     fn make(&self, path: &Path) -> Result<[u8; 32], Error> {
         let secret = random()?;

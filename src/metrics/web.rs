@@ -14,6 +14,8 @@ pub struct GatewayMetrics {
     pub gone: Counter,
     /// Jumps stopped, by policy or for want of room to record them.
     pub stopped: Counter,
+    /// Visitors shown a warning that can be dismissed.
+    pub warned: Counter,
     /// Requests that are no jump.
     pub malformed: Counter,
     /// Requests over a limit.
@@ -53,6 +55,10 @@ impl GatewayMetrics {
             stopped: m.counter(
                 "tracegate_gateway_stopped_total",
                 "Jumps stopped, by policy or for want of room to record them",
+            ),
+            warned: m.counter(
+                "tracegate_gateway_warned_total",
+                "Visitors shown a warning that can be dismissed",
             ),
             malformed: m.counter("tracegate_gateway_malformed_total", "Requests that are no jump"),
             limited: m.counter(

@@ -8,7 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Addresses, Error, core::Core, policy, storage::Storage};
 use crate::{
     api::{self, ApiParts, ApiState, Check, Hosts},
-    gateway::{Gateway, GatewayParts, Lanes},
+    gateway::{
+        Gateway, GatewayParts, Lanes,
+        notice::{self, Notices},
+    },
     links::Links,
     listener::{
         Dns, Parts,
@@ -183,6 +186,8 @@ fn start_gateway(
         rules: core.config.policy.clone(),
         listening: sockets.iter().filter_map(|s| s.local_addr().ok()).collect(),
         in_force: core.in_force.clone(),
+        notices: notices(core)?,
+        suffixes: Arc::clone(&core.suffixes),
         on_full: core.config.spool.on_full.clone(),
         links: Arc::clone(&core.links),
         resolver: Arc::clone(&core.resolver),
@@ -195,6 +200,7 @@ fn start_gateway(
         let lanes = Lanes {
             jumps: core.spool.lane(Table::Jumps, worker)?,
             resolutions: core.spool.lane(Table::Resolutions, worker)?,
+            notices: core.spool.lane(Table::Notices, worker)?,
         };
         let thread = GatewayThread {
             listener,
@@ -214,6 +220,17 @@ fn start_gateway(
         threads.push(started);
     }
     Ok(threads)
+}
+
+/// What visitors are told. To exchange the key that signs pages: rename `notices.key` to
+/// `notices.key.previous` and start again.
+fn notices(core: &Core) -> Result<Notices, Error> {
+    let keys = notice::Keys {
+        current: core.secrets.load_or_make("notices.key")?,
+        previous: core.secrets.load_if_there("notices.key.previous")?,
+        step_up: core.secrets.load_or_make("step_up.key")?,
+    };
+    Ok(Notices::open(&core.config.gateway, &core.config.policy.blocked_by, keys)?)
 }
 
 /// Says that a gateway thread ended when it is dropped, by a panic too.

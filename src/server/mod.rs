@@ -59,6 +59,9 @@ pub enum Error {
     /// The spool.
     #[error("spool: {0}")]
     Spool(#[from] spool::Error),
+    /// Warnings cannot be shown as configured.
+    #[error("notices: {0}")]
+    Notices(#[from] crate::gateway::notice::Error),
     /// Links, tokens and the rest of the control state.
     #[error("control state: {0}")]
     Links(#[from] links::Error),

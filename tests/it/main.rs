@@ -40,6 +40,7 @@ mod layering;
 mod links_conformance;
 mod links_crash;
 mod links_target;
+mod notices;
 mod policy_bogus;
 mod policy_dns;
 mod policy_front;

@@ -19,7 +19,10 @@ use tracegate::{
     clock::{Clock, Timestamp},
     config::{Config, UpstreamMode, Zone},
     feeds::{Feeds, FeedsOptions, Protected, SqliteFeeds, source::Files},
-    gateway::{Gateway, GatewayParts, Lanes, is_listed},
+    gateway::{
+        Gateway, GatewayParts, Lanes, is_listed,
+        notice::{Keys, Notices},
+    },
     links::{
         Codes, LinkStore, Links, LinksOptions, Secrets, SqliteLinks, TargetRules, Tokens, restore,
     },
@@ -36,6 +39,9 @@ use crate::harness::DEADLINE;
 
 /// The time at which every site begins; its clock stands still until a test moves it.
 pub(crate) const BEGIN: Timestamp = Timestamp::from_secs(1_900_000_000);
+
+/// What signs pages and step-ups.
+pub(crate) const NOTICE_KEYS: Keys = Keys { current: [1; 32], previous: None, step_up: [2; 32] };
 
 const ZONE: &str = "\
 $ORIGIN demo.test.
@@ -248,6 +254,9 @@ impl Site {
             rules: config.policy.clone(),
             listening: vec![gateway_address],
             in_force: in_force.clone(),
+            notices: Notices::open(&config.gateway, &config.policy.blocked_by, NOTICE_KEYS)
+                .unwrap(),
+            suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
             on_full: config.spool.on_full.clone(),
             links: Arc::clone(&links),
             resolver: Arc::clone(&resolver),
@@ -263,6 +272,7 @@ impl Site {
                 lanes: Lanes {
                     jumps: spool.lane(Table::Jumps, worker).unwrap(),
                     resolutions: spool.lane(Table::Resolutions, worker + 1000).unwrap(),
+                    notices: spool.lane(Table::Notices, worker).unwrap(),
                 },
                 limits: limits.clone(),
                 clock: clock.clone(),

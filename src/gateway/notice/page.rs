@@ -1,0 +1,441 @@
+//! A notice from its tier to its page.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use minijinja::Value;
+use serde::Serialize;
+
+use super::{
+    Error, Form, Inputs, Keys, Refused, Service, TierRules, Tiered, Token,
+    destination::{Destination, said},
+    digest,
+    step_up::StepUp,
+    template::Templates,
+    token::Tokens,
+};
+use crate::{
+    clock::Timestamp,
+    config,
+    gateway::{Language, respond::common},
+    policy::{Hit, Tier},
+    record::Flow,
+};
+
+/// The longest value shown of what a list says of a rule, in characters.
+const SAID_MAX: usize = 400;
+/// Where the style sheet of pages that are no notices is.
+const PLAIN_STYLE: &str = "/.notice/style.css";
+
+/// Everything that makes notices.
+pub struct Notices {
+    rules: TierRules,
+    templates: Templates,
+    tokens: Tokens,
+    pub(super) step_up: Option<StepUp>,
+    config: config::Notices,
+    blocked_by: String,
+}
+
+/// A jump that gets a warning.
+pub(in crate::gateway) struct Warned<'a> {
+    pub(in crate::gateway) tiered: Tiered,
+    /// The list's rule behind it.
+    pub(in crate::gateway) hit: Option<&'a Hit>,
+    pub(in crate::gateway) service: Service,
+    /// Empty where no link was asked for.
+    pub(in crate::gateway) code: &'a str,
+    pub(in crate::gateway) target: &'a str,
+    pub(in crate::gateway) registrable_domain: &'a str,
+    pub(in crate::gateway) flow: Flow,
+    pub(in crate::gateway) language: Language,
+    pub(in crate::gateway) now: Timestamp,
+}
+
+/// A page made, and what is to be recorded of it before it is sent.
+pub(in crate::gateway) struct Issued {
+    pub(in crate::gateway) token: Token,
+    pub(in crate::gateway) response: Response<Full<Bytes>>,
+}
+
+#[derive(Serialize)]
+struct Fact {
+    name: &'static str,
+    value: String,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    number: &'a str,
+    what: &'a str,
+}
+
+#[derive(Serialize)]
+struct Other {
+    url: String,
+    tag: &'static str,
+    name: &'static str,
+}
+
+#[derive(Serialize)]
+struct Refresh {
+    seconds: u32,
+    url: String,
+}
+
+#[derive(Serialize)]
+struct Way {
+    /// Whether there is somebody to send the visitor to.
+    url: bool,
+}
+
+/// What every page has.
+#[derive(Serialize)]
+struct Frame<'a> {
+    lang: &'static str,
+    kind: &'a str,
+    title: String,
+    style: String,
+    refresh: Option<Refresh>,
+    other: Option<Other>,
+    w: &'a Value,
+    help: Vec<Line<'a>>,
+    appeal_url: &'a str,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    #[serde(flatten)]
+    frame: Frame<'a>,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct NoticePage<'a> {
+    #[serde(flatten)]
+    frame: Frame<'a>,
+    words: Value,
+    tier: &'static str,
+    why: String,
+    destination: Destination,
+    facts: Vec<Fact>,
+    step_up: Option<Way>,
+    contact: &'a str,
+    can_continue: bool,
+    act: &'a str,
+    flow: String,
+}
+
+impl Notices {
+    /// Reads the rules and templates that `gateway` names, and tries every page once. `blocked_by`
+    /// names who blocks (RFC 7725 §4); empty for nobody.
+    ///
+    /// # Errors
+    /// What is wrong with the files.
+    pub fn open(gateway: &config::Gateway, blocked_by: &str, keys: Keys) -> Result<Self, Error> {
+        let config = gateway.notices.clone();
+        let new = Self {
+            rules: TierRules::load(config.tier_rules.as_deref())?,
+            templates: Templates::load(config.dir.as_deref())?,
+            step_up: StepUp::new(&config.step_up_url, &gateway.public_url, &keys, config.valid_s),
+            tokens: Tokens::new(keys, Duration::from_secs(config.valid_s)),
+            config,
+            blocked_by: blocked_by.to_owned(),
+        };
+        new.try_all()?;
+        Ok(new)
+    }
+
+    /// Renders everything there is, so that a template's mistake stops the start and no visitor.
+    fn try_all(&self) -> Result<(), Error> {
+        for language in [Language::English, Language::Chinese] {
+            for name in MESSAGES {
+                self.render_message(name, language, true)?;
+            }
+            for (tier, form, service) in [
+                (Tier::Hint, Form::Stop, Service::Link),
+                (Tier::Interstitial, Form::Stop, Service::Link),
+                (Tier::Hint, Form::Stop, Service::Name),
+                (Tier::Interstitial, Form::Stop, Service::Name),
+                (Tier::Block, Form::Stop, Service::Link),
+                (Tier::Block, Form::StepUp, Service::Link),
+            ] {
+                let continue_after_s = (tier == Tier::Hint).then_some(5);
+                let reason = super::Reason::Verdict;
+                let warned = Warned {
+                    tiered: Tiered { tier, form, continue_after_s, reason },
+                    hit: None,
+                    service,
+                    code: "code",
+                    target: "http://user@www.xn--fsq.example:81/",
+                    registrable_domain: "xn--fsq.example",
+                    flow: Flow(1),
+                    language,
+                    now: Timestamp::ZERO,
+                };
+                self.render(&warned, &self.token(&warned))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The warning that a jump gets; none to let the visitor pass.
+    pub(in crate::gateway) fn tier(&self, inputs: &Inputs<'_>) -> Option<Tiered> {
+        self.rules.tier(inputs)
+    }
+
+    /// The version of the rules that make tiers.
+    pub(in crate::gateway) fn tier_version(&self) -> &str {
+        self.rules.version()
+    }
+
+    /// Reads what a page carried.
+    pub(in crate::gateway) fn read(&self, token: &str, now: Timestamp) -> Result<Token, Refused> {
+        self.tokens.read(token, now)
+    }
+
+    /// Makes the page of a warning.
+    pub(in crate::gateway) fn issue(&self, warned: &Warned<'_>) -> Issued {
+        let token = self.token(warned);
+        let response = match self.render(warned, &token) {
+            Ok(page) => {
+                let mut response = html(warned.language, page, &self.form_action(warned));
+                *response.status_mut() = warned.status();
+                let headers = response.headers_mut();
+                if warned.tiered.tier == Tier::Block && !self.blocked_by.is_empty() {
+                    let link = format!("<{}>; rel=\"blocked-by\"", self.blocked_by);
+                    headers.extend(HeaderValue::try_from(link).ok().map(|l| (header::LINK, l)));
+                }
+                response
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "a notice cannot be shown");
+                self.message("busy", StatusCode::SERVICE_UNAVAILABLE, warned.language, false)
+            }
+        };
+        Issued { token, response }
+    }
+
+    fn token(&self, w: &Warned<'_>) -> Token {
+        let hit = w.hit;
+        Token {
+            flow: w.flow,
+            issued: w.now,
+            code: w.code.to_owned(),
+            target: digest(w.target),
+            service: w.service,
+            tier: w.tiered.tier,
+            form: w.tiered.form,
+            goes_on: w.tiered.continue_after_s.is_some(),
+            language: w.language,
+            reason: w.tiered.reason.name().to_owned(),
+            feed: hit.map_or(String::new(), |h| h.feed.to_string()),
+            feed_version: hit.map_or(String::new(), |h| h.feed_version.to_string()),
+            rule: hit.map_or(String::new(), |h| h.rule.to_string()),
+            text_version: self.templates.version().to_owned(),
+            tier_version: self.rules.version().to_owned(),
+        }
+    }
+
+    fn render(&self, w: &Warned<'_>, token: &Token) -> Result<String, Error> {
+        let act = format!("/.notice/{}", self.tokens.write(token));
+        let tier = w.tiered.tier.name();
+        let key = w.key();
+        let words = self.templates.words(w.language);
+        let of_key = words.get_attr("notice").and_then(|n| n.get_attr(key)).unwrap_or_default();
+        let (tag, other, name) = w.language.other();
+        let refresh = w.tiered.continue_after_s.filter(|_| w.can_continue());
+        let frame = Frame {
+            lang: w.language.tag(),
+            kind: tier,
+            title: self.templates.text(w.language, &["notice", key, "title"]),
+            style: format!("{act}.css"),
+            refresh: refresh.map(|seconds| Refresh { seconds, url: format!("{act}/continue") }),
+            other: Some(Other { url: format!("{act}/{other}"), tag, name }),
+            w: words,
+            help: self.help(w.language),
+            appeal_url: &self.config.appeal_url,
+        };
+        let destination = match w.service {
+            Service::Name => Destination::host(host_of(w.target), w.registrable_domain),
+            _ => Destination::new(w.target, w.registrable_domain),
+        };
+        let page = NoticePage {
+            frame,
+            words: of_key,
+            tier,
+            why: match w.tiered.reason.name() {
+                "" => String::new(),
+                reason => self.templates.text(w.language, &["reason", reason]),
+            },
+            destination,
+            facts: w.hit.map(facts).unwrap_or_default(),
+            step_up: (w.tiered.form() == "step_up").then_some(Way { url: self.step_up.is_some() }),
+            contact: &self.config.contact,
+            can_continue: w.can_continue(),
+            act: &act,
+            flow: w.flow.to_string(),
+        };
+        self.templates.render("notice.html", &page)
+    }
+
+    fn help(&self, language: Language) -> Vec<Line<'_>> {
+        let lines = self.config.help.iter();
+        lines.map(|[number, en, zh]| Line { number, what: language.pick(en, zh) }).collect()
+    }
+
+    /// A page that is no notice, by the name of its wording; `switches` where the same address can
+    /// be asked for again in the other language.
+    pub(in crate::gateway) fn message(
+        &self,
+        name: &str,
+        status: StatusCode,
+        language: Language,
+        switches: bool,
+    ) -> Response<Full<Bytes>> {
+        let page = self.render_message(name, language, switches).unwrap_or_else(|e| {
+            tracing::error!(error = %e, page = name, "a page cannot be shown");
+            status.as_str().to_owned()
+        });
+        let mut response = html(language, page, "'none'");
+        *response.status_mut() = status;
+        response
+    }
+
+    fn render_message(
+        &self,
+        name: &str,
+        language: Language,
+        switches: bool,
+    ) -> Result<String, Error> {
+        let text = |key| self.templates.text(language, &["message", name, key]);
+        let told = matches!(name, "returned" | "reported");
+        let (tag, other, shown) = language.other();
+        let frame = Frame {
+            lang: language.tag(),
+            kind: "message",
+            title: text("title"),
+            style: PLAIN_STYLE.to_owned(),
+            refresh: None,
+            other: switches.then(|| Other { url: format!("?lang={other}"), tag, name: shown }),
+            w: self.templates.words(language),
+            help: if told { self.help(language) } else { Vec::new() },
+            appeal_url: if name == "reported" { &self.config.appeal_url } else { "" },
+        };
+        self.templates.render("message.html", &Message { text: text("text"), frame })
+    }
+
+    /// The style sheet.
+    pub(in crate::gateway) fn style(&self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::from(self.templates.style()));
+        let headers = response.headers_mut();
+        common(headers);
+        let css = HeaderValue::from_static("text/css; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, css);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+
+    /// Where forms of a page may lead. Browsers hold redirects to it, too, so that the page of a
+    /// warning that can be dismissed names every site: the destination may send on elsewhere.
+    fn form_action(&self, w: &Warned<'_>) -> String {
+        match &self.step_up {
+            _ if w.can_continue() => "'self' http: https:".to_owned(),
+            Some(step_up) if w.tiered.form() == "step_up" => format!("'self' {}", step_up.origin()),
+            _ => "'self'".to_owned(),
+        }
+    }
+}
+
+/// The pages that are no notices.
+const MESSAGES: [&str; 11] = [
+    "unknown",
+    "disabled",
+    "expired",
+    "unresolved",
+    "busy",
+    "method",
+    "refused",
+    "loop",
+    "limited",
+    "returned",
+    "reported",
+];
+
+impl Warned<'_> {
+    fn can_continue(&self) -> bool {
+        self.tiered.tier != Tier::Block && self.service != Service::Name
+    }
+
+    /// The key of the wording.
+    fn key(&self) -> &'static str {
+        match (self.tiered.tier, self.tiered.form(), self.service) {
+            (Tier::Block, "step_up", _) => "step_up",
+            (Tier::Block, ..) => "stop",
+            (Tier::Interstitial, _, Service::Name) => "name_interstitial",
+            (Tier::Interstitial, ..) => "interstitial",
+            (Tier::Hint, _, Service::Name) => "name_hint",
+            (Tier::Hint, ..) => "hint",
+        }
+    }
+
+    /// The status of its page. A host that DNS policy led here is not the one that was asked, so that
+    /// a program that asked does not take our page for its answer.
+    pub(in crate::gateway) fn status(&self) -> StatusCode {
+        match (self.tiered.tier, self.service) {
+            (Tier::Block, _) => StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
+            (_, Service::Name) => StatusCode::FORBIDDEN,
+            _ => StatusCode::OK,
+        }
+    }
+}
+
+fn host_of(target: &str) -> &str {
+    let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+/// What a list says of its rule.
+fn facts(hit: &Hit) -> Vec<Fact> {
+    let reason = match &*hit.legal.reason {
+        "" => &*hit.justification,
+        reason => reason,
+    };
+    let facts = [
+        ("authority", &*hit.legal.authority),
+        ("order_number", &hit.legal.order_number),
+        ("reason", reason),
+        ("feed", &hit.feed),
+        ("contact", &hit.contact),
+    ];
+    let there = facts.into_iter().filter(|(_, value)| !value.is_empty());
+    there.map(|(name, value)| Fact { name, value: said(value, SAID_MAX) }).collect()
+}
+
+/// A page as a response with status 200.
+fn html(language: Language, page: String, form_action: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(page));
+    let headers = response.headers_mut();
+    common(headers);
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_LANGUAGE, language.tag()),
+        (header::VARY, "Accept-Language"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; form-action {form_action}; base-uri 'none'; \
+         frame-ancestors 'none'"
+    );
+    let policy = HeaderValue::try_from(policy)
+        .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    let opener = header::HeaderName::from_static("cross-origin-opener-policy");
+    headers.insert(opener, HeaderValue::from_static("same-origin"));
+    response
+}
