@@ -217,6 +217,12 @@ fn unsupported(carries: Carries) -> Problem {
             "The content type must be application/json.",
             "内容类型必须为 application/json。",
         ),
+        Carries::Lines => Problem::new(
+            unsupported,
+            "json_lines_required",
+            "The content type must be application/x-ndjson.",
+            "内容类型必须为 application/x-ndjson。",
+        ),
         Carries::Bytes => Problem::new(
             unsupported,
             "bytes_required",

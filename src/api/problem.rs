@@ -131,8 +131,8 @@ impl Problem {
             .header(header::RETRY_AFTER, HeaderValue::from_static("5"))
     }
 
-    /// The body: an `application/problem+json` object in `language`.
-    fn body(&self, language: Language) -> String {
+    /// The object that a body holds, in `language`.
+    pub(super) fn told(&self, language: Language) -> Value {
         let pick = |w: &Words| Value::from(language.pick(&w.english, &w.chinese));
         let mut all = Map::new();
         all.insert("type".into(), format!("urn:tracegate:problem:{}", self.0.code).into());
@@ -143,7 +143,7 @@ impl Problem {
             all.insert("detail".into(), pick(detail));
         }
         all.extend(self.0.more.clone());
-        Value::Object(all).to_string()
+        Value::Object(all)
     }
 }
 
@@ -169,7 +169,7 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
         None => return response,
     };
     let (mut parts, _) = response.into_parts();
-    let body = problem.body(language);
+    let body = problem.told(language).to_string();
     let headers = &mut parts.headers;
     headers.remove(header::CONTENT_LENGTH);
     headers.insert(

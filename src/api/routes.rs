@@ -49,6 +49,8 @@ pub struct Route {
 pub enum Carries {
     /// JSON.
     Json,
+    /// A JSON object a line.
+    Lines,
     /// Bytes, such as a list as its author wrote it.
     Bytes,
 }
@@ -58,6 +60,7 @@ impl Carries {
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
+            Self::Lines => "application/x-ndjson",
             Self::Bytes => "application/octet-stream",
         }
     }
@@ -84,7 +87,16 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/readyz", Need::Nothing),
     route(Method::GET, "/metrics", Need::RightUnlessLoopback(Right::Metrics)),
     route(Method::GET, "/api/v1/openapi.json", Need::Token),
+    right(Method::GET, "/api/v1/links", Right::ReadLinks),
     route(Method::POST, "/api/v1/links", Need::Right(Right::WriteLinks)),
+    Route {
+        method: Method::POST,
+        path: "/api/v1/links/bulk",
+        need: Need::Right(Right::WriteLinks),
+        carries: Carries::Lines,
+        patient: false,
+    },
+    right(Method::GET, "/api/v1/links/export", Right::ReadLinks),
     route(Method::GET, "/api/v1/links/{code}", Need::Right(Right::ReadLinks)),
     route(Method::PATCH, "/api/v1/links/{code}", Need::Right(Right::WriteLinks)),
     route(Method::POST, "/api/v1/zones/reload", Need::Right(Right::Reload)),
@@ -131,7 +143,9 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/readyz", get(system::readyz))
         .route("/metrics", get(system::metrics))
         .route("/api/v1/openapi.json", get(system::openapi))
-        .route("/api/v1/links", post(links::create))
+        .route("/api/v1/links", get(links::list).post(links::create))
+        .route("/api/v1/links/bulk", post(links::bulk))
+        .route("/api/v1/links/export", get(links::export))
         .route("/api/v1/links/{code}", get(links::read).patch(links::change))
         .route("/api/v1/zones/reload", post(system::reload_zones))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))

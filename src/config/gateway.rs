@@ -48,6 +48,12 @@ pub struct Gateway {
     pub hops_max: u8,
     /// Whether crawlers may follow links (robots.txt); those that show previews always may.
     pub allow_crawlers: bool,
+    /// Links with a limit of visits that are counted in memory.
+    pub visit_leases_max: usize,
+    /// Visits of a link taken from the database at a time, at most.
+    pub visit_portion_max: u32,
+    /// How often links are looked for whose end has come, in milliseconds.
+    pub expire_interval_ms: u64,
     /// What a target may be.
     pub targets: Targets,
     /// How much a visitor may ask.
@@ -123,6 +129,12 @@ pub struct Api {
     pub header_bytes_max: usize,
     /// The longest owner and reason of a link, in bytes.
     pub note_bytes_max: usize,
+    /// Tags of a link.
+    pub tags_max: usize,
+    /// Links on one page.
+    pub links_max: usize,
+    /// Links in one bulk request.
+    pub bulk_items_max: usize,
     /// Revisions of a link on one page.
     pub revisions_max: usize,
     /// Versions in a feed's report, the newest.
@@ -145,6 +157,9 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("gateway.link_readers_max", 1, 64),
     limits("gateway.code_length", 4, 10),
     limits("gateway.hops_max", 1, 20),
+    limits("gateway.visit_leases_max", 1, 1 << 30),
+    limits("gateway.visit_portion_max", 1, 1_000_000),
+    limits("gateway.expire_interval_ms", 100, 3_600_000),
     limits("gateway.targets.length_max", 64, 65_536),
     limits("api.body_bytes_max", 1_024, 1 << 30),
     limits("api.connections_max", 1, 1 << 20),
@@ -154,6 +169,9 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("api.idle_timeout_ms", 100, 600_000),
     limits("api.header_bytes_max", 8_192, 1 << 20),
     limits("api.note_bytes_max", 64, 65_536),
+    limits("api.tags_max", 0, 1_000),
+    limits("api.links_max", 1, 10_000),
+    limits("api.bulk_items_max", 1, 1_000_000),
     limits("api.revisions_max", 1, 100_000),
     limits("api.report_versions_max", 1, 100_000),
     limits("api.report_rejected_max", 0, 1_000_000),
@@ -179,6 +197,9 @@ impl Default for Gateway {
             code_length: 7,
             hops_max: 5,
             allow_crawlers: false,
+            visit_leases_max: 100_000,
+            visit_portion_max: 100,
+            expire_interval_ms: 10_000,
             targets: Targets::default(),
             limits: JumpLimits::default(),
             security_txt: SecurityTxt::default(),
@@ -214,6 +235,9 @@ impl Default for Api {
             idle_timeout_ms: 60_000,
             header_bytes_max: 16_384,
             note_bytes_max: 1_024,
+            tags_max: 32,
+            links_max: 1_000,
+            bulk_items_max: 10_000,
             revisions_max: 1_000,
             report_versions_max: 1_000,
             report_rejected_max: 10_000,

@@ -12,7 +12,7 @@ use crate::{clock::Timestamp, record::RecordId};
 pub const BY_ITSELF: &str = "(end)";
 
 /// Settings to change; none leaves as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SettingsEdit {
     /// It may not be followed before; [`Timestamp::ZERO`] for at once.
     pub not_before: Option<Timestamp>,

@@ -21,9 +21,19 @@ pub const LENGTHS: std::ops::RangeInclusive<u8> = 4..=10;
 /// The longest code a caller may choose.
 pub const CHOSEN_LENGTH_MAX: usize = 64;
 
-/// Paths that are, or will be, something else at the gateway's root.
-const RESERVED: [&str; 8] =
-    ["go", "api", "healthz", "readyz", "metrics", "robots", "favicon", "well-known"];
+/// Paths that are, or will be, something else at the gateway's root, or beside links in the API.
+const RESERVED: [&str; 10] = [
+    "go",
+    "bulk",
+    "export",
+    "api",
+    "healthz",
+    "readyz",
+    "metrics",
+    "robots",
+    "favicon",
+    "well-known",
+];
 
 /// The permutation under one key.
 #[derive(Clone)]
@@ -128,9 +138,14 @@ impl Codes {
     /// [`Self::encode`] could make one day, so that the sequence read back from codes seen is
     /// never led astray.
     pub fn may_be_chosen(&self, code: &str) -> bool {
-        let reserved = RESERVED.iter().any(|r| r.eq_ignore_ascii_case(code));
-        is_code(code) && !reserved && self.decode(code).is_none()
+        may_be_taken_over(code) && self.decode(code).is_none()
     }
+}
+
+/// Whether a link taken over from elsewhere may keep `code`, which may look like one of ours: the
+/// sequence is not read back from such links ([`LinkSettings::source`](super::LinkSettings)).
+pub(super) fn may_be_taken_over(code: &str) -> bool {
+    is_code(code) && !RESERVED.iter().any(|r| r.eq_ignore_ascii_case(code))
 }
 
 /// Whether text has the shape of a code: 1 to [`CHOSEN_LENGTH_MAX`] of `A-Z a-z 0-9 - _`.

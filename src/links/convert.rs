@@ -9,10 +9,11 @@ use std::{
 
 use super::{
     Actor, Codes, Error, Link, LinkSettings, LinkStore, Refusal, Revision, State, Target,
-    TargetRules, cache::LinkCache, change::SettingsEdit,
+    TargetRules, cache::LinkCache, change::SettingsEdit, visits::Visits,
 };
 use crate::{
     clock::{Clock, Timestamp},
+    config,
     metrics::Metrics,
     record::{PublicSuffixes, RecordId},
     spool::SharedLane,
@@ -48,7 +49,7 @@ pub struct Draft {
 }
 
 /// What shall change; none leaves as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edit {
     /// The target as submitted.
     pub target: Option<String>,
@@ -163,10 +164,8 @@ pub struct LinksOptions {
     pub clock: Clock,
     /// What is measured.
     pub metrics: Arc<Metrics>,
-    /// Links kept in memory, in bytes.
-    pub cache_bytes_max: u64,
-    /// Hosts that links may be served at alone.
-    pub domains: Vec<String>,
+    /// The section `[gateway]`: domains, and what is kept in memory.
+    pub gateway: config::Gateway,
     /// The most bytes of records in one transaction: those of a batch of the spool.
     pub batch_bytes_max: usize,
 }
@@ -188,6 +187,7 @@ pub struct Links {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) cache: LinkCache,
+    pub(super) visits: Visits,
     domains: Vec<String>,
     pub(super) batch_bytes_max: usize,
     numbers: Mutex<Range<u64>>,
@@ -201,14 +201,13 @@ impl Links {
     /// [`Error::OtherKey`] when the codes in the database were made under another key.
     pub fn new(options: LinksOptions) -> Result<Self, Error> {
         let LinksOptions { store, lane, codes, rules, is_listed, .. } = options;
-        let LinksOptions { suffixes, clock, metrics, cache_bytes_max, .. } = options;
-        let LinksOptions { domains, batch_bytes_max, .. } = options;
+        let LinksOptions { suffixes, clock, metrics, gateway, batch_bytes_max, .. } = options;
         if !store.pin("codes.key", codes.fingerprint())? {
             return Err(Error::OtherKey);
         }
-        let (cache, numbers) = (LinkCache::new(cache_bytes_max), Mutex::new(0..0));
+        let (cache, numbers) = (LinkCache::new(gateway.link_cache_bytes_max), Mutex::new(0..0));
         let held = (Mutex::new(false), Condvar::new());
-        let domains = domains.iter().map(|d| d.to_ascii_lowercase()).collect();
+        let domains = gateway.domains.iter().map(|d| d.to_ascii_lowercase()).collect();
         Ok(Self {
             store,
             lane,
@@ -219,6 +218,7 @@ impl Links {
             clock,
             metrics,
             cache,
+            visits: Visits::new(gateway.visit_leases_max, gateway.visit_portion_max),
             domains,
             batch_bytes_max,
             numbers,

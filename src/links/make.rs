@@ -3,7 +3,8 @@
 use std::{cell::LazyCell, collections::HashMap, sync::Arc};
 
 use super::{
-    By, Converted, Draft, Error, How, Links, NotConverted, Operation, Revision, State, keep::Batch,
+    By, Converted, Draft, Error, How, Links, NotConverted, Operation, Revision, State,
+    code::may_be_taken_over, keep::Batch,
 };
 use crate::record::Flow;
 
@@ -90,7 +91,10 @@ impl Links {
         if generated && held() {
             return Err(Error::Held.into());
         }
-        if draft.code.as_ref().is_some_and(|code| !self.codes.may_be_chosen(code)) {
+        let taken_over = !draft.settings.source.is_empty();
+        let allowed =
+            |code: &String| self.codes.may_be_chosen(code) || taken_over && may_be_taken_over(code);
+        if !draft.code.as_ref().is_none_or(allowed) {
             return Err(NotConverted::Code);
         }
         let mut revision = Revision {

@@ -21,6 +21,7 @@ mod code;
 mod convert;
 mod keep;
 mod make;
+mod password;
 mod refusal;
 mod restore;
 mod secret;
@@ -30,6 +31,7 @@ mod sqlite;
 mod store;
 pub(crate) mod target;
 mod tokens;
+mod visits;
 
 use std::path::PathBuf;
 
@@ -39,6 +41,7 @@ pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};
 pub use convert::{
     By, Converted, Draft, Edit, How, IsListed, Links, LinksOptions, Listed, NotConverted,
 };
+pub use password::{hash_password, is_password};
 pub use refusal::Refusal;
 pub use restore::{CodesInSpool, codes_in_spool, restore};
 pub use secret::Secrets;
@@ -78,6 +81,9 @@ pub enum Error {
     /// No code of this length is left.
     #[error("every code of {0} characters is in use: raise gateway.code_length")]
     Exhausted(u8),
+    /// A password that cannot be hashed.
+    #[error("this password cannot be hashed")]
+    Password,
     /// There are as many as the configuration allows.
     #[error("there may be at most {0} tokens")]
     TooManyTokens(usize),

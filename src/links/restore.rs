@@ -1,5 +1,7 @@
 //! After a crash: what the outbox promises is put where it was promised to be.
 
+use serde_json::{Map, Value};
+
 use super::{Error, LinkStore};
 use crate::{
     record::{LaneId, Table, rowbinary::Reader},
@@ -51,11 +53,19 @@ pub fn codes_in_spool(spool: &Spool) -> CodesInSpool {
     found
 }
 
+fn is_taken_over(row: &Map<String, Value>) -> bool {
+    let settings = row.get("settings").and_then(Value::as_str).unwrap_or_default();
+    let settings: Value = serde_json::from_str(settings).unwrap_or_default();
+    settings["source"].as_str().is_some_and(|source| !source.is_empty())
+}
+
 impl CodesInSpool {
     fn add(&mut self, frame: &Frame, bytes: &[u8]) {
         let mut rows = Reader(bytes);
         while !rows.is_empty() {
             match frame.schema.read_json(&mut rows) {
+                // The codes of links taken over from elsewhere say nothing of our sequence.
+                Ok(row) if is_taken_over(&row) => {}
                 Ok(row) => {
                     self.codes.extend(row.get("code").and_then(|c| c.as_str()).map(str::to_owned));
                 }

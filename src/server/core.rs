@@ -132,8 +132,7 @@ impl Core {
             suffixes: Arc::clone(&suffixes),
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
-            cache_bytes_max: config.gateway.link_cache_bytes_max,
-            domains: config.gateway.domains.clone(),
+            gateway: config.gateway.clone(),
             batch_bytes_max: config.spool.batch_bytes_max as usize,
         })?);
         Ok(Self {

@@ -18,6 +18,7 @@ mod alive;
 mod clock_check;
 mod core;
 mod demo;
+mod expiry;
 mod listeners;
 mod past;
 mod policy;
@@ -162,6 +163,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     }
     let mut listeners = listeners::Listeners::start(&mut core, &mut storage)?;
     let addresses = Addresses { transfers: transfers_address, ..listeners.addresses(&storage) };
+    let expiry = expiry::Expiry::start(&core);
     let run_file = run_file::RunFile::write(&core.config.data_dir, &addresses)
         .map_err(Error::io("run.json"))?;
     ready(&addresses);
@@ -188,6 +190,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     drop(run_file);
     let deadline = core.clock.monotonic() + grace;
     let stopped = listeners.stop(grace).await;
+    expiry.stop().await;
     core.tasks.close();
     let left = deadline.saturating_duration_since(core.clock.monotonic());
     following.stop(left).await;

@@ -47,7 +47,8 @@ impl Store {
     }
 
     /// Hands the codes of all conversions since `since` to `seen`, as they arrive; a code may come
-    /// more than once.
+    /// more than once. Those of links taken over from elsewhere are left out: they say nothing of
+    /// our sequence.
     ///
     /// # Errors
     /// The server's.
@@ -58,7 +59,8 @@ impl Store {
     ) -> Result<(), Error> {
         // Without DISTINCT neither side keeps more than a block of them in memory.
         let sql = format!(
-            "SELECT code FROM {} WHERE ts >= fromUnixTimestamp64Micro({}, 'UTC')",
+            "SELECT code FROM {} WHERE ts >= fromUnixTimestamp64Micro({}, 'UTC')
+             AND JSONExtractString(settings, 'source') = ''",
             Table::Conversions,
             since.0
         );

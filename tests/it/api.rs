@@ -182,7 +182,7 @@ fn what_makes_no_link() {
     for (method, body) in [("GET", Value::Null), ("PATCH", json!({"state": "disabled"}))] {
         assert_eq!(operator(&site, method, "/api/v1/links/nothing", body).status, 404);
     }
-    for body in [json!({}), json!({"state": "gone"}), json!({"owner": "me"})] {
+    for body in [json!({}), json!({"state": "gone"}), json!({"actor": "me"})] {
         assert_eq!(operator(&site, "PATCH", "/api/v1/links/sale-1", body).status, 400);
     }
     let kept = site.stop();

@@ -37,6 +37,7 @@ mod gateway;
 mod gateway_jumps;
 mod harness;
 mod layering;
+mod links_api;
 mod links_conformance;
 mod links_crash;
 mod links_target;

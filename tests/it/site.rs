@@ -120,8 +120,7 @@ fn open_links_under(
         suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
-        cache_bytes_max: config.gateway.link_cache_bytes_max,
-        domains: config.gateway.domains.clone(),
+        gateway: config.gateway.clone(),
         batch_bytes_max: config.spool.batch_bytes_max as usize,
     });
     (spool, Arc::new(links.unwrap()))

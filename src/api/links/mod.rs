@@ -1,4 +1,9 @@
-//! Links: made, read, changed.
+//! Links: made, read, listed, changed.
+
+mod bulk;
+mod list;
+mod members;
+mod shown;
 
 use axum::{
     Json,
@@ -6,49 +11,19 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::{ApiState, Body, Caller, Params, Problem, Words, time};
 use crate::{
     clock::Timestamp,
-    links::{
-        By, Converted, Draft, Edit, Error, LinkSettings, NotConverted, Revision, State as LinkState,
-    },
+    links::{By, Error, How, NotConverted, Revision},
 };
 
-/// A link to be.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewLink {
-    #[serde(alias = "url")]
-    target: String,
-    code: Option<String>,
-    expires: Option<String>,
-    owner: Option<String>,
-    #[serde(default)]
-    reason: String,
-}
-
-/// What is to change.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Change {
-    #[serde(alias = "url")]
-    target: Option<String>,
-    /// Null takes the end away.
-    #[serde(default, deserialize_with = "given")]
-    expires: Option<Option<String>>,
-    state: Option<String>,
-    #[serde(default)]
-    reason: String,
-    revision: Option<u32>,
-}
-
-/// Tells a null from a member that is not there.
-fn given<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(d).map(Some)
-}
+pub(super) use bulk::bulk;
+pub(super) use list::{export, list};
+use members::{Change, NewLink, request_of};
+use shown::{described, revision, shown};
 
 /// Which revisions to show.
 #[derive(Debug, Deserialize)]
@@ -62,35 +37,40 @@ pub(super) struct From {
 pub(super) async fn create(
     State(api): State<ApiState>,
     caller: Caller,
+    headers: HeaderMap,
     Body(new): Body<NewLink>,
 ) -> Result<Response, Problem> {
     let by = By { actor: caller.actor, client: caller.peer.client };
-    let owner = new.owner.unwrap_or_else(|| by.actor.name.to_string());
-    refuse_long(&api, "owner", &owner)?;
-    refuse_long(&api, "reason", &new.reason)?;
-    let draft = Draft {
-        target: new.target,
-        code: new.code,
-        expires: new.expires.as_deref().map(time::parse).transpose()?.unwrap_or(Timestamp::ZERO),
-        owner,
-        reason: new.reason,
-        domain: String::new(),
-        settings: LinkSettings::default(),
-        request: String::new(),
-        reuse: false,
-    };
-    let made = {
+    let request = request_of(&headers, &by.actor.name)?;
+    let checked = new.check(&api, &by.actor.name, request.unwrap_or_default())?;
+    let (made, first) = {
         let api = api.clone();
-        blocking(move || api.links.create(draft, &by)).await?
+        blocking(move || {
+            let made = api.links.create(checked.draft()?, &by)?;
+            let first = first_ts(&api, &made.revision)?;
+            Ok((made, first))
+        })
+        .await?
     };
-    let body = shown(&api, &made.revision, made.revision.ts, &made);
+    let body = shown(&api, &made.revision, first, &made);
     let place = HeaderValue::from_str(&format!("/api/v1/links/{}", made.revision.code));
-    let mut response = (StatusCode::CREATED, Json(body)).into_response();
+    // What was there before is found, not created.
+    let status = if made.how == How::Same { StatusCode::OK } else { StatusCode::CREATED };
+    let mut response = (status, Json(body)).into_response();
     response.headers_mut().insert(header::ETAG, tag(made.revision.revision));
     if let Ok(place) = place {
         response.headers_mut().insert(header::LOCATION, place);
     }
     Ok(response)
+}
+
+/// When the first revision of a link was made.
+fn first_ts(api: &ApiState, r: &Revision) -> Result<Timestamp, Error> {
+    if r.revision == 1 {
+        return Ok(r.ts);
+    }
+    let first = api.links.store().revisions(&r.code, 1, 1)?.pop();
+    first.map(|r| r.ts).ok_or(Error::Unknown)
 }
 
 /// `GET /api/v1/links/{code}`: the newest revision, and all of them a page at a time.
@@ -129,37 +109,20 @@ pub(super) async fn change(
     headers: HeaderMap,
     Body(change): Body<Change>,
 ) -> Result<Response, Problem> {
-    refuse_long(&api, "reason", &change.reason)?;
-    if change.target.is_none() && change.expires.is_none() && change.state.is_none() {
-        return Err(Problem::bad_request("give at least one of target, expires, state"));
-    }
-    let state = change.state.as_deref().map(|name| {
-        LinkState::from_name(name)
-            .filter(|state| *state != LinkState::Expired)
-            .ok_or_else(|| Problem::bad_request("state is enabled or disabled"))
-    });
-    let expires = change.expires.map(|e| e.as_deref().map_or(Ok(Timestamp::ZERO), time::parse));
     let if_match = precondition(&headers)?;
-    let edit = Edit {
-        target: change.target,
-        expires: expires.transpose()?,
-        state: state.transpose()?,
-        reason: change.reason,
-        revision: if_match.or(change.revision),
-        ..Edit::default()
-    };
+    let checked = change.check(&api, if_match)?;
     let by = By { actor: caller.actor, client: caller.peer.client };
     let (made, first) = {
         let api = api.clone();
         let changed = blocking(move || {
-            let made = api.links.edit(&code, &edit, &by)?;
-            let first = api.links.store().revisions(&code, 1, 1)?.pop().ok_or(Error::Unknown)?;
+            let made = api.links.edit(&code, &checked.edit()?, &by)?;
+            let first = first_ts(&api, &made.revision)?;
             Ok((made, first))
         });
         // A header that does not hold is 412 (RFC 9110 §13.1.1), a member of the body 409.
         changed.await.map_err(|p| if if_match.is_some() { p.precondition() } else { p })?
     };
-    let mut response = Json(shown(&api, &made.revision, first.ts, &made)).into_response();
+    let mut response = Json(shown(&api, &made.revision, first, &made)).into_response();
     response.headers_mut().insert(header::ETAG, tag(made.revision.revision));
     Ok(response)
 }
@@ -170,47 +133,6 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await.map_err(|e| Problem::internal(&e))?;
     done.map_err(|e| problem(&e))
-}
-
-fn shown(api: &ApiState, r: &Revision, created: Timestamp, made: &Converted) -> Value {
-    let mut body = described(api, r, created);
-    body.insert("record".into(), made.record.as_ref().map(ToString::to_string).into());
-    Value::Object(body)
-}
-
-/// A link as it is now.
-fn described(api: &ApiState, r: &Revision, created: Timestamp) -> Map<String, Value> {
-    let mut body = revision(r);
-    let base = api.short_url_base.trim_end_matches('/');
-    body.insert("short_url".into(), format!("{base}/{}", r.code).into());
-    body.insert("created".into(), created.to_string().into());
-    if r.is_expired(api.clock.now()) && r.state == LinkState::Enabled {
-        body.insert("state".into(), "expired".into());
-    }
-    body
-}
-
-/// One revision.
-fn revision(r: &Revision) -> Map<String, Value> {
-    let all = json!({
-        "code": r.code,
-        "revision": r.revision,
-        "operation": r.operation.name(),
-        "modified": r.ts.to_string(),
-        "target": r.target,
-        "target_submitted": r.target_submitted,
-        "target_host": r.target_host,
-        "target_registrable_domain": r.target_registrable_domain,
-        "state": r.state.name(),
-        "expires": time::or_null(r.expires),
-        "actor": r.actor,
-        "owner": r.owner,
-        "reason": r.reason,
-    });
-    match all {
-        Value::Object(all) => all,
-        _ => Map::new(),
-    }
 }
 
 fn tag(revision: u32) -> HeaderValue {
@@ -229,14 +151,6 @@ fn precondition(headers: &HeaderMap) -> Result<Option<u32>, Problem> {
         Some(Ok(revision)) => Ok(Some(revision)),
         _ => Err(Problem::bad_request("If-Match is an ETag of this link, such as \"3\"")),
     }
-}
-
-fn refuse_long(api: &ApiState, member: &'static str, text: &str) -> Result<(), Problem> {
-    if text.len() <= api.config.note_bytes_max {
-        return Ok(());
-    }
-    let why = format!("{member} is longer than api.note_bytes_max");
-    Err(Problem::bad_request(why))
 }
 
 fn problem(e: &NotConverted) -> Problem {
@@ -296,6 +210,13 @@ fn control(e: &Error) -> Problem {
             "链接已处于其他修订版本。",
         )
         .with("current_revision", *current),
+        Error::Repeated => Problem::new(
+            StatusCode::CONFLICT,
+            "request_under_way",
+            "A request of this Idempotency-Key is being answered.",
+            "使用此 Idempotency-Key 的请求正在处理中。",
+        ),
+        Error::Password => Problem::bad_request("this password cannot be used"),
         Error::Held => Problem::unavailable(
             "starting",
             "The service has just started and cannot give out codes yet.",
@@ -332,14 +253,5 @@ mod tests {
             headers.insert(header::IF_MATCH, value.parse().unwrap());
             assert_eq!(precondition(&headers).ok(), expected, "{value}");
         }
-    }
-
-    #[test]
-    fn a_null_is_not_a_missing_member() {
-        let change = |text| serde_json::from_str::<Change>(text).unwrap().expires;
-        assert_eq!(change("{}"), None);
-        assert_eq!(change(r#"{"expires": null}"#), Some(None));
-        assert_eq!(change(r#"{"expires": "x"}"#), Some(Some("x".to_owned())));
-        assert!(serde_json::from_str::<Change>(r#"{"target": "a", "url": "b"}"#).is_err());
     }
 }

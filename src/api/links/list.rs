@@ -1,0 +1,147 @@
+//! Links a page at a time, and all of them as lines.
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::header;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::{
+    super::{ApiState, Params, Problem},
+    blocking,
+    shown::{listed, revision},
+};
+use crate::links::{Error, LinkQuery, Revision, State as LinkState};
+
+/// Links on a page unless another number is asked for.
+const LIMIT: usize = 100;
+
+/// Links read at a time for an export.
+const EXPORT_LINKS: usize = 500;
+
+/// Pages of an export between the disk and the network.
+const PIECES_MAX: usize = 4;
+
+/// Which links to list.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::api) struct Wanted {
+    cursor: String,
+    limit: Option<usize>,
+    owner: Option<String>,
+    tag: Option<String>,
+    state: Option<String>,
+    domain: Option<String>,
+    target_host: Option<String>,
+}
+
+/// What to export.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::api) struct Whole {
+    /// Every revision of each, not the newest alone.
+    revisions: bool,
+}
+
+/// `GET /api/v1/links`.
+pub(in crate::api) async fn list(
+    State(api): State<ApiState>,
+    Params(wanted): Params<Wanted>,
+) -> Result<Response, Problem> {
+    let state = wanted.state.as_deref().map(|name| {
+        LinkState::from_name(name)
+            .ok_or_else(|| Problem::bad_request("state is enabled, disabled or expired"))
+    });
+    let limit = wanted.limit.unwrap_or(LIMIT).clamp(1, api.config.links_max);
+    let query = LinkQuery {
+        after: wanted.cursor,
+        // One more tells that there is one.
+        limit: limit + 1,
+        owner: wanted.owner,
+        tag: wanted.tag,
+        state: state.transpose()?,
+        domain: wanted.domain.map(|d| d.to_ascii_lowercase()),
+        target_host: wanted.target_host.map(|h| h.to_ascii_lowercase()),
+    };
+    let mut links = {
+        let api = api.clone();
+        blocking(move || Ok(api.links.store().list(&query)?)).await?
+    };
+    let more = links.len() > limit;
+    links.truncate(limit);
+    let next = links.last().filter(|_| more).map(|r| r.code.clone());
+    let links: Vec<Value> = links.iter().map(|r| Value::Object(listed(&api, r))).collect();
+    Ok(Json(json!({ "links": links, "next_cursor": next })).into_response())
+}
+
+/// `GET /api/v1/links/export`: every link, one a line.
+pub(in crate::api) async fn export(
+    State(api): State<ApiState>,
+    Params(whole): Params<Whole>,
+) -> Response {
+    let (send, pieces) = mpsc::channel::<Result<Bytes, std::io::Error>>(PIECES_MAX);
+    // Ends with the last link, or when nobody reads any more.
+    api.clone().tasks.spawn_blocking(move || {
+        if let Err(error) = pages(&api, whole, &send) {
+            tracing::error!(%error, "an export of links broke off");
+            // The connection is cut, so that nobody takes this for all of them.
+            let broken = Err(std::io::Error::other("the export broke off"));
+            if send.blocking_send(broken).is_err() {}
+        }
+    });
+    let stream = futures_util::stream::unfold(pieces, |mut pieces| async {
+        Some((pieces.recv().await?, pieces))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response()
+}
+
+fn pages(
+    api: &ApiState,
+    whole: Whole,
+    send: &mpsc::Sender<Result<Bytes, std::io::Error>>,
+) -> Result<(), Error> {
+    let store = api.links.store();
+    let mut after = String::new();
+    loop {
+        let query = LinkQuery { after, limit: EXPORT_LINKS, ..LinkQuery::default() };
+        let links = store.list(&query)?;
+        let Some(last) = links.last() else { return Ok(()) };
+        after = last.code.clone();
+        let mut lines = String::new();
+        for link in &links {
+            if whole.revisions {
+                for r in all_revisions(api, &link.code)? {
+                    line(&mut lines, Value::Object(revision(&r)));
+                }
+            } else {
+                line(&mut lines, Value::Object(listed(api, link)));
+            }
+        }
+        if send.blocking_send(Ok(lines.into())).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn all_revisions(api: &ApiState, code: &str) -> Result<Vec<Revision>, Error> {
+    let mut all: Vec<Revision> = Vec::new();
+    loop {
+        let from = all.last().map_or(1, |r| r.revision + 1);
+        let more = api.links.store().revisions(code, from, EXPORT_LINKS)?;
+        if more.is_empty() {
+            return Ok(all);
+        }
+        all.extend(more);
+    }
+}
+
+fn line(lines: &mut String, value: Value) {
+    // Callers wrote most of it, and a terminal may be what reads it.
+    lines.push_str(&crate::escape::json(&value.to_string()));
+    lines.push('\n');
+}
