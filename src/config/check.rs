@@ -21,6 +21,7 @@ pub(super) fn check(config: &Config, source: &Source) -> Vec<Problem> {
     found.policy(config);
     found.gateway(config);
     found.security_txt(config);
+    found.certificates(config);
     found.store(config);
     found.sizes(config);
     found.log(config);
@@ -185,6 +186,28 @@ impl Findings<'_> {
         }
     }
 
+    fn certificates(&mut self, config: &Config) {
+        let g = &config.gateway;
+        if g.tls_listen.is_some() && g.certificates.is_empty() {
+            self.add(
+                "gateway.tls_listen",
+                "there is no certificate to serve with",
+                "Add [[gateway.certificates]] with hosts, chain and key",
+            );
+        }
+        for (i, certificate) in g.certificates.iter().enumerate() {
+            for (j, host) in certificate.hosts.iter().enumerate() {
+                if !is_host(host.strip_prefix("*.").unwrap_or(host)) {
+                    self.add(
+                        &format!("gateway.certificates[{i}].hosts[{j}]"),
+                        format!("\"{}\" is not a host name", host.escape_debug()),
+                        "Write a name alone, such as s.example.org or *.example.org",
+                    );
+                }
+            }
+        }
+    }
+
     fn security_txt(&mut self, config: &Config) {
         let s = &config.gateway.security_txt;
         for (i, contact) in s.contact.iter().enumerate() {
@@ -324,6 +347,7 @@ pub(super) fn listeners(config: &Config) -> Vec<(String, SocketAddr)> {
     let dns = config.dns.listen.iter().enumerate().map(|(i, a)| (format!("dns.listen[{i}]"), *a));
     let mut all: Vec<_> = dns.collect();
     all.extend(config.gateway.listen.map(|a| ("gateway.listen".to_owned(), a)));
+    all.extend(config.gateway.tls_listen.map(|a| ("gateway.tls_listen".to_owned(), a)));
     all.extend(config.api.listen.map(|a| ("api.listen".to_owned(), a)));
     if config.store.url == "embedded" {
         all.push(("store.engine.listen".to_owned(), config.store.engine.listen));

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    JumpLimits, Notices, SecurityTxt, listen,
+    Certificate, JumpLimits, Notices, SecurityTxt, listen,
     ranges::{Limits, limits},
 };
 
@@ -16,6 +16,11 @@ pub struct Gateway {
     /// The address served; `off` turns the gateway off.
     #[serde(with = "listen")]
     pub listen: Option<SocketAddr>,
+    /// The address served over TLS; `off` for none.
+    #[serde(with = "listen")]
+    pub tls_listen: Option<SocketAddr>,
+    /// How often the files of certificates are looked at, in milliseconds.
+    pub certificates_poll_ms: u64,
     /// HTTP threads; 0 for one per core.
     pub threads: usize,
     /// What short URLs begin with; `http://<listen>` when empty. Its host is our own: no link may
@@ -62,6 +67,8 @@ pub struct Gateway {
     pub security_txt: SecurityTxt,
     /// Warnings that visitors see.
     pub notices: Notices,
+    /// What it proves itself with over TLS.
+    pub certificates: Vec<Certificate>,
 }
 
 /// A target that could not be resolved in time.
@@ -148,6 +155,7 @@ pub struct Api {
 /// What the numbers may be.
 pub(super) const LIMITS: &[Limits] = &[
     limits("gateway.threads", 0, 1_024),
+    limits("gateway.certificates_poll_ms", 100, 3_600_000),
     limits("gateway.resolve_timeout_ms", 1, 60_000),
     limits("gateway.connections_max", 1, 1 << 20),
     limits("gateway.idle_timeout_ms", 100, 600_000),
@@ -182,6 +190,8 @@ impl Default for Gateway {
     fn default() -> Self {
         Self {
             listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)),
+            tls_listen: None,
+            certificates_poll_ms: 5_000,
             threads: 0,
             public_url: String::new(),
             own_hosts: Vec::new(),
@@ -204,6 +214,7 @@ impl Default for Gateway {
             limits: JumpLimits::default(),
             security_txt: SecurityTxt::default(),
             notices: Notices::default(),
+            certificates: Vec::new(),
         }
     }
 }

@@ -1,4 +1,7 @@
-//! `[gateway.limits]` and `[gateway.security_txt]`: how much a visitor may ask, and whom to tell.
+//! `[gateway.limits]`, `[[gateway.certificates]]` and `[gateway.security_txt]`: how much a visitor may
+//! ask, what the gateway proves itself with, and whom to tell.
+
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,18 @@ pub struct JumpLimits {
     pub table_max: usize,
     /// Clients without a limit.
     pub exempt: Vec<IpNet>,
+}
+
+/// A certificate of the gateway, in files.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// The hosts it is for; `*.` stands for any one label.
+    pub hosts: Vec<String>,
+    /// The certificate and those that lead to its authority, in PEM.
+    pub chain: PathBuf,
+    /// Its key in PEM, which nobody else may read.
+    pub key: PathBuf,
 }
 
 /// `/.well-known/security.txt` (RFC 9116).

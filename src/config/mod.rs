@@ -34,7 +34,7 @@ pub use dns::{Dns, RateLimit, Upstream, UpstreamMode, Zone};
 pub use feeds::Feeds;
 pub use file::{Loaded, load, parse, table};
 pub use gateway::{Api, Gateway, OnTarget, OnUnresolved, Targets};
-pub use jumps::{JumpLimits, SecurityTxt};
+pub use jumps::{Certificate, JumpLimits, SecurityTxt};
 pub use notices::Notices;
 pub use policy::{Policy, PolicyDnssec};
 pub use probe::probe;

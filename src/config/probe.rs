@@ -74,6 +74,14 @@ fn files(config: &Config, source: &Source) -> Vec<Problem> {
             problems.push(unreadable(source, key, path, &e));
         }
     }
+    for (i, certificate) in config.gateway.certificates.iter().enumerate() {
+        for (name, path) in [("chain", &certificate.chain), ("key", &certificate.key)] {
+            if let Err(e) = fs::File::open(path) {
+                let key = format!("gateway.certificates[{i}].{name}");
+                problems.push(unreadable(source, &key, path, &e));
+            }
+        }
+    }
     problems.extend(config.store.password_file.as_deref().and_then(|p| open_to_others(source, p)));
     problems
 }

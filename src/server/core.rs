@@ -53,6 +53,8 @@ pub(super) struct Core {
 pub(super) struct Sockets {
     pub(super) dns: Option<listener::Bound>,
     pub(super) gateway: Vec<std::net::TcpListener>,
+    /// Those of the gateway on which TLS is spoken.
+    pub(super) gateway_tls: Vec<std::net::TcpListener>,
     pub(super) api: Vec<std::net::TcpListener>,
 }
 
@@ -221,13 +223,15 @@ impl Sockets {
                     .map_err(|source| Error::Bind { key, address, source }),
             };
         let gateway = http(config.gateway.listen, threads, "gateway.listen")?;
+        let gateway_tls = http(config.gateway.tls_listen, threads, "gateway.tls_listen")?;
         let api = http(config.api.listen, 1, "api.listen")?;
-        Ok(Self { dns, gateway, api })
+        Ok(Self { dns, gateway, gateway_tls, api })
     }
 
     /// Every HTTP address: none of them may be a link's target.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.gateway.iter().chain(&self.api).filter_map(|l| l.local_addr().ok()).collect()
+        let all = self.gateway.iter().chain(&self.gateway_tls).chain(&self.api);
+        all.filter_map(|l| l.local_addr().ok()).collect()
     }
 }
 

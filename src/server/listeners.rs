@@ -15,7 +15,7 @@ use crate::{
     links::Links,
     listener::{
         Dns, Parts,
-        http::{GatewayThread, HttpError, HttpLimits, serve_api},
+        http::{Certificates, GatewayThread, HttpError, HttpLimits, TlsListener, serve_api},
     },
     record::Table,
     store::engine,
@@ -36,6 +36,7 @@ pub(super) struct Listeners {
     api: Option<JoinHandle<Result<(), HttpError>>>,
     stop: CancellationToken,
     gateway_address: Option<std::net::SocketAddr>,
+    gateway_tls_address: Option<std::net::SocketAddr>,
     api_address: Option<std::net::SocketAddr>,
 }
 
@@ -44,19 +45,23 @@ impl Listeners {
     pub(super) fn start(core: &mut Core, storage: &mut Storage) -> Result<Self, Error> {
         let stop = CancellationToken::new();
         let gateway_sockets = std::mem::take(&mut core.sockets.gateway);
+        let tls_sockets = std::mem::take(&mut core.sockets.gateway_tls);
         let api_sockets = std::mem::take(&mut core.sockets.api);
         let dns_sockets = core.sockets.dns.take();
         let address = |l: &[std::net::TcpListener]| l.first().and_then(|l| l.local_addr().ok());
         let (gateway_address, api_address) = (address(&gateway_sockets), address(&api_sockets));
-        let (say_ended, gateway_ended) = mpsc::channel(gateway_sockets.len().max(1));
+        let gateway_tls_address = address(&tls_sockets);
+        let gateway_threads = gateway_sockets.len().max(tls_sockets.len());
+        let (say_ended, gateway_ended) = mpsc::channel(gateway_threads.max(1));
         let mut all = Self {
             dns: None,
-            gateway_running: gateway_sockets.len(),
+            gateway_running: gateway_threads,
             gateway: Vec::new(),
             gateway_ended,
             api: None,
             stop: stop.clone(),
             gateway_address,
+            gateway_tls_address,
             api_address,
         };
         if let Some(bound) = dns_sockets {
@@ -73,7 +78,7 @@ impl Listeners {
                 },
             )?);
         }
-        all.gateway = start_gateway(core, gateway_sockets, &stop, &say_ended)?;
+        all.gateway = start_gateway(core, gateway_sockets, tls_sockets, &stop, &say_ended)?;
         for socket in api_sockets {
             let router = api_router(core, storage, gateway_address)?;
             storage.learn_codes(core);
@@ -95,6 +100,7 @@ impl Listeners {
             pid: std::process::id(),
             dns: self.dns.as_ref().map(|d| d.addresses().to_vec()).unwrap_or_default(),
             gateway: self.gateway_address,
+            gateway_tls: self.gateway_tls_address,
             api: self.api_address,
             engine: storage.engine_address,
             transfers: None,
@@ -178,13 +184,14 @@ impl Listeners {
 fn start_gateway(
     core: &Core,
     sockets: Vec<std::net::TcpListener>,
+    tls_sockets: Vec<std::net::TcpListener>,
     stop: &CancellationToken,
     say_ended: &mpsc::Sender<Result<(), HttpError>>,
 ) -> Result<Vec<thread::JoinHandle<()>>, Error> {
     let gateway = Gateway::new(GatewayParts {
         config: core.config.gateway.clone(),
         rules: core.config.policy.clone(),
-        listening: sockets.iter().filter_map(|s| s.local_addr().ok()).collect(),
+        listening: sockets.iter().chain(&tls_sockets).filter_map(|s| s.local_addr().ok()).collect(),
         in_force: core.in_force.clone(),
         notices: notices(core)?,
         suffixes: Arc::clone(&core.suffixes),
@@ -195,8 +202,17 @@ fn start_gateway(
         metrics: Arc::clone(&core.metrics),
     });
     let limits = HttpLimits::gateway(&core.config.gateway);
+    let tls = match tls_sockets.is_empty() {
+        true => None,
+        false => Some(certificates(core, stop)?.server_config().map_err(HttpError::from)?),
+    };
     let mut threads = Vec::new();
-    for (worker, listener) in (GATEWAY_WORKER..).zip(sockets) {
+    let count = sockets.len().max(tls_sockets.len());
+    let (mut sockets, mut tls_sockets) = (sockets.into_iter(), tls_sockets.into_iter());
+    for worker in (GATEWAY_WORKER..).take(count) {
+        let listener = sockets.next();
+        let tls = tls_sockets.next().zip(tls.clone());
+        let tls = tls.map(|(listener, config)| TlsListener { listener, config });
         let lanes = Lanes {
             jumps: core.spool.lane(Table::Jumps, worker)?,
             resolutions: core.spool.lane(Table::Resolutions, worker)?,
@@ -204,6 +220,7 @@ fn start_gateway(
         };
         let thread = GatewayThread {
             listener,
+            tls,
             gateway: Arc::clone(&gateway),
             lanes,
             limits: limits.clone(),
@@ -231,6 +248,28 @@ fn notices(core: &Core) -> Result<Notices, Error> {
         step_up: core.secrets.load_or_make("step_up.key")?,
     };
     Ok(Notices::open(&core.config.gateway, &core.config.policy.blocked_by, keys)?)
+}
+
+/// The certificates, looked at again until `stop`.
+fn certificates(core: &Core, stop: &CancellationToken) -> Result<Arc<Certificates>, Error> {
+    let config = &core.config.gateway;
+    let certificates = Certificates::load(&config.certificates).map_err(HttpError::from)?;
+    let poll = Duration::from_millis(config.certificates_poll_ms);
+    let (kept, stop) = (Arc::clone(&certificates), stop.clone());
+    core.tasks.spawn(async move {
+        while timeout(poll, stop.cancelled()).await.is_err() {
+            let looked = Arc::clone(&kept);
+            match tokio::task::spawn_blocking(move || looked.refresh()).await {
+                Ok(Ok(true)) => tracing::info!("changed certificates are in force"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "changed certificates cannot be used; those before stay");
+                }
+                Err(error) => tracing::error!(%error, "certificates were not looked at"),
+            }
+        }
+    });
+    Ok(certificates)
 }
 
 /// Says that a gateway thread ended when it is dropped, by a panic too.

@@ -25,6 +25,8 @@ pub struct Run {
     pub dns: Vec<SocketAddr>,
     /// The gateway.
     pub gateway: Option<SocketAddr>,
+    /// The gateway over TLS.
+    pub gateway_tls: Option<SocketAddr>,
     /// The API.
     pub api: Option<SocketAddr>,
     /// The embedded engine.

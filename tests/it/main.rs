@@ -35,6 +35,7 @@ mod feeds_source;
 mod forward;
 mod gateway;
 mod gateway_jumps;
+mod gateway_tls;
 mod harness;
 mod layering;
 mod links_api;

@@ -26,7 +26,7 @@ use tracegate::{
     links::{
         Codes, LinkStore, Links, LinksOptions, Secrets, SqliteLinks, TargetRules, Tokens, restore,
     },
-    listener::http::{GatewayThread, HttpLimits, bind, serve_api},
+    listener::http::{Certificates, GatewayThread, HttpLimits, TlsListener, bind, serve_api},
     metrics::Metrics,
     policy::InForce,
     record::{NodeName, PublicSuffixes, Table, rowbinary::Reader},
@@ -61,6 +61,9 @@ pub(crate) struct Site {
     pub(crate) clock: Clock,
     pub(crate) links: Arc<Links>,
     pub(crate) gateway: SocketAddr,
+    /// Where certificates were configured.
+    pub(crate) gateway_tls: Option<SocketAddr>,
+    pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) api: SocketAddr,
     /// The operator's secret.
     pub(crate) operator: String,
@@ -264,9 +267,21 @@ impl Site {
         });
         let limits = HttpLimits::gateway(&config.gateway);
         let mut threads = Vec::new();
+        let (certificates, tls, mut tls_sockets) = match &config.gateway.certificates[..] {
+            [] => (None, None, Vec::new()),
+            files => {
+                let certificates = Certificates::load(files).unwrap();
+                let tls = certificates.server_config().unwrap();
+                (Some(certificates), Some(tls), bind(any, config.gateway.threads).unwrap())
+            }
+        };
+        let gateway_tls = tls_sockets.first().map(|s| s.local_addr().unwrap());
         for (worker, listener) in (0u16..).zip(sockets.drain(..)) {
             let thread = GatewayThread {
-                listener,
+                listener: Some(listener),
+                tls: tls
+                    .clone()
+                    .and_then(|config| Some(TlsListener { listener: tls_sockets.pop()?, config })),
                 gateway: Arc::clone(&gateway),
                 lanes: Lanes {
                     jumps: spool.lane(Table::Jumps, worker).unwrap(),
@@ -320,6 +335,8 @@ impl Site {
             clock,
             links,
             gateway: gateway_address,
+            gateway_tls,
+            certificates,
             api: api_address,
             operator,
             metrics,

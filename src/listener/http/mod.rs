@@ -6,13 +6,18 @@
 //! on which nothing moves, in either direction, is closed after `idle_timeout_ms`. A head larger
 //! than `header_bytes_max` is answered with 431.
 //!
+//! The gateway also speaks TLS, where it has certificates ([`Certificates`]): a handshake and the first
+//! head together must be done within `header_timeout_ms`.
+//!
 //! Stop: accepting ends, idle connections are closed, requests in flight are answered within the
 //! grace, what is left is cut, and the gateway's lanes are closed.
 
 mod accept;
 mod connection;
 mod serve;
+mod tls;
 mod watch;
 
 pub use accept::{HttpLimits, bind};
-pub use serve::{GatewayThread, HttpError, serve_api};
+pub use serve::{GatewayThread, HttpError, TlsListener, serve_api};
+pub use tls::{Certificates, TlsError};

@@ -3,17 +3,27 @@
 use std::{io, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
-use tokio::{net::TcpListener, runtime, task::LocalSet, time::timeout};
+use metrics::Gauge;
+use rustls::ServerConfig;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime,
+    task::LocalSet,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use super::{
-    HttpLimits, accept,
+    HttpLimits,
+    accept::{self, Place},
     connection::{self, Orders},
+    tls::TlsError,
 };
 use crate::{
     clock::Clock,
-    gateway::{Gateway, Lanes, Worker},
+    gateway::{Gateway, Lanes, Peer, Worker},
     metrics::Metrics,
     spool,
 };
@@ -29,15 +39,31 @@ pub enum HttpError {
     /// The socket or the runtime cannot be used.
     #[error("the HTTP listener: {0}")]
     Io(#[from] io::Error),
+    /// The certificates cannot be used.
+    #[error("gateway.certificates: {0}")]
+    Tls(#[from] TlsError),
+    /// TLS cannot be spoken.
+    #[error("TLS: {0}")]
+    Rustls(#[from] rustls::Error),
     /// A lane could not be closed; the next start closes it.
     #[error("a lane of the gateway: {0}")]
     Lane(#[from] spool::Error),
 }
 
-/// What one thread of the gateway needs.
-pub struct GatewayThread {
+/// A socket on which TLS is spoken.
+pub struct TlsListener {
     /// One of [`bind`](super::bind)'s sockets.
     pub listener: std::net::TcpListener,
+    /// How.
+    pub config: Arc<ServerConfig>,
+}
+
+/// What one thread of the gateway needs.
+pub struct GatewayThread {
+    /// One of [`bind`](super::bind)'s sockets; none without plain HTTP.
+    pub listener: Option<std::net::TcpListener>,
+    /// The same for TLS.
+    pub tls: Option<TlsListener>,
     /// The gateway.
     pub gateway: Arc<Gateway>,
     /// Lanes for this thread alone.
@@ -67,7 +93,13 @@ impl GatewayThread {
         let tasks = LocalSet::new();
         let worker = Rc::new(Worker::new(Arc::clone(&self.gateway), self.lanes));
         tasks.block_on(&runtime, async {
-            let listener = TcpListener::from_std(self.listener)?;
+            let plain = self.listener.map(TcpListener::from_std).transpose()?;
+            let (secure, acceptor) = match self.tls {
+                None => (None, None),
+                Some(TlsListener { listener, config }) => {
+                    (Some(TcpListener::from_std(listener)?), Some(TlsAcceptor::from(config)))
+                }
+            };
             let cut = CancellationToken::new();
             let orders = Orders {
                 limits: self.limits.clone(),
@@ -79,31 +111,38 @@ impl GatewayThread {
             let mut tick = tokio::time::interval(TICK);
             let gauge = Some(&self.metrics.gateway.connections);
             {
-                let mut accepted = pin!(accept::next(&listener, &self.limits, gauge));
+                let mut at_plain = pin!(next(plain.as_ref(), &self.limits, gauge));
+                let mut at_secure = pin!(next(secure.as_ref(), &self.limits, gauge));
                 loop {
-                    let next = tokio::select! {
+                    let (accepted, acceptor) = tokio::select! {
                         biased;
                         () = self.stop.cancelled() => break,
                         _ = tick.tick() => {
                             worker.tick();
                             continue;
                         }
-                        next = accepted.as_mut() => next,
+                        accepted = at_plain.as_mut() => {
+                            at_plain.set(next(plain.as_ref(), &self.limits, gauge));
+                            (accepted, None)
+                        }
+                        accepted = at_secure.as_mut() => {
+                            at_secure.set(next(secure.as_ref(), &self.limits, gauge));
+                            (accepted, acceptor.clone())
+                        }
                     };
-                    accepted.set(accept::next(&listener, &self.limits, gauge));
-                    let (stream, peer, place) = next?;
+                    let (stream, peer, place) = accepted?;
                     let (orders, worker) = (orders.clone(), Rc::clone(&worker));
                     connections.spawn_local(async move {
                         let answer = |request| {
                             let worker = Rc::clone(&worker);
                             async move { worker.serve(&request, peer).await }
                         };
-                        connection::run(stream, orders, answer).await;
+                        connection::run(stream, acceptor, orders, answer).await;
                         drop(place);
                     });
                 }
             }
-            drop(listener);
+            drop((plain, secure));
             drain(&connections, &cut, self.grace).await;
             Ok::<_, io::Error>(())
         })?;
@@ -112,6 +151,18 @@ impl GatewayThread {
             Some(worker) => Ok(worker.close()?),
             None => Ok(()),
         }
+    }
+}
+
+/// The next connection of a socket; never one without a socket.
+async fn next(
+    listener: Option<&TcpListener>,
+    limits: &HttpLimits,
+    gauge: Option<&Gauge>,
+) -> io::Result<(TcpStream, Peer, Place)> {
+    match listener {
+        Some(listener) => accept::next(listener, limits, gauge).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -150,7 +201,7 @@ pub async fn serve_api(
                     }
                 }
             };
-            connection::run(stream, orders, answer).await;
+            connection::run(stream, None, orders, answer).await;
             drop(place);
         });
     }
