@@ -63,7 +63,7 @@
 //! | `log` | lines on standard error | `config` |
 //! | `notify` | the service manager | |
 //! | `rate` | token buckets by key | `clock` |
-//! | `sql` | SQLite files of control state | |
+//! | `sql` | databases of control state | `clock` |
 //! | `listener` | sockets: UDP front, streams, HTTP | `record`, `config`, `clock`, `metrics`, `name`, `rate`, `policy`, `resolver`, `gateway`, `spool` |
 //! | `policy` | what is to be done with a question | `record`, `config`, `clock`, `metrics`, `name` |
 //! | `feeds` | lists of rules, from their source until they are in force | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `policy`, `links`, `spool`, `sql` |

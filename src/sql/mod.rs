@@ -1,10 +1,12 @@
-//! SQLite files of control state: how they are opened, brought to their schema, and read by many.
+//! Databases of control state. Here: SQLite files, how they are opened, brought to their schema,
+//! and read by many; [`postgres`] is for several nodes.
 //!
 //! Write-ahead logging with `synchronous = FULL`: what was committed survives a power cut. One
 //! connection writes, a few read. The file is for its owner alone. Migrations are numbered and
 //! checksummed; a schema that is newer than this build, or altered, is refused.
 
 mod migrate;
+pub mod postgres;
 mod readers;
 
 use std::{

@@ -50,6 +50,8 @@ mod policy_gateway;
 mod policy_lab;
 mod policy_peers;
 mod policy_ways;
+mod postgres;
+mod postgres_lab;
 mod server;
 mod site;
 mod spool;
