@@ -20,14 +20,15 @@ pub struct Notices {
     pub step_up_url: String,
     /// Whom a visitor may talk to instead; empty for nobody.
     pub contact: String,
-    /// How long a shown page can be answered, in seconds.
+    /// How long a shown page can be answered, in seconds. Below an hour: a trace takes the records of
+    /// one flow to lie no farther apart.
     pub valid_s: u64,
     /// Where to get help: whom to call, in English what it is, and in Chinese.
     pub help: Vec<[String; 3]>,
 }
 
 /// What the numbers may be.
-pub(super) const LIMITS: &[Limits] = &[limits("gateway.notices.valid_s", 60, 86_400)];
+pub(super) const LIMITS: &[Limits] = &[limits("gateway.notices.valid_s", 60, 3_500)];
 
 impl Default for Notices {
     fn default() -> Self {

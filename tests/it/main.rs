@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod browser;
 mod config;
 mod deploy;
 mod dns;
@@ -43,6 +44,7 @@ mod links_conformance;
 mod links_crash;
 mod links_target;
 mod notices;
+mod notices_browser;
 mod policy_bogus;
 mod policy_dns;
 mod policy_front;
