@@ -97,6 +97,8 @@ pub const ROUTES: &[Route] = &[
         patient: false,
     },
     right(Method::GET, "/api/v1/links/export", Right::ReadLinks),
+    // Read from records: whoever asks is recorded, refused or not.
+    route(Method::GET, "/api/v1/links/{code}/stats", Need::Token),
     route(Method::GET, "/api/v1/links/{code}", Need::Right(Right::ReadLinks)),
     route(Method::PATCH, "/api/v1/links/{code}", Need::Right(Right::WriteLinks)),
     route(Method::POST, "/api/v1/zones/reload", Need::Right(Right::Reload)),

@@ -20,6 +20,7 @@ pub fn routes(tracer: Tracer) -> Router<ApiState> {
     Router::new()
         .route("/api/v1/trace", get(page))
         .route("/api/v1/records/{id}", get(record))
+        .route("/api/v1/links/{code}/stats", get(stats))
         .route("/api/v1/rules", get(rules::rules))
         .route("/api/v1/feeds/{name}/report", get(feeds::report))
         .layer(Extension(tracer))
@@ -44,6 +45,18 @@ async fn record(
     let given = Given::read(query.as_deref());
     let ask = Ask { text: id, kind: Some("record".to_owned()), ..given.ask.clone() };
     tracer.record(&given.look(&caller), &ask).await.map(json).map_err(problem)
+}
+
+/// What became of a link.
+async fn stats(
+    Extension(tracer): Extension<Tracer>,
+    caller: Caller,
+    Path(code): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let given = Given::read(query.as_deref());
+    let (from, to) = (given.ask.from.as_deref(), given.ask.to.as_deref());
+    tracer.link_stats(&given.look(&caller), &code, from, to).await.map(json).map_err(problem)
 }
 
 /// The query string.

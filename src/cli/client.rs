@@ -45,6 +45,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
 const CHUNK_BYTES: usize = 64 << 10;
 
 const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
 const BYTES: &str = "application/octet-stream";
 
 /// The largest answer that is kept in memory, in bytes.
@@ -144,6 +145,21 @@ impl Api {
         let body = StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync();
         let body = self.whole(self.request(Method::POST, path, query, BYTES, body)?).await?;
         serde_json::from_slice(&body).context("the answer is no JSON")
+    }
+
+    /// Sends JSON lines under a key by which the server knows the same request again, and gives
+    /// the answer's lines.
+    pub(super) async fn lines(
+        &self,
+        path: &[&str],
+        key: &str,
+        lines: String,
+    ) -> anyhow::Result<String> {
+        let body = whole(lines.into_bytes());
+        let mut request = self.request(Method::POST, path, &[], LINES, body)?;
+        request.headers_mut().insert("idempotency-key", key.parse()?);
+        let answer = self.whole(request).await?;
+        String::from_utf8(answer.into()).context("the answer is no text")
     }
 
     /// Writes an answer to `out` as it comes, whatever its length; how many bytes it had.

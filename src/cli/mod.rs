@@ -73,8 +73,7 @@ enum Command {
     Rules(rules::Rules),
     Spool(spool::Spool),
     Migrate(migrate::Migrate),
-    /// Make, show and change links.
-    Link(Remote<link::Link>),
+    Link(link::Link),
     /// Make, list and revoke tokens of the API.
     Token(Remote<token::Token>),
     Trace(Box<trace::Trace>),

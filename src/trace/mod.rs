@@ -14,6 +14,7 @@
 //! | `hits` | what a feed's rules did, by version, rule and order |
 //! | `listed` | what was listed at a time, and answered around it |
 //! | `access` | every look is a record, written before its page is sent |
+//! | `stats` | what became of a link, counted |
 //! | `tracer` | the service that puts them together |
 //!
 //! **A chain** is every record that answers the question and every record that shares an HTTP
@@ -46,6 +47,7 @@ mod persons;
 mod query;
 mod question;
 mod reader;
+mod stats;
 mod tracer;
 mod window;
 

@@ -40,6 +40,7 @@ mod gateway_tls;
 mod harness;
 mod layering;
 mod links_api;
+mod links_cli;
 mod links_conformance;
 mod links_crash;
 mod links_target;

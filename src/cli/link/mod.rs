@@ -1,0 +1,266 @@
+//! `link`: conversions, through the API, so that each is recorded like any other.
+
+mod csv;
+mod given;
+mod import;
+
+use std::{fs::File, io::Write, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Exit, Global,
+    client::{Api, ServerArgs, block_on},
+    layout,
+    progress::busy,
+};
+use given::{Given, Members};
+
+/// Make, show, list and change links; take them over.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Link {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    /// Convert a URL into a short one.
+    Create {
+        /// Where the link leads.
+        url: String,
+        /// The code wanted, instead of a generated one.
+        #[arg(long)]
+        code: Option<String>,
+        /// A link of the same owner that is the same in everything will do.
+        #[arg(long)]
+        reuse: bool,
+        #[command(flatten)]
+        members: Box<Members>,
+    },
+    /// Show a link and its revisions.
+    Show {
+        /// Its code.
+        code: String,
+    },
+    /// List links by code, a page at a time.
+    List(List),
+    /// Change a link; what is not named stays. `never` or an empty text takes a setting away.
+    Edit {
+        /// Its code.
+        code: String,
+        /// Where it leads from now on.
+        url: Option<String>,
+        /// Only if this is its newest revision.
+        #[arg(long, value_name = "REVISION")]
+        revision: Option<u32>,
+        #[command(flatten)]
+        members: Box<Members>,
+    },
+    /// Stop a link.
+    Disable {
+        /// Its code.
+        code: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a stopped link go on.
+    Enable {
+        /// Its code.
+        code: String,
+        /// Why.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Count visits and clients of a link; the look is recorded.
+    Stats {
+        /// Its code.
+        code: String,
+        /// The beginning, such as 2030-01-31T12:00:00Z or -7d.
+        #[arg(long, allow_hyphen_values = true)]
+        from: Option<String>,
+        /// The end.
+        #[arg(long, allow_hyphen_values = true)]
+        to: Option<String>,
+        /// The case number.
+        #[arg(long)]
+        case: Option<String>,
+        /// What for.
+        #[arg(long)]
+        purpose: Option<String>,
+    },
+    /// Take links over from a file; a line of report for each.
+    Import(import::Import),
+    /// Write every link, one JSON object a line.
+    Export {
+        /// Every revision of each, not the newest alone.
+        #[arg(long)]
+        revisions: bool,
+        /// The file, which is made; standard output without.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Which links.
+#[derive(Clone, Debug, Args)]
+struct List {
+    /// Of this owner.
+    #[arg(long)]
+    owner: Option<String>,
+    /// With this tag.
+    #[arg(long)]
+    tag: Option<String>,
+    /// enabled, disabled or expired.
+    #[arg(long)]
+    state: Option<String>,
+    /// Served at this host alone.
+    #[arg(long)]
+    domain: Option<String>,
+    /// Leading to this host.
+    #[arg(long, value_name = "HOST")]
+    target_host: Option<String>,
+    /// At most so many.
+    #[arg(long)]
+    limit: Option<u32>,
+    /// The next_cursor of the page before.
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+impl Link {
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// When there is no server, it refuses, a file fails, or nobody reads what is printed.
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
+        let api = Api::open(&self.server, global)?;
+        let answer = match self.action {
+            Action::Export { revisions, out } => {
+                return block_on(export(&api, revisions, out));
+            }
+            Action::Import(import) => return import.run(&api, global.format()),
+            action => block_on(ask(action, &api))?,
+        };
+        print(&answer, global)?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn print(answer: &Value, global: &Global) -> anyhow::Result<()> {
+    std::io::stdout().lock().write_all(layout::print(answer, global.format()).as_bytes())?;
+    Ok(())
+}
+
+async fn ask(action: Action, api: &Api) -> anyhow::Result<Value> {
+    if let Action::List(list) = &action {
+        let limit = list.limit.map(|n| n.to_string());
+        let query = list.query(limit.as_deref());
+        return api.json(Method::GET, &["api", "v1", "links"], &query, None).await;
+    }
+    if let Action::Stats { code, from, to, case, purpose } = &action {
+        let all = [("from", from), ("to", to), ("case", case), ("purpose", purpose)];
+        let given = all.into_iter().filter_map(|(name, v)| v.as_deref().map(|v| (name, v)));
+        let query: Vec<(&str, &str)> = given.collect();
+        return api.json(Method::GET, &["api", "v1", "links", code, "stats"], &query, None).await;
+    }
+    let (method, code, body) = request(action)?;
+    let mut path = vec!["api", "v1", "links"];
+    path.extend(code.as_deref());
+    api.json(method, &path, &[], body.as_ref()).await
+}
+
+impl List {
+    fn query<'a>(&'a self, limit: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
+        let all = [
+            ("owner", self.owner.as_deref()),
+            ("tag", self.tag.as_deref()),
+            ("state", self.state.as_deref()),
+            ("domain", self.domain.as_deref()),
+            ("target_host", self.target_host.as_deref()),
+            ("cursor", self.cursor.as_deref()),
+            ("limit", limit),
+        ];
+        all.into_iter().filter_map(|(name, value)| value.map(|v| (name, v))).collect()
+    }
+}
+
+/// Method, code and body.
+fn request(action: Action) -> anyhow::Result<(Method, Option<String>, Option<Value>)> {
+    let state = |state: &str, reason: Option<String>| {
+        let mut body = Map::from_iter([("state".to_owned(), json!(state))]);
+        body.extend(reason.map(|r| ("reason".to_owned(), json!(r))));
+        Some(body.into())
+    };
+    Ok(match action {
+        Action::Create { url, code, reuse, members } => {
+            let mut body = members.body(Given::New)?;
+            body.insert("target".into(), url.into());
+            body.extend(code.map(|c| ("code".to_owned(), json!(c))));
+            body.extend(reuse.then(|| ("reuse".to_owned(), json!(true))));
+            (Method::POST, None, Some(body.into()))
+        }
+        Action::Edit { code, url, revision, members } => {
+            let mut body = members.body(Given::Change)?;
+            body.extend(url.map(|u| ("target".to_owned(), json!(u))));
+            body.extend(revision.map(|r| ("revision".to_owned(), json!(r))));
+            (Method::PATCH, Some(code), Some(body.into()))
+        }
+        Action::Disable { code, reason } => {
+            (Method::PATCH, Some(code), state("disabled", Some(reason)))
+        }
+        Action::Enable { code, reason } => (Method::PATCH, Some(code), state("enabled", reason)),
+        Action::Show { code } => (Method::GET, Some(code), None),
+        Action::List(_) | Action::Stats { .. } | Action::Import(_) | Action::Export { .. } => {
+            anyhow::bail!("not one request")
+        }
+    })
+}
+
+async fn export(api: &Api, revisions: bool, out: Option<PathBuf>) -> anyhow::Result<Exit> {
+    let mut to: Box<dyn Write + Send> = match &out {
+        Some(file) => {
+            let made = File::create_new(file);
+            Box::new(made.with_context(|| format!("{}", file.display()))?)
+        }
+        None => Box::new(std::io::stdout()),
+    };
+    let query = [("revisions", if revisions { "true" } else { "false" })];
+    let path = ["api", "v1", "links", "export"];
+    let done = busy("writing 写出中", api.download(&path, &query, &mut *to)).await;
+    if let (Err(_), Some(file)) = (&done, &out) {
+        // What is there is not all of it.
+        std::fs::remove_file(file).ok();
+    }
+    done.map(|_| Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_given_is_sent() {
+        let members = Members { owner: Some("shop".into()), ..Members::default() };
+        let action = Action::Create {
+            url: "https://www.demo.test/".into(),
+            code: None,
+            reuse: false,
+            members: Box::new(members),
+        };
+        let (method, code, body) = request(action).unwrap();
+        assert_eq!((method, code), (Method::POST, None));
+        let expected = json!({ "target": "https://www.demo.test/", "owner": "shop" });
+        assert_eq!(body, Some(expected));
+        let action = Action::Disable { code: "abc".into(), reason: "fraud".into() };
+        let (method, code, body) = request(action).unwrap();
+        assert_eq!((method, code.as_deref()), (Method::PATCH, Some("abc")));
+        assert_eq!(body, Some(json!({ "state": "disabled", "reason": "fraud" })));
+    }
+}
