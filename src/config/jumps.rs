@@ -14,6 +14,8 @@ use super::ranges::{Limits, limits};
 pub struct JumpLimits {
     /// Requests of one client prefix in a window; 0 for no limit.
     pub client_requests_max: u32,
+    /// Attempts of one client at the password of one link in a window; 0 for no limit.
+    pub password_attempts_max: u32,
     /// The window, in seconds.
     pub window_s: u32,
     /// The length of a client prefix of IPv4.
@@ -55,6 +57,7 @@ pub struct SecurityTxt {
 /// What the numbers may be.
 pub(super) const LIMITS: &[Limits] = &[
     limits("gateway.limits.client_requests_max", 0, 1_000_000),
+    limits("gateway.limits.password_attempts_max", 0, 1_000_000),
     limits("gateway.limits.window_s", 1, 3_600),
     limits("gateway.limits.ipv4_prefix", 8, 32),
     limits("gateway.limits.ipv6_prefix", 16, 128),
@@ -73,6 +76,7 @@ impl Default for JumpLimits {
         ];
         Self {
             client_requests_max: 6_000,
+            password_attempts_max: 10,
             window_s: 60,
             ipv4_prefix: 32,
             ipv6_prefix: 56,

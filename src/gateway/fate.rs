@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::{
     ahead::{Remark, Then},
     notice::{self, Agreed, Form, Service, Tiered},
+    onward::{Beyond, Onward, onward},
     page::Page,
     rules::{self, Ruling},
+    terms::is_served_at,
     worker::{Asked, Worker},
 };
 use crate::{
@@ -29,6 +31,8 @@ pub(super) struct Fate {
     pub(super) ruling: Option<Ruling>,
     /// The tier of the warning it gets, or got and went on from.
     pub(super) tiered: Option<Tiered>,
+    /// Where the visitor goes whose path or query is handed on.
+    pub(super) onward: Option<Onward>,
     pub(super) answer: Answer,
 }
 
@@ -52,14 +56,24 @@ impl Fate {
         page: Page,
     ) -> Self {
         let (answer, reason) = (Answer::Page(page), "");
-        Self { link, outcome, reason, full, lookup: None, ruling: None, tiered: None, answer }
+        Self {
+            link,
+            outcome,
+            reason,
+            full,
+            lookup: None,
+            ruling: None,
+            tiered: None,
+            onward: None,
+            answer,
+        }
     }
 }
 
 impl Worker {
     pub(super) async fn fate(&self, link: Option<Arc<Link>>, asked: &Asked<'_>) -> Fate {
         let parts = &self.gateway.parts;
-        let Some(link) = link else {
+        let Some(link) = link.filter(|link| is_served_at(link, asked)) else {
             return Fate::stopped(None, "unknown", parts.on_full.unknown_jumps, Page::Unknown);
         };
         let full = parts.on_full.jumps;
@@ -73,9 +87,22 @@ impl Worker {
             let stopped = Fate::stopped(Some(link), "stopped", full, Page::Loop);
             return Fate { reason: "too_many_hops", ..stopped };
         }
+        if let Some((outcome, page)) = self.terms(&link, asked).await {
+            return Fate::stopped(Some(link), outcome, full, page);
+        }
+        // A notice names the link's own target, and it is that to which a visitor goes on from it.
+        let beyond = if asked.agreed.is_some() { Beyond::default() } else { asked.beyond };
+        let onward = match onward(&link, beyond, parts.config.targets.length_max) {
+            Ok(onward) => onward,
+            Err(reason) => {
+                let stopped = Fate::stopped(Some(link), "stopped", full, Page::Unknown);
+                return Fate { reason, ..stopped };
+            }
+        };
+        let target = onward.as_ref().map_or(&*link.target, |o| &o.target);
         let mut lookup = self.look_up(&link.target_host).await;
         let unresolved = lookup.addresses.is_empty();
-        let (ruling, tiered) = self.ruling(&link, &lookup);
+        let (ruling, tiered) = self.ruling(&link, target, &lookup);
         let warned = tiered.filter(|t| !agrees(asked, *t, ruling.as_ref(), &link));
         let (outcome, reason, answer) = match (&ruling, warned) {
             (Some(r), _) if r.is_closed() => ("stopped", "", Answer::Page(Page::Busy)),
@@ -113,6 +140,11 @@ impl Worker {
                 }
             }
         };
+        let used_up = match answer {
+            Answer::Go => self.use_up(&link, asked).await,
+            Answer::Page(_) | Answer::Warn(_) => None,
+        };
+        let (outcome, reason, answer) = used_up.unwrap_or((outcome, reason, answer));
         Fate {
             link: Some(link),
             outcome,
@@ -121,17 +153,23 @@ impl Worker {
             lookup: Some(lookup),
             ruling,
             tiered,
+            onward,
             answer,
         }
     }
 
     /// What the rules in force say of a jump along `link`, and the warning it gets.
-    fn ruling(&self, link: &Link, lookup: &Lookup) -> (Option<Ruling>, Option<Tiered>) {
+    fn ruling(
+        &self,
+        link: &Link,
+        target: &str,
+        lookup: &Lookup,
+    ) -> (Option<Ruling>, Option<Tiered>) {
         let parts = &self.gateway.parts;
         let set = parts.in_force.load_full();
         let mut ruling = match set.is_empty() {
             true => None,
-            false => rules::of_jump(&set, link, lookup, parts.clock.now()),
+            false => rules::of_jump(&set, link, target, lookup, parts.clock.now()),
         };
         let unresolved = lookup.addresses.is_empty();
         let inputs = rules::inputs(ruling.as_ref(), Service::Link, unresolved);

@@ -5,6 +5,8 @@
 //! time of one look.
 
 use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
     net::IpAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -25,6 +27,9 @@ const SHARDS: usize = 16;
 pub(super) struct Limits {
     config: config::JumpLimits,
     clients: Vec<Mutex<Buckets>>,
+    /// By client and link.
+    passwords: Mutex<Buckets>,
+    hasher: RandomState,
 }
 
 /// A request over a limit.
@@ -40,7 +45,13 @@ impl Limits {
         let (quota, window) = (config.client_requests_max, config.window_s);
         let each = config.table_max.div_ceil(SHARDS);
         let shard = |_| Mutex::new(Buckets::new(quota, window, each, now));
-        Self { config: config.clone(), clients: (0..SHARDS).map(shard).collect() }
+        let attempts = config.password_attempts_max;
+        Self {
+            config: config.clone(),
+            clients: (0..SHARDS).map(shard).collect(),
+            passwords: Mutex::new(Buckets::new(attempts, window, config.table_max, now)),
+            hasher: RandomState::new(),
+        }
     }
 
     /// Takes one request of `client`; what it is over, if it is.
@@ -50,11 +61,7 @@ impl Limits {
         if c.client_requests_max == 0 || c.exempt.iter().any(|net| net.contains(&client)) {
             return None;
         }
-        let bits = match client {
-            IpAddr::V4(_) => 96 + u32::from(c.ipv4_prefix.min(32)),
-            IpAddr::V6(_) => u32::from(c.ipv6_prefix.min(128)),
-        };
-        let key = mapped(client).to_bits() & u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+        let key = self.prefix(client);
         let folded = (key ^ (key >> 64)) as u64;
         // The upper bits of a multiplication depend on all bits of the key.
         let shard = (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize % SHARDS;
@@ -65,6 +72,29 @@ impl Limits {
                 Some(Over { quota: c.client_requests_max, window_s: c.window_s, wait })
             }
         }
+    }
+}
+
+impl Limits {
+    /// Takes one attempt of `client` at the password of `code`; nobody is exempt.
+    pub(super) fn password(&self, client: IpAddr, code: &str, now: Instant) -> Option<Over> {
+        let c = &self.config;
+        let key = self.hasher.hash_one((self.prefix(client.to_canonical()), code));
+        let mut buckets = self.passwords.lock().unwrap_or_else(PoisonError::into_inner);
+        match buckets.take(key.into(), now) {
+            Taken::Within => None,
+            Taken::Over { wait, .. } => {
+                Some(Over { quota: c.password_attempts_max, window_s: c.window_s, wait })
+            }
+        }
+    }
+
+    fn prefix(&self, client: IpAddr) -> u128 {
+        let bits = match client {
+            IpAddr::V4(_) => 96 + u32::from(self.config.ipv4_prefix.min(32)),
+            IpAddr::V6(_) => u32::from(self.config.ipv6_prefix.min(128)),
+        };
+        mapped(client).to_bits() & u128::MAX.checked_shl(128 - bits).unwrap_or(0)
     }
 }
 

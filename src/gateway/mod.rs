@@ -14,6 +14,9 @@
 //! | a way that comes back to us | 508 | `stopped`, with a reason |
 //! | too many requests of one client | 429 | not at all: counted |
 //! | `/robots.txt`, `/.well-known/security.txt` | 200 | not at all |
+//! | a link that is not open yet | 404 | `not_yet` |
+//! | a link that was followed as often as it may be | 410 | `used_up` |
+//! | a link with a password, without it | 403, a form | `password` |
 //! | a path that is no code | 404 | not at all: no link was asked for |
 //! | another method | 405 | not at all |
 //! | no room for the record, or no database | 503, to come back later | not at all: nothing was done |
@@ -33,16 +36,19 @@ mod keep;
 mod language;
 mod limit;
 pub mod notice;
+mod onward;
 mod page;
 mod peer;
 mod record;
 mod request;
 mod respond;
 mod rules;
+mod terms;
 mod worker;
 
 pub use language::Language;
 pub use peer::Peer;
 pub use record::Lanes;
 pub use rules::is_listed;
+pub use terms::FORM_BYTES_MAX;
 pub use worker::{Gateway, GatewayParts, Worker};

@@ -30,16 +30,22 @@ pub(super) enum Page {
     Loop,
     /// Too many requests.
     Limited,
+    /// The link may not be followed yet.
+    NotYet,
+    /// It was followed as often as it may be.
+    UsedUp,
+    /// It has a password; the page is a form of its own.
+    Password,
 }
 
 impl Page {
     pub(super) const fn status(self) -> StatusCode {
         match self {
-            Self::Unknown => StatusCode::NOT_FOUND,
-            Self::Disabled | Self::Expired => StatusCode::GONE,
+            Self::Unknown | Self::NotYet => StatusCode::NOT_FOUND,
+            Self::Disabled | Self::Expired | Self::UsedUp => StatusCode::GONE,
             Self::Unresolved | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Refused => StatusCode::FORBIDDEN,
+            Self::Refused | Self::Password => StatusCode::FORBIDDEN,
             // RFC 5842 section 7.2.
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::Limited => StatusCode::TOO_MANY_REQUESTS,
@@ -58,6 +64,9 @@ impl Page {
             Self::Refused => "refused",
             Self::Loop => "loop",
             Self::Limited => "limited",
+            Self::NotYet => "not_yet",
+            Self::UsedUp => "used_up",
+            Self::Password => "password",
         }
     }
 

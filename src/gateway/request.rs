@@ -9,12 +9,17 @@ const HOST_MAX: usize = 255;
 const PATH_MAX: usize = 1024;
 const USER_AGENT_MAX: usize = 512;
 
-/// The code that a path asks for: one segment that has the shape of one.
-pub(super) fn code(uri: &Uri) -> Option<&str> {
-    code_of_path(uri.path())
+/// The code that a path asks for: its first segment, and what comes behind it after a slash.
+pub(super) fn code_and_rest(path: &str) -> Option<(&str, Option<&str>)> {
+    let path = path.strip_prefix('/')?;
+    let (code, rest) = match path.split_once('/') {
+        Some((code, rest)) => (code, Some(rest)),
+        None => (path, None),
+    };
+    is_code(code).then_some((code, rest))
 }
 
-/// The same of a path.
+/// The code of a path that is one segment which has the shape of one.
 pub(super) fn code_of_path(path: &str) -> Option<&str> {
     path.strip_prefix('/').filter(|code| is_code(code))
 }
@@ -30,6 +35,15 @@ pub(super) fn path(uri: &Uri) -> &str {
 pub(super) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     let host = uri.authority().map_or_else(|| value(headers, header::HOST), |a| a.as_str());
     capped(host, HOST_MAX)
+}
+
+/// The name in a `Host`: without port and trailing dot.
+pub(super) fn host_name(host: &str) -> &str {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 /// The client's name for itself, cut.
@@ -80,10 +94,10 @@ mod tests {
             ("http://host.example/abc", Some("abc")),
         ] {
             let uri: Uri = path.parse().unwrap();
-            assert_eq!(code(&uri), expected, "{path}");
+            assert_eq!(code_of_path(uri.path()), expected, "{path}");
         }
         let long: Uri = format!("/{}", "a".repeat(65)).parse().unwrap();
-        assert_eq!(code(&long), None);
+        assert_eq!(code_of_path(long.path()), None);
     }
 
     #[test]

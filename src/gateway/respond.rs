@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
-use super::{Language, ahead::HOP, limit::Over, notice::Notices, page::Page, worker::Asked};
+use super::{
+    Language, ahead::HOP, limit::Over, notice::Notices, onward::Onward, page::Page, worker::Asked,
+};
 use crate::links::Link;
 
 /// The answer to a request over a limit.
@@ -15,14 +17,20 @@ pub(super) fn limited(over: &Over, notices: &Notices, language: Language) -> Res
 }
 
 /// The way to the target; by GET from a page, whatever its form was sent with (RFC 9110 §15.4.4).
-pub(super) fn found(link: &Link, asked: &Asked<'_>) -> Response<Full<Bytes>> {
+pub(super) fn found(
+    link: &Link,
+    onward: Option<&Onward>,
+    asked: &Asked<'_>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    *response.status_mut() = match asked.agreed {
-        Some(_) => StatusCode::SEE_OTHER,
-        None => StatusCode::FOUND,
+    let from_a_page = asked.agreed.is_some() || asked.password.is_some();
+    *response.status_mut() = match from_a_page {
+        true => StatusCode::SEE_OTHER,
+        // 301 and 308 too are `no-store`: whatever can be revoked must be asked for again.
+        false => StatusCode::from_u16(link.status()).unwrap_or(StatusCode::FOUND),
     };
     let headers = response.headers_mut();
-    headers.insert(header::LOCATION, link.location.clone());
+    headers.insert(header::LOCATION, onward.map_or(&link.location, |o| &o.location).clone());
     if asked.headers.contains_key(HOP) {
         headers.insert(HOP, HeaderValue::from(u16::from(asked.hop.saturating_add(1))));
     }

@@ -67,10 +67,11 @@ impl Ruling {
     }
 }
 
-/// What `set` says of a jump along `link`, whose target's addresses are in `lookup`.
+/// What `set` says of a jump along `link` to `target`, whose host's addresses are in `lookup`.
 pub(super) fn of_jump(
     set: &PolicySet,
     link: &Link,
+    target: &str,
     lookup: &Lookup,
     now: Timestamp,
 ) -> Option<Ruling> {
@@ -88,7 +89,7 @@ pub(super) fn of_jump(
     let host = lower(&link.target_host);
     let chain: Vec<Name> = lookup.chain.iter().filter_map(|n| lower(n)).collect();
     let facts = JumpFacts {
-        url: &link.target,
+        url: target,
         host: host.as_ref(),
         code: Some(&link.code),
         addresses: &lookup.addresses,

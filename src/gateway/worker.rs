@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::Full;
+use tokio::sync::Semaphore;
 
 use super::{
     Lanes, Language, Peer,
@@ -18,15 +19,17 @@ use super::{
     files::Files,
     limit::Limits,
     notice::{self, Agreed, Notices, OwnHosts, Service, Warned},
+    onward::Beyond,
     page::Page,
     record::Recorder,
-    request::code,
+    request::code_and_rest,
     respond,
+    terms::{self, CHECKS_MAX, password},
 };
 use crate::{
     clock::{Clock, Timestamp},
     config::{self, OnFull},
-    links::{Link, Links},
+    links::{Link, LinkSettings, Links},
     metrics::Metrics,
     policy::InForce,
     record::{Flow, PublicSuffixes},
@@ -65,6 +68,8 @@ pub struct Gateway {
     pub(super) parts: GatewayParts,
     pub(super) places: Places,
     pub(super) own: OwnHosts,
+    /// Passwords that may be checked now.
+    pub(super) checks: Arc<Semaphore>,
     files: Files,
     limits: Limits,
 }
@@ -86,6 +91,10 @@ pub(super) struct Asked<'a> {
     pub(super) code: &'a str,
     /// The notice that the visitor goes on from.
     pub(super) agreed: Option<Agreed<'a>>,
+    /// What is asked beyond the code.
+    pub(super) beyond: Beyond<'a>,
+    /// The password it brings.
+    pub(super) password: Option<&'a str>,
     /// How many of our gateways it says it has passed.
     pub(super) hop: u8,
     pub(super) class: &'static str,
@@ -112,6 +121,7 @@ impl Gateway {
         Arc::new(Self {
             places: Places::new(&parts.config, &parts.listening, public),
             own: OwnHosts::new(&parts.config),
+            checks: Arc::new(Semaphore::new(CHECKS_MAX)),
             files: Files::new(&parts.config),
             limits: Limits::new(&parts.config.limits, parts.clock.monotonic()),
             parts,
@@ -127,7 +137,12 @@ impl Worker {
 
     /// Answers one request. Dropping the future is safe at any time: what it pushed is written,
     /// and no response leaves.
-    pub async fn serve<B>(&self, request: &Request<B>, peer: Peer) -> Response<Full<Bytes>> {
+    /// The body is looked at where it may be the form of a password.
+    pub async fn serve<B: AsRef<[u8]>>(
+        &self,
+        request: &Request<B>,
+        peer: Peer,
+    ) -> Response<Full<Bytes>> {
         let parts = &self.gateway.parts;
         let (uri, headers) = (request.uri(), request.headers());
         let asked = Asked {
@@ -137,6 +152,8 @@ impl Worker {
             peer,
             code: "",
             agreed: None,
+            beyond: Beyond::default(),
+            password: None,
             hop: hop(headers),
             class: class(request.method(), headers),
             language: Language::asked(uri, headers),
@@ -155,18 +172,46 @@ impl Worker {
         if let Some(response) = self.at_name(&asked).await {
             return response;
         }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            metrics.malformed.increment(1);
-            return Page::Method.response(&parts.notices, asked.language);
-        }
-        if let Some(file) = self.gateway.files.find(uri.path()) {
+        let (posts, page) = match *request.method() {
+            Method::GET | Method::HEAD => (false, Page::Unknown),
+            Method::POST => (true, Page::Method),
+            _ => {
+                metrics.malformed.increment(1);
+                return Page::Method.response(&parts.notices, asked.language);
+            }
+        };
+        if !posts && let Some(file) = self.gateway.files.find(uri.path()) {
             return file;
         }
-        let Some(code) = code(uri) else {
-            metrics.malformed.increment(1);
-            return Page::Unknown.response(&parts.notices, asked.language);
+        let wanted = match code_and_rest(uri.path()) {
+            Some((code, None)) if !posts => Some((code, "")),
+            Some((code, rest)) if self.takes(code, rest.is_some(), posts).await => {
+                Some((code, rest.unwrap_or("")))
+            }
+            _ => None,
         };
+        let Some((code, path)) = wanted else {
+            metrics.malformed.increment(1);
+            return page.response(&parts.notices, asked.language);
+        };
+        let password = if posts { password(request.body().as_ref()) } else { None };
+        if posts
+            && let Some(over) = self.gateway.limits.password(peer.client.ip(), code, asked.began)
+        {
+            metrics.limited.increment(1);
+            return respond::limited(&over, &parts.notices, asked.language);
+        }
+        let beyond = Beyond { path, query: uri.query().unwrap_or("") };
+        let asked = Asked { beyond, password: password.as_deref(), ..asked };
         self.visit(&asked.of(code, None)).await
+    }
+
+    /// Whether the link of `code` takes more path behind it, or a form.
+    async fn takes(&self, code: &str, more: bool, posts: bool) -> bool {
+        let Some(Some(link)) = self.link(code).await else { return false };
+        let takes =
+            |s: &LinkSettings| (!more || s.forward_path) && (!posts || !s.password.is_empty());
+        link.settings().is_some_and(takes)
     }
 
     /// Answers a request for a link.
@@ -194,7 +239,10 @@ impl Worker {
                 });
                 (Some(issued.token), issued.response)
             }
-            (Answer::Go, Some(link)) => (None, respond::found(link, asked)),
+            (Answer::Go, Some(link)) => (None, respond::found(link, fate.onward.as_ref(), asked)),
+            (Answer::Page(Page::Password), _) => {
+                (None, terms::form(asked.language, asked.password.is_some()))
+            }
             (Answer::Page(page), _) => (None, page.response(notices, asked.language)),
             (_, None) => (None, Page::Unknown.response(notices, asked.language)),
         };

@@ -36,6 +36,7 @@ mod feeds_source;
 mod forward;
 mod gateway;
 mod gateway_jumps;
+mod gateway_terms;
 mod gateway_tls;
 mod harness;
 mod layering;

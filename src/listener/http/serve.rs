@@ -3,6 +3,10 @@
 use std::{io, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use metrics::Gauge;
 use rustls::ServerConfig;
 use tokio::{
@@ -23,7 +27,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    gateway::{Gateway, Lanes, Peer, Worker},
+    gateway::{FORM_BYTES_MAX, Gateway, Lanes, Peer, Worker},
     metrics::Metrics,
     spool,
 };
@@ -133,9 +137,10 @@ impl GatewayThread {
                     let (stream, peer, place) = accepted?;
                     let (orders, worker) = (orders.clone(), Rc::clone(&worker));
                     connections.spawn_local(async move {
+                        let wait = orders.limits.header;
                         let answer = |request| {
                             let worker = Rc::clone(&worker);
-                            async move { worker.serve(&request, peer).await }
+                            async move { worker.serve(&whole(request, wait).await, peer).await }
                         };
                         connection::run(stream, acceptor, orders, answer).await;
                         drop(place);
@@ -152,6 +157,19 @@ impl GatewayThread {
             None => Ok(()),
         }
     }
+}
+
+/// A request with its body, where that may be a form: nothing of a longer or slower one.
+async fn whole(request: Request<Incoming>, wait: Duration) -> Request<Bytes> {
+    let (head, body) = request.into_parts();
+    let mut form = Bytes::new();
+    if head.method == Method::POST {
+        let read = timeout(wait, Limited::new(body, FORM_BYTES_MAX).collect()).await;
+        if let Ok(Ok(read)) = read {
+            form = read.to_bytes();
+        }
+    }
+    Request::from_parts(head, form)
 }
 
 /// The next connection of a socket; never one without a socket.

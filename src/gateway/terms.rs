@@ -1,0 +1,172 @@
+//! What is set of a link beyond its target: where and from when it is served, its password, how often
+//! it may be followed.
+//!
+//! A link with a limit of visits sends only those on who use one up: persons and tools that ask `GET`.
+//! Crawlers, previews and `HEAD` are recorded and answered without the target (403, reason
+//! `visit_not_counted`): the name a client gives itself must not be a way around the limit.
+//!
+//! A password comes as a form, is checked away from the threads that answer, a few at a time, and may
+//! be tried `gateway.limits.password_attempts_max` times in a window by one client for one link.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::Full;
+use url::form_urlencoded;
+
+use super::{
+    Language,
+    fate::Answer,
+    page::Page,
+    request::{host, host_name},
+    respond,
+    worker::{Asked, Worker},
+};
+use crate::links::{Link, is_password};
+
+/// The largest form read, in bytes.
+pub const FORM_BYTES_MAX: usize = 4_096;
+
+/// Passwords checked at once: each takes some 19 MiB and tens of milliseconds.
+pub(super) const CHECKS_MAX: usize = 2;
+
+/// The password in a form; none without one.
+pub(super) fn password(form: &[u8]) -> Option<String> {
+    let form = form.get(..form.len().min(FORM_BYTES_MAX))?;
+    let mut fields = form_urlencoded::parse(form);
+    fields.find(|(name, _)| name == "password").map(|(_, value)| value.into_owned())
+}
+
+/// Whether a link is served at the host asked.
+pub(super) fn is_served_at(link: &Link, asked: &Asked<'_>) -> bool {
+    let domain = link.domain();
+    domain.is_empty() || host_name(host(asked.uri, asked.headers)).eq_ignore_ascii_case(domain)
+}
+
+impl Worker {
+    /// What keeps a visitor from going on along a link in force; none for nothing.
+    pub(super) async fn terms(
+        &self,
+        link: &Link,
+        asked: &Asked<'_>,
+    ) -> Option<(&'static str, Page)> {
+        let settings = link.settings()?;
+        if settings.not_before > asked.now {
+            return Some(("not_yet", Page::NotYet));
+        }
+        // Whoever goes on from a notice has given the password before it was shown.
+        if settings.password.is_empty() || asked.agreed.is_some() {
+            return None;
+        }
+        let Some(attempt) = asked.password else { return Some(("password", Page::Password)) };
+        let Ok(permit) = Arc::clone(&self.gateway.checks).acquire_owned().await else {
+            return Some(("password", Page::Busy));
+        };
+        let (hash, attempt) = (settings.password.clone(), attempt.to_owned());
+        let checked = tokio::task::spawn_blocking(move || {
+            let right = is_password(&hash, &attempt);
+            drop(permit);
+            right
+        });
+        match checked.await {
+            Ok(true) => None,
+            _ => Some(("password", Page::Password)),
+        }
+    }
+
+    /// Uses up a visit of a link with a limit, before the visitor is sent on; what is answered
+    /// instead, if anything.
+    pub(super) async fn use_up(
+        &self,
+        link: &Arc<Link>,
+        asked: &Asked<'_>,
+    ) -> Option<(&'static str, &'static str, Answer)> {
+        if link.settings().is_none_or(|s| s.visits_max == 0) {
+            return None;
+        }
+        let counts = matches!(asked.class, "person" | "tool") && *asked.method != Method::HEAD;
+        if !counts {
+            return Some(("stopped", "visit_not_counted", Answer::Page(Page::Refused)));
+        }
+        let links = &self.gateway.parts.links;
+        let left = match links.take_visit_in_memory(link) {
+            Some(left) => left,
+            None => {
+                let (links, link) = (Arc::clone(links), Arc::clone(link));
+                let taken = tokio::task::spawn_blocking(move || links.take_visit(&link)).await;
+                match taken {
+                    Ok(Ok(left)) => left,
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, "visits cannot be counted");
+                        return Some(("stopped", "visits_unknown", Answer::Page(Page::Busy)));
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "visits cannot be counted");
+                        return Some(("stopped", "visits_unknown", Answer::Page(Page::Busy)));
+                    }
+                }
+            }
+        };
+        (!left).then_some(("used_up", "", Answer::Page(Page::UsedUp)))
+    }
+}
+
+/// The page that asks for a password. Its form goes to the path it came from.
+pub(super) fn form(language: Language, wrong: bool) -> Response<Full<Bytes>> {
+    let title = language.pick("This link has a password.", "此链接需要密码。");
+    let label = language.pick("Password", "密码");
+    let go = language.pick("Go on", "继续");
+    let again = match wrong {
+        true => language.pick("That is not the password.", "密码不正确。"),
+        false => "",
+    };
+    let tag = language.tag();
+    let page = format!(
+        "<!doctype html>\n<html lang=\"{tag}\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<meta name=\"color-scheme\" \
+         content=\"light dark\">\n<title>{title}</title>\n<main>\n<h1>{title}</h1>\n\
+         <p role=\"status\">{again}</p>\n<form method=\"post\">\n<label>{label} \
+         <input type=\"password\" name=\"password\" required autocomplete=\"off\"></label>\n\
+         <button>{go}</button>\n</form>\n</main>\n</html>\n"
+    );
+    let mut response = Response::new(Full::from(page));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    let headers = response.headers_mut();
+    respond::common(headers);
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_LANGUAGE, tag),
+        (header::VARY, "Accept-Language"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            // A browser holds the redirect after a form to `form-action` as well: the target may be
+            // anywhere over HTTP.
+            "default-src 'none'; base-uri 'none'; form-action 'self' http: https:; frame-ancestors 'none'",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_a_field_of_a_form() {
+        for (form, expected) in [
+            ("password=%E8%8A%9D%E9%BA%BB+x", Some("芝麻 x")),
+            ("a=b&password=c&password=d", Some("c")),
+            ("password=", Some("")),
+            ("pass=x", None),
+            ("", None),
+        ] {
+            assert_eq!(password(form.as_bytes()).as_deref(), expected, "{form}");
+        }
+        let long = format!("{}&password=x", "a".repeat(FORM_BYTES_MAX));
+        assert_eq!(password(long.as_bytes()), None);
+    }
+}
