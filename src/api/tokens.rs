@@ -20,6 +20,9 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct NewToken {
     name: String,
+    /// Its own name where there is none.
+    #[serde(default)]
+    person: Option<String>,
     role: String,
     #[serde(default)]
     expires: Option<String>,
@@ -38,17 +41,18 @@ pub(super) async fn create(
     if expires != Timestamp::ZERO && expires <= api.clock.now() {
         return Err(time::past());
     }
-    let name = new.name.clone();
-    let made = tokio::task::spawn_blocking(move || {
-        api.tokens.create(&new.name, role, expires, &caller.actor)
-    });
-    let secret = made.await.map_err(|e| Problem::internal(&e))?.map_err(|e| problem(&e))?;
-    let body = json!({
+    let (name, person) = (new.name.clone(), new.person.unwrap_or_else(|| new.name.clone()));
+    let mut body = json!({
         "name": name,
+        "person": person,
         "role": role.name(),
         "expires": time::or_null(expires),
-        "token": secret,
     });
+    let made = tokio::task::spawn_blocking(move || {
+        api.tokens.create(&name, &person, role, expires, &caller.actor)
+    });
+    let secret = made.await.map_err(|e| Problem::internal(&e))?.map_err(|e| problem(&e))?;
+    body["token"] = secret.into();
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
@@ -78,6 +82,7 @@ pub(super) async fn revoke(
 fn shown(t: &TokenRow) -> Value {
     json!({
         "name": t.name,
+        "person": t.person,
         "role": t.role,
         "created": t.created.to_string(),
         "expires": time::or_null(t.expires),
@@ -94,7 +99,7 @@ fn problem(e: &links::Error) -> Problem {
             "名称已被使用。",
         ),
         links::Error::BadTokenName => {
-            let chinese = "令牌名称为 1 至 64 个字符，可用 A-Z a-z 0-9 . _ - @。";
+            let chinese = "令牌及持有人名称为 1 至 64 个字符，可用 A-Z a-z 0-9 . _ - @。";
             Problem::bad_request("").detail(Words::new(e.to_string(), chinese))
         }
         links::Error::TooManyTokens(_) => Problem::new(

@@ -12,6 +12,9 @@ pub(super) enum Token {
     Create {
         /// Who will bear it, as records name them.
         name: String,
+        /// The person who will bear it, where one has several tokens; as its name by default.
+        #[arg(long, value_name = "NAME")]
+        person: Option<String>,
         /// What it is for: operator, investigator, auditor or writer.
         #[arg(long)]
         role: String,
@@ -31,8 +34,11 @@ pub(super) enum Token {
 impl Action for Token {
     async fn ask(self, api: &Api) -> anyhow::Result<Value> {
         match &self {
-            Self::Create { name, role, expires } => {
-                let body = json!({ "name": name, "role": role, "expires": expires });
+            Self::Create { name, person, role, expires } => {
+                let mut body = json!({ "name": name, "role": role, "expires": expires });
+                if let Some(person) = person {
+                    body["person"] = json!(person);
+                }
                 api.json(Method::POST, &["api", "v1", "tokens"], &[], Some(&body)).await
             }
             Self::List => api.json(Method::GET, &["api", "v1", "tokens"], &[], None).await,

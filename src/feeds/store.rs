@@ -127,6 +127,8 @@ pub struct Rejection {
 pub struct NewOwnRule {
     /// Whose it is.
     pub owner: String,
+    /// The person who makes it.
+    pub person: String,
     /// Who ordered it; empty for nobody.
     pub authority: String,
     /// The order's number.
@@ -150,8 +152,10 @@ pub struct OwnRule {
     pub authority: String,
     /// The order's number.
     pub order_number: String,
-    /// Who made it.
+    /// The token that made it.
     pub actor: String,
+    /// The person who bore it.
+    pub person: String,
     /// Why.
     pub reason: String,
     /// Since when.

@@ -182,6 +182,8 @@ pub struct OutboxRow {
 pub struct TokenRow {
     /// Who bears it; unique among tokens that are not revoked.
     pub name: String,
+    /// Which person bears it; several tokens may be one person's.
+    pub person: String,
     /// The name of its role.
     pub role: String,
     /// SHA-256 of the secret.

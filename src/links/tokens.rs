@@ -57,6 +57,8 @@ impl Role {
 pub struct Actor {
     /// The token's name, as records keep it.
     pub name: Arc<str>,
+    /// The person who bears it: one may bear several.
+    pub person: Arc<str>,
     /// Its role.
     pub role: Role,
 }
@@ -91,7 +93,7 @@ impl Tokens {
     ) -> Result<Self, Error> {
         let own = secrets.load_or_make("operator.token")?;
         let mut known = vec![Known {
-            actor: Actor { name: OPERATOR.into(), role: Role::Operator },
+            actor: Actor { name: OPERATOR.into(), person: OPERATOR.into(), role: Role::Operator },
             digest: digest(&hex::encode(own)),
             expires: Timestamp::ZERO,
         }];
@@ -114,19 +116,21 @@ impl Tokens {
         (!ended).then(|| token.actor.clone())
     }
 
-    /// Makes a token and gives its secret, for the only time.
+    /// Makes a token of `person`, who is named as tokens are, and gives its secret, for the only time.
     ///
     /// # Errors
     /// When the name is unfit or in use, or there are too many tokens. Blocks on the disk.
     pub fn create(
         &self,
         name: &str,
+        person: &str,
         role: Role,
         expires: Timestamp,
         by: &Actor,
     ) -> Result<String, Error> {
         let fit = |b: u8| b.is_ascii_alphanumeric() || b"._-@".contains(&b);
-        if !(1..=TOKEN_NAME_MAX).contains(&name.len()) || !name.bytes().all(fit) {
+        let fits = |s: &str| (1..=TOKEN_NAME_MAX).contains(&s.len()) && s.bytes().all(fit);
+        if !fits(name) || !fits(person) {
             return Err(Error::BadTokenName);
         }
         if name == OPERATOR {
@@ -135,6 +139,7 @@ impl Tokens {
         let secret = hex::encode(secret::random()?);
         let row = TokenRow {
             name: name.into(),
+            person: person.into(),
             role: role.name().into(),
             digest: digest(&secret),
             created: self.clock.now(),
@@ -175,7 +180,8 @@ impl Tokens {
 impl Known {
     fn from_row(row: &TokenRow) -> Option<Self> {
         let role = Role::from_name(&row.role)?;
-        let actor = Actor { name: row.name.as_str().into(), role };
+        let (name, person) = (row.name.as_str().into(), row.person.as_str().into());
+        let actor = Actor { name, person, role };
         Some(Self { actor, digest: row.digest, expires: row.expires })
     }
 }

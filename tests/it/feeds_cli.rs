@@ -4,7 +4,7 @@
 use std::{fs, net::Ipv4Addr, path::PathBuf};
 
 use hickory_proto::op::ResponseCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracegate::clock::{Clock, Timestamp};
 
 use crate::{
@@ -209,7 +209,17 @@ fn blocks_allow_rules_and_appeals() {
     // A second person has to confirm it.
     let complaint = desk.fails(&["feed", "confirm", &id]);
     assert!(complaint.contains("409"), "{complaint}");
+    // Another token of the same person is not a second person.
+    let own = ["token", "create", "own", "--person", "operator", "--role", "operator"];
+    let own = desk.json(&own);
+    assert_eq!((&own["name"], &own["person"]), (&json!("own"), &json!("operator")));
+    let listed = desk.json(&["token", "list"]);
+    assert_eq!(listed["tokens"][0]["person"], "operator", "{listed}");
+    let confirm = format!("/api/v1/blocks/{}/confirm", made["id"]);
+    let refused = call(&desk.server, own["token"].as_str().unwrap(), "POST", &confirm, "{}");
+    assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("second_person")));
     let token = desk.json(&["token", "create", "second", "--role", "operator"]);
+    assert_eq!(token["person"], "second");
     let file = desk.lists.join("second.token");
     fs::write(&file, token["token"].as_str().unwrap()).unwrap();
     fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();

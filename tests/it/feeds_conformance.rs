@@ -247,6 +247,7 @@ fn the_past_is_asked_as_the_present_is<D: Database>() {
 fn own_rule(store: &dyn FeedStore, kind: EventKind, feed: &str, rule: &str, secs: i64) -> u64 {
     let new = NewOwnRule {
         owner: "noc".into(),
+        person: "carol".into(),
         authority: "CAC".into(),
         order_number: "7".into(),
         expires: at(secs + 10),
@@ -291,6 +292,7 @@ fn a_block_lasts_longer_once_it_is_confirmed<D: Database>() {
     let standing = store.standing(store.newest().unwrap(), at(50)).unwrap();
     assert_eq!(standing.instant_version, 2);
     let rule = &standing.instant[0];
+    assert_eq!(rule.person, "carol");
     assert_eq!((rule.expires, rule.confirmed_by.as_str()), (at(109), "bob"));
     assert_eq!(store.standing(id, at(15)).unwrap().instant[0].expires, at(20), "as it was then");
 }

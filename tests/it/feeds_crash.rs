@@ -324,6 +324,7 @@ fn a_late_record_is_there_once_whenever_its_node_dies() {
         let late = Event { version: 2, subject: "late.example".into(), ..late.remove(0) };
         let rule = NewOwnRule {
             owner: made.owner,
+            person: made.person,
             authority: made.authority,
             order_number: made.order_number,
             expires: made.expires,

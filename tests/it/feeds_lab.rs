@@ -170,7 +170,7 @@ impl Machine {
 
 /// Somebody with a reason.
 pub(crate) fn by(actor: &str) -> By {
-    By { actor: actor.into(), reason: "because".into() }
+    By { actor: actor.into(), person: String::new(), reason: "because".into() }
 }
 
 impl Node {

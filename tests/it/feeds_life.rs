@@ -468,7 +468,7 @@ fn a_block_takes_force_on_a_node_whose_own_writing_waits() {
     db.execute(copied, [first.id]).unwrap();
     let second = db.last_insert_rowid();
     let copied = "INSERT INTO own_rules SELECT ?2, feed, 'second.example', owner, authority,
-        order_number, expires, expires_confirmed FROM own_rules WHERE event_id = ?1";
+        order_number, expires, expires_confirmed, person FROM own_rules WHERE event_id = ?1";
     db.execute(copied, rusqlite::params![first.id, second]).unwrap();
     one.run();
     eventually("the first block", || one.blocks("first.example").then_some(()));
@@ -502,6 +502,9 @@ fn an_instant_block_ends_by_itself_unless_another_person_confirms_it() {
     assert!(node.blocks("evil.example"));
     assert_eq!(made.expires, BEGIN.saturating_add(Duration::from_secs(3_600)));
     let same = node.with(|f| f.confirm(made.id, &by("alice")));
+    assert!(matches!(same, Err(Error::SamePerson)), "{same:?}");
+    let other_token = By { person: "Alice".into(), ..by("alice-at-home") };
+    let same = node.with(|f| f.confirm(made.id, &other_token));
     assert!(matches!(same, Err(Error::SamePerson)), "{same:?}");
     machine.clock.advance(Duration::from_secs(3_601));
     assert!(!node.blocks("evil.example"), "nobody confirmed it");
@@ -879,7 +882,7 @@ fn a_late_record_of_an_own_rule_tells_what_was_true_at_its_event() {
             WHERE id = ?1";
         db.execute(sql, [made.id, version]).unwrap();
         let sql = "INSERT INTO own_rules SELECT ?2, feed, rule, owner, authority, order_number,
-            expires, expires_confirmed FROM own_rules WHERE event_id = ?1";
+            expires, expires_confirmed, person FROM own_rules WHERE event_id = ?1";
         db.execute(sql, [made.id, db.last_insert_rowid().cast_unsigned()]).unwrap();
     }
     let last = db.last_insert_rowid().cast_unsigned();

@@ -18,7 +18,7 @@ use crate::{
 };
 
 fn because(reason: &str) -> By {
-    By { actor: "alice".into(), reason: reason.into() }
+    By { reason: reason.into(), ..by("alice") }
 }
 
 fn block(node: &Node, what: &str, seconds: u64) -> Result<OwnRule, Error> {

@@ -259,7 +259,7 @@ fn lists_are_filtered_and_paged_and_exports_are_whole() {
 
 fn by() -> By {
     By {
-        actor: Actor { name: "operator".into(), role: Role::Operator },
+        actor: Actor { name: "operator".into(), person: "operator".into(), role: Role::Operator },
         client: "192.0.2.1:4000".parse().unwrap(),
     }
 }

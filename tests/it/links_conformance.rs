@@ -312,6 +312,7 @@ fn tokens_come_and_go<D: Database>() {
     let store = db.open();
     let token = |name: &str, n| TokenRow {
         name: name.into(),
+        person: if name == "a" { "alice" } else { name }.into(),
         role: "writer".into(),
         digest: [n; 32],
         created: Timestamp::from_secs(1),

@@ -152,7 +152,7 @@ fn config() -> Config {
 
 fn by() -> By {
     By {
-        actor: Actor { name: "operator".into(), role: Role::Operator },
+        actor: Actor { name: "operator".into(), person: "operator".into(), role: Role::Operator },
         client: "192.0.2.1:4000".parse().unwrap(),
     }
 }

@@ -135,7 +135,8 @@ fn merge(target: &mut Value, patch: &Value) {
 
 /// Who does it, and why.
 pub(super) fn by(caller: &Caller, reason: String) -> By {
-    By { actor: caller.actor.name.to_string(), reason }
+    let actor = &caller.actor;
+    By { actor: actor.name.to_string(), person: actor.person.to_string(), reason }
 }
 
 /// Runs what blocks on a disk where it may.

@@ -257,6 +257,7 @@ fn own(answer: &Value) -> String {
         for (label, name) in [
             ("Owner 责任人", "owner"),
             ("Made by 操作人", "actor"),
+            ("Person 持有人", "person"),
             ("Authority 下达机关", "authority"),
             ("Order number 文号", "order_number"),
             ("Reason 原因", "reason"),

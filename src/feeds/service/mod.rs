@@ -107,8 +107,17 @@ pub struct FeedsOptions {
 pub struct By {
     /// The token's name; empty for the node itself.
     pub actor: String,
+    /// The person who bears it; empty for the one it is named after.
+    pub person: String,
     /// Why, in the person's words; empty for unsaid.
     pub reason: String,
+}
+
+impl By {
+    /// The person who does it.
+    pub(super) fn person(&self) -> &str {
+        if self.person.is_empty() { &self.actor } else { &self.person }
+    }
 }
 
 /// Feeds, from their sources until they are in force.

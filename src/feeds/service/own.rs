@@ -63,6 +63,7 @@ impl Feeds {
         let until = |seconds| now.saturating_add(Duration::from_secs(seconds));
         let new = NewOwnRule {
             owner: by.actor.clone(),
+            person: by.person().to_owned(),
             authority: self.note(&block.authority)?.to_owned(),
             order_number: self.note(&block.order_number)?.to_owned(),
             expires: until(seconds.min(self.config.block_unconfirmed_s)),
@@ -110,6 +111,7 @@ impl Feeds {
         let owner = if allow.owner.is_empty() { &by.actor } else { &allow.owner };
         let new = NewOwnRule {
             owner: self.note(owner)?.to_owned(),
+            person: by.person().to_owned(),
             authority: String::new(),
             order_number: String::new(),
             expires,
@@ -164,6 +166,7 @@ impl Feeds {
             }
             let entry = Entry::new(kind, feed).version(version + 1).about(&rule);
             let entry = entry.by(&by.actor, &by.reason).with("owner", new.owner.as_str());
+            let entry = entry.with("person", by.person());
             let entry = entry.with("expires_at", serde_json::json!(new.expires));
             let entry = match kind {
                 EventKind::Blocked => entry
@@ -201,11 +204,13 @@ impl Feeds {
             if confirms && !rule.confirmed_by.is_empty() {
                 return Err(Error::Over);
             }
-            if confirms && rule.actor == by.actor {
+            // Two tokens do not make two persons.
+            if confirms && rule.person.eq_ignore_ascii_case(by.person()) {
                 return Err(Error::SamePerson);
             }
             let entry = Entry::new(kind, feed).version(version + 1).about(&rule.rule);
             let entry = entry.by(&by.actor, &by.reason).with("id", id);
+            let entry = entry.with("person", by.person());
             let (entry, body) = if confirms {
                 let until = serde_json::json!(rule.expires_confirmed);
                 (entry.with("expires_at", until), Body::Confirmed(id))

@@ -35,9 +35,10 @@ use crate::{
 };
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/policy/0001_feeds.sql"),
     include_str!("../../../migrations/policy/0002_waiting.sql"),
+    include_str!("../../../migrations/policy/0003_persons.sql"),
 ];
 
 /// [`FeedStore`] over SQLite.

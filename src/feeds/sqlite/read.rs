@@ -26,7 +26,8 @@ const EVENT: &str = "id, ts, node, actor, kind, feed, version, subject, reason, 
 const OWN_RULE: &str = "
     SELECT r.event_id, r.rule, r.owner, e.actor, e.reason, e.ts, r.expires, r.expires_confirmed,
            coalesce(ce.actor, ''), coalesce(ee.actor, ''), coalesce(ee.ts, 0), cs.event_id IS NULL,
-           r.authority, r.order_number, coalesce(ce.ts, 0)
+           r.authority, r.order_number, coalesce(ce.ts, 0),
+           iif(r.person = '', e.actor, r.person)
     FROM own_rules AS r
     JOIN events AS e ON e.id = r.event_id
     LEFT JOIN own_rule_steps AS cs
@@ -182,6 +183,7 @@ fn own_rule_row(row: &Row<'_>) -> Read<OwnRule> {
         authority: row.get(12)?,
         order_number: row.get(13)?,
         actor: row.get(3)?,
+        person: row.get(15)?,
         reason: row.get(4)?,
         since: Timestamp(row.get(5)?),
         expires,

@@ -49,12 +49,22 @@ pub(super) fn body(tx: &Transaction<'_>, id: u64, e: &Event, body: Body<'_>) -> 
         Body::Version(arrived) => version(tx, id, e, arrived)?,
         Body::Judgement(judgement, rejections) => judged(tx, id, e, judgement, rejections)?,
         Body::OwnRule(rule) => {
-            let sql = "INSERT INTO own_rules VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+            let sql = "INSERT INTO own_rules VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
             let (until, confirmed) = (rule.expires.0, rule.expires_confirmed.0);
             let order = (&rule.authority, &rule.order_number);
             tx.execute(
                 sql,
-                params![id, e.feed, e.subject, rule.owner, order.0, order.1, until, confirmed],
+                params![
+                    id,
+                    e.feed,
+                    e.subject,
+                    rule.owner,
+                    order.0,
+                    order.1,
+                    until,
+                    confirmed,
+                    rule.person
+                ],
             )?;
         }
         Body::Confirmed(rule) => step(tx, id, rule, "confirmed")?,

@@ -32,10 +32,11 @@ use crate::{
 };
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/control/0001_links_and_tokens.sql"),
     include_str!("../../../migrations/control/0002_marks.sql"),
     include_str!("../../../migrations/control/0003_settings.sql"),
+    include_str!("../../../migrations/control/0004_token_persons.sql"),
 ];
 
 /// [`LinkStore`] over SQLite.
