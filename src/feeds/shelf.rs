@@ -4,6 +4,10 @@
 //! Bytes are on disk before the database speaks of them; the digest in the name keeps two nodes that
 //! receive different bytes under one number from overwriting each other, whoever is first in the
 //! database. The index is derived: missing or damaged, it is made anew.
+//!
+//! Whoever is about to say that an earlier version is to be in force holds the feed's directory
+//! shared (`flock`) until that is said; whoever removes versions holds it alone, from before it looks
+//! which ones are needed. Nodes that share the directory so never remove what another one decides.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -13,6 +17,10 @@ use std::{
     time::Duration,
 };
 
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -32,6 +40,13 @@ const PIECE_BYTES: usize = 1 << 20;
 pub(super) struct Shelf {
     versions: PathBuf,
     incoming: PathBuf,
+}
+
+/// A feed's versions, held until this is dropped.
+#[derive(Debug)]
+pub(super) struct Hold {
+    /// What is locked: closing it gives it free.
+    _dir: File,
 }
 
 /// The files of one version.
@@ -127,8 +142,39 @@ impl Shelf {
         Ok(to)
     }
 
+    /// Keeps everybody who shares the directory from removing versions of `feed`. Waits while
+    /// somebody does.
+    pub(super) fn hold(&self, feed: &str) -> Result<Hold, Error> {
+        let (path, dir) = self.of_feed(feed)?;
+        loop {
+            match flock(&dir, FlockOperation::LockShared) {
+                Ok(()) => return Ok(Hold { _dir: dir }),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(io_error(&path)(error.into())),
+            }
+        }
+    }
+
+    /// Lets nobody else hold the versions of `feed`; none while somebody does: what can be removed
+    /// can be removed later.
+    pub(super) fn hold_alone(&self, feed: &str) -> Result<Option<Hold>, Error> {
+        let (path, dir) = self.of_feed(feed)?;
+        match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Hold { _dir: dir })),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
+            Err(error) => Err(io_error(&path)(error.into())),
+        }
+    }
+
+    fn of_feed(&self, feed: &str) -> Result<(PathBuf, File), Error> {
+        let path = self.versions.join(feed);
+        make(&path)?;
+        let dir = File::open(&path).map_err(io_error(&path))?;
+        Ok((path, dir))
+    }
+
     /// Removes versions of `feed` below number `below` but those in `keep`.
-    pub(super) fn prune(&self, feed: &str, below: u64, keep: &[u64]) {
+    pub(super) fn prune(&self, _alone: &Hold, feed: &str, below: u64, keep: &[u64]) {
         let dir = self.versions.join(feed);
         let Ok(entries) = fs::read_dir(&dir) else { return };
         for path in entries.flatten().map(|e| e.path()) {
@@ -251,7 +297,11 @@ mod tests {
         fs::write(kept.list(), b"good.example\n").unwrap();
         assert!(!kept.is_whole(digest).unwrap());
         let third = shelf.keep("a", 3, brought(&shelf, b"x", None)).unwrap();
-        shelf.prune("a", 3, &[]);
+        let held = shelf.hold("a").unwrap();
+        assert!(shelf.hold_alone("a").unwrap().is_none(), "somebody decides");
+        drop((held, shelf.hold("a").unwrap()));
+        let alone = shelf.hold_alone("a").unwrap().unwrap();
+        shelf.prune(&alone, "a", 3, &[]);
         assert!(!kept.is_there() && !other.is_there() && third.is_there());
         assert_eq!(fs::read_dir(shelf.incoming()).unwrap().count(), 0);
     }

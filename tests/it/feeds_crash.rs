@@ -31,6 +31,18 @@ enum Point {
     AfterCommit,
     AfterPlace,
     AfterAppend,
+    /// It lives, and waits for others.
+    MeetBefore,
+    MeetAfter,
+}
+
+/// What a process waits for in the middle of a change.
+struct Meet(Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Meet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meet")
+    }
 }
 
 /// A database whose process dies at one point of one change.
@@ -46,6 +58,7 @@ struct Dying {
     reading: Arc<Mutex<()>>,
     /// How many have begun to.
     readers: Arc<AtomicU32>,
+    meet: Meet,
 }
 
 impl Dying {
@@ -72,7 +85,13 @@ impl FeedStore for Dying {
         if dies && self.at == Point::BeforeCommit {
             return Err(self.die());
         }
+        if dies && self.at == Point::MeetBefore {
+            (self.meet.0)();
+        }
         let id = self.inner.commit(event, body, basis, record)?;
+        if dies && self.at == Point::MeetAfter {
+            (self.meet.0)();
+        }
         if dies && self.at == Point::AfterCommit {
             // The record is promised and never appended.
             self.die();
@@ -142,6 +161,10 @@ impl FeedStore for Dying {
     fn place(&self, node: &NodeName, event: u64, record: &OutboxRow) -> Result<bool, Error> {
         self.alive()?;
         let placed = self.inner.place(node, event, record)?;
+        if self.at == Point::AfterAppend {
+            // Not before: others forget records, too.
+            self.left.store(0, Ordering::SeqCst);
+        }
         if self.at == Point::AfterPlace {
             // The record is promised and never appended.
             self.die();
@@ -179,6 +202,15 @@ impl FeedStore for Dying {
 }
 
 fn dying(machine: &Machine, at: Point, kind: EventKind) -> Arc<Dying> {
+    meeting(machine, at, kind, || {})
+}
+
+fn meeting(
+    machine: &Machine,
+    at: Point,
+    kind: EventKind,
+    meet: impl Fn() + Send + Sync + 'static,
+) -> Arc<Dying> {
     Arc::new(Dying {
         inner: machine.store(),
         at,
@@ -187,6 +219,7 @@ fn dying(machine: &Machine, at: Point, kind: EventKind) -> Arc<Dying> {
         dead: std::sync::atomic::AtomicBool::new(false),
         reading: Arc::default(),
         readers: Arc::default(),
+        meet: Meet(Box::new(meet)),
     })
 }
 
@@ -332,10 +365,7 @@ fn a_late_record_is_there_once_whenever_its_node_dies() {
         };
         store.commit(&late, Body::OwnRule(&rule), None, None).unwrap();
         assert_eq!(store.waiting(&n1, 9).unwrap().len(), 1);
-        let dying = dying(&machine, at, EventKind::Refused);
-        let node = machine.node_over("n1", Arc::<Dying>::clone(&dying));
-        // Not before: start-up forgets records, too.
-        dying.left.store(0, Ordering::SeqCst);
+        let node = machine.node_over("n1", dying(&machine, at, EventKind::Refused));
         node.run();
         crate::harness::eventually("it dies", || {
             (!node.feeds.store().takes_writes()).then_some(())
@@ -350,4 +380,55 @@ fn a_late_record_is_there_once_whenever_its_node_dies() {
         let found = events.filter(|r| r["detail"].to_string().contains("late.example")).count();
         assert_eq!(found, 1, "{at:?}");
     }
+}
+
+/// A place where one thread says that it is there, and another one waits for that.
+fn place() -> (impl Fn() + Clone + Send + Sync, impl Fn() + Send + Sync) {
+    let (there, wait) = std::sync::mpsc::channel();
+    let wait = Mutex::new(wait);
+    let limit = std::time::Duration::from_secs(30);
+    (move || there.send(()).unwrap(), move || wait.lock().unwrap().recv_timeout(limit).unwrap())
+}
+
+#[test]
+fn a_version_that_one_node_goes_back_to_is_removed_by_no_other() {
+    let mut machine = Machine::new();
+    machine.config.versions_kept = 2;
+    let node = machine.node("n1");
+    for n in 1..=3 {
+        machine.write("bureau", &format!("v{n}.example\n"));
+        if n == 1 {
+            node.add(&machine.spec("bureau"));
+        }
+        node.refresh("bureau");
+    }
+    // The rules of all of them are records: the first version is needed for nothing.
+    let mark = r#"{"written":3,"version":0,"done":0}"#;
+    node.with(|f| f.store().set_mark("rules:bureau", Some(mark))).unwrap();
+    node.crash();
+    let ((decided, until_decided), (back, until_back)) = (place(), place());
+    let (tidied, until_tidied) = place();
+    // One has put the fourth in force and is about to remove old ones; meanwhile, the other one has
+    // read the first one and is about to say that it is in force.
+    let one = meeting(&machine, Point::MeetAfter, EventKind::Activated, move || {
+        decided();
+        until_back();
+    });
+    let other = meeting(&machine, Point::MeetBefore, EventKind::RolledBack, move || {
+        back();
+        until_tidied();
+    });
+    let (one, other) = (machine.node_over("n1", one), machine.node_over("n2", other));
+    machine.write("bureau", "v4.example\n");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            one.refresh("bureau");
+            tidied();
+        });
+        until_decided();
+        let gone_back = other.with(|f| f.rollback("bureau", Some(1), &by("bob")));
+        assert_eq!(gone_back.unwrap(), 1);
+    });
+    assert!(other.blocks("v1.example"));
+    assert!(machine.node("n3").blocks("v1.example"), "it is still on disk");
 }

@@ -220,6 +220,8 @@ impl Feeds {
         by: &By,
         basis: u64,
     ) -> Result<(), Error> {
+        // Until it is said, other nodes that share the directory would remove it.
+        let _held = self.shelf.hold(&version.feed)?;
         let index = self.load(&version.feed, version.number)?;
         self.make_ready(&version.feed, version.number, &index);
         let written = self.write_about(kind, version, by, basis);

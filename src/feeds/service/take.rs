@@ -648,6 +648,8 @@ impl Feeds {
     /// Removes what need not be kept any more.
     fn tidy(&self, feed: &str) -> Result<(), Error> {
         let _deciding = lock(&self.deciding);
+        // Another node of this directory may be going back to a version right now.
+        let Some(alone) = self.shelf.hold_alone(feed)? else { return Ok(()) };
         let (row, _) = self.feed(feed)?;
         let newest = self.store().versions(feed, 0, self.config.versions_kept)?;
         let Some(oldest) = newest.last().map(|v| v.number) else { return Ok(()) };
@@ -665,7 +667,7 @@ impl Feeds {
         })?;
         keep.extend(decided.iter().map(|e| e.version));
         let below = oldest.min(self.rows_pending_from(feed)?.unwrap_or(u64::MAX));
-        self.shelf.prune(feed, below, &keep);
+        self.shelf.prune(&alone, feed, below, &keep);
         self.store().forget_rejections(feed, below)
     }
 }
