@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     FeedSpec,
-    format::{self, Format, Manifest, Place, Reason, Sink, Summary},
+    format::{self, Encoding, Format, Manifest, Place, Reason, Sink, Summary},
     protected::Protected,
     store::Rejection,
 };
@@ -80,6 +80,7 @@ impl Reading<'_> {
             rules_max,
             kept_max: self.limits.rejected_kept_max,
             manifest: None,
+            encoding: Encoding::Auto,
         };
         let summary = self.stream(list, manifest, &mut collector)?;
         if collector.is_full() {
@@ -146,6 +147,7 @@ struct Collector<'a> {
     rules_max: u64,
     kept_max: usize,
     manifest: Option<Arc<Manifest>>,
+    encoding: Encoding,
 }
 
 impl Collector<'_> {
@@ -168,7 +170,8 @@ impl Collector<'_> {
     }
 
     fn keep(&mut self, at: Place<'_>, code: &str, reason: &str) {
-        let text = String::from_utf8_lossy(at.text);
+        let text = self.encoding.decode(at.text);
+        let text = text.unwrap_or_else(|_| String::from_utf8_lossy(at.text));
         let text_max = self.reading.limits.rejected_text_bytes_max;
         self.read.rejections.push(Rejection {
             line: at.line,
@@ -212,6 +215,10 @@ impl Sink for Collector<'_> {
         if self.read.rejected <= self.kept_max as u64 {
             self.keep(at, reason.code, &reason.text);
         }
+    }
+
+    fn encoding(&mut self, encoding: Encoding) {
+        self.encoding = encoding;
     }
 
     fn manifest(&mut self, manifest: &Arc<Manifest>) {

@@ -322,6 +322,8 @@ pub struct EventQuery<'a> {
     pub feed: Option<&'a str>,
     /// Of this version.
     pub version: Option<u64>,
+    /// That happened on this node.
+    pub node: Option<&'a str>,
     /// Of these kinds; empty for all.
     pub kinds: &'a [EventKind],
     /// About this trigger.

@@ -995,3 +995,99 @@ fn the_records_of_rules_keep_the_text_in_force_whole() {
     assert_eq!(texts("1"), first);
     assert_eq!(texts("2"), ["changed.example # order 2", "word.example"]);
 }
+
+/// Waits until the rules of a version are records.
+fn told(node: &Node, version: u64) {
+    eventually("the records", || {
+        let mark = node.with(|f| f.store().mark("rules:bureau")).unwrap()?;
+        let mark: serde_json::Value = serde_json::from_str(&mark).unwrap();
+        (mark["written"] == version).then_some(())
+    });
+}
+
+#[test]
+fn the_newest_record_of_a_rule_is_not_an_entry_that_is_gone() {
+    let machine = Machine::new();
+    let node = machine.node("n1");
+    node.run();
+    machine.write("bureau", "twice.example # one\nonce.example\ntwice.example # two\n");
+    node.add(&machine.spec("bureau"));
+    told(&node, 1);
+    machine
+        .write("bureau", "twice.example # one\nonce.example\nmore.example\ntwice.example # two\n");
+    told(&node, 2);
+    machine.write("bureau", "twice.example # one\nonce.example\nmore.example\n");
+    told(&node, 3);
+    let all = node.end();
+    let texts = |version: &str| {
+        let rows = all[&Table::Rules].iter().filter(|r| r["version"] == version);
+        rows.map(|r| r["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts("2"), ["more.example"]);
+    assert_eq!(texts("3"), ["twice.example # one"]);
+}
+
+#[test]
+fn the_encoding_of_a_text_is_that_of_its_list() {
+    let machine = Machine::new();
+    let node = machine.node("n1");
+    node.run();
+    // The first line's two bytes of GB18030 are one character of UTF-8, too.
+    let list = b"a.example # \xd2\xbb\nb.example # \xcd\xf8\xd5\xbe\n.. # \xcd\xf8\xd5\xbe\n";
+    fs::write(machine.list("bureau"), list).unwrap();
+    node.add(&machine.spec("bureau"));
+    told(&node, 1);
+    let wrong = node.with(|f| f.rejected("bureau", 1, 0, 9)).unwrap();
+    let all = node.end();
+    let texts: Vec<_> = all[&Table::Rules].iter().map(|r| r["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["a.example # 一", "b.example # 网站"]);
+    assert_eq!(wrong.iter().map(|r| &*r.text).collect::<Vec<_>>(), [".. # 网站"]);
+}
+
+/// Adds an event of `bureau` many times, as years would.
+fn years(machine: &Machine, kind: &str, node: &str, version: u64, times: u64) {
+    let db = rusqlite::Connection::open(machine.dir.path().join("feeds/policy.sqlite")).unwrap();
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+        INSERT INTO events (ts, node, actor, kind, feed, version, subject, reason, detail)
+        SELECT ?2, ?3, '', ?4, 'bureau', ?5, '', '', '{}' FROM n";
+    db.execute(sql, rusqlite::params![times, BEGIN.0, node, kind, version]).unwrap();
+}
+
+#[test]
+fn a_long_history_hides_nothing() {
+    let machine = Machine::new();
+    let node = machine.node("n1");
+    machine.write("bureau", "v1.example\n");
+    node.add(&machine.spec("bureau"));
+    node.refresh("bureau");
+    machine.write("bureau", "v2.example\n");
+    node.refresh("bureau");
+    years(&machine, "activated", "n1", 2, 1_100);
+    years(&machine, "rolled-back", "n1", 2, 10_100);
+    years(&machine, "in-force", "n2", 2, 100);
+    let said = |node: &Node| {
+        let kinds = &[EventKind::InForce];
+        let of =
+            EventQuery { feed: Some("bureau"), node: Some("n1"), kinds, ..EventQuery::default() };
+        node.with(|f| f.store().events(&EventQuery { limit: 99, ..of })).unwrap().len()
+    };
+    years(&machine, "in-force", "n1", 2, 1);
+    years(&machine, "in-force", "n2", 2, 100);
+    let before = said(&node);
+    node.crash();
+    let node = machine.node("n1");
+    node.with(|f| f.obey()).unwrap();
+    assert_eq!(said(&node), before, "a node that starts again tells nothing new");
+    // The first of the versions whose rules are no records yet comes first.
+    node.run();
+    told(&node, 2);
+    assert_eq!(node.with(|f| f.rollback("bureau", None, &by("bob"))).unwrap(), 1);
+    eventually("the first", || node.blocks("v1.example").then_some(()));
+    let all = node.end();
+    let rows = &all[&Table::Rules];
+    let texts: Vec<_> = rows
+        .iter()
+        .map(|r| (r["version"].as_str().unwrap(), r["text"].as_str().unwrap()))
+        .collect();
+    assert!(texts.starts_with(&[("1", "v1.example"), ("2", "v2.example")]), "{texts:?}");
+}

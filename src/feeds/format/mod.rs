@@ -67,6 +67,9 @@ pub trait Sink {
     /// An entry that is no rule.
     fn reject(&mut self, at: Place<'_>, reason: Reason);
 
+    /// At the beginning: the encoding of the text of the entries.
+    fn encoding(&mut self, _encoding: Encoding) {}
+
     /// At the end: what stood beside the list.
     fn manifest(&mut self, _manifest: &Arc<Manifest>) {}
 
@@ -207,6 +210,9 @@ pub fn parse(
     (&mut *input).take(BEGINNING_BYTES).read_to_end(&mut beginning)?;
     let encoding = options.encoding.settled(&beginning);
     let options = Options { encoding, ..options.clone() };
+    // The text of a workbook's rows is our own; STIX is JSON, which is UTF-8 (RFC 8259 §8.1).
+    let unicode = matches!(format, Format::Xlsx | Format::Stix);
+    sink.encoding(if unicode { Encoding::Utf8 } else { encoding });
     let mut out = Out::new(&options, sink);
     if let Some(manifest) = &options.manifest {
         manifest.report(&mut out);

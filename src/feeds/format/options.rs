@@ -66,7 +66,7 @@ pub enum Origin {
 }
 
 /// How the text of a list is encoded. A byte order mark decides before this does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
     /// UTF-8 or GB18030, whichever more of the first lines are in that are not ASCII.

@@ -14,6 +14,9 @@ use super::{
     take::validator_mark,
 };
 
+/// Events read at once.
+const EVENTS_AT_ONCE: usize = 1_000;
+
 impl Feeds {
     /// Adds a feed; `spec` is its settings in JSON. Its source is looked at at once. Blocks.
     ///
@@ -174,42 +177,53 @@ impl Feeds {
     /// The highest version that ever was to be in force, since the feed was added.
     fn newest_decided(&self, name: &str) -> Result<u64, Error> {
         let (row, _) = self.feed(name)?;
-        let kinds = &EventKind::DECIDING;
-        let limit = self.config.versions_kept * 4;
+        // Versions are decided for the first time in their order: the last of these is the highest.
         let query = EventQuery {
             feed: Some(name),
-            kinds,
+            kinds: &[EventKind::Activated, EventKind::Approved],
             newest_first: true,
-            limit,
+            limit: 1,
             ..EventQuery::default()
         };
-        let events = self.store().events(&query)?;
-        let since = events.iter().filter(|e| e.id > row.added);
-        Ok(since.map(|e| e.version).max().unwrap_or(0))
+        let newest = self.store().events(&query)?.pop().filter(|e| e.id > row.added);
+        Ok(newest.map_or(0, |e| e.version))
     }
 
     /// The version to go back to.
     fn earlier(&self, row: &FeedRow, spec: &FeedSpec, to: Option<u64>) -> Result<u64, Error> {
-        let kinds = &EventKind::DECIDING;
-        let query = EventQuery {
-            feed: Some(&row.name),
-            kinds,
-            newest_first: true,
-            limit: 10_000,
-            ..EventQuery::default()
-        };
-        let events = self.store().events(&query)?;
-        let mut decided = events.iter().filter(|e| e.id > row.added).map(|e| e.version);
         // A later version that cannot be read may keep this one out of force.
         let failed = row.newest_failed || self.failure(&row.name).is_some();
         let keeps = spec.on_failure == OnFailure::KeepLast;
         let found = match to {
-            Some(to) => decided.find(|v| *v == to),
-            None if row.newest_failed && !keeps => decided.find(|v| *v == row.version),
-            None => decided.find(|v| *v < row.version),
+            Some(to) => self.decided(row, |v| v == to)?,
+            None if row.newest_failed && !keeps => self.decided(row, |v| v == row.version)?,
+            None => self.decided(row, |v| v < row.version)?,
         };
         let number = found.ok_or(Error::Unknown("earlier version that was in force"))?;
         if number == row.version && !failed { Err(Error::InForceAlready) } else { Ok(number) }
+    }
+
+    /// The version decided last, since the feed was added, of those that are `wanted`.
+    fn decided(&self, row: &FeedRow, wanted: impl Fn(u64) -> bool) -> Result<Option<u64>, Error> {
+        let mut from = 0;
+        loop {
+            let page = self.store().events(&EventQuery {
+                feed: Some(&row.name),
+                kinds: &EventKind::DECIDING,
+                from,
+                newest_first: true,
+                limit: EVENTS_AT_ONCE,
+                ..EventQuery::default()
+            })?;
+            let since = page.iter().take_while(|e| e.id > row.added);
+            if let Some(found) = since.map(|e| e.version).find(|v| wanted(*v)) {
+                return Ok(Some(found));
+            }
+            match page.last() {
+                Some(last) if last.id > row.added => from = last.id,
+                _ => return Ok(None),
+            }
+        }
     }
 
     /// Has a version's rules at hand, then says that it is to be in force.

@@ -379,13 +379,13 @@ impl Feeds {
         let kinds = &[EventKind::InForce];
         let query = EventQuery {
             feed: Some(&item.feed),
+            node: Some(self.ledger.node.as_str()),
             kinds,
             newest_first: true,
-            limit: 64,
+            limit: 1,
             ..EventQuery::default()
         };
-        let node = self.ledger.node.as_str();
-        let last = store.events(&query)?.into_iter().find(|e| e.node == node);
+        let last = store.events(&query)?.pop();
         // A node that starts again tells nothing new.
         if last.is_some_and(|e| e.version == item.version && e.id > item.asked) {
             return Ok(());

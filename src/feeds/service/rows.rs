@@ -21,7 +21,7 @@ use super::{
     super::{
         Error, FeedSpec,
         events::EventKind,
-        format::{Place, Reason, Sink},
+        format::{Encoding, Place, Reason, Sink},
         store::{Event, EventQuery},
     },
     Feeds,
@@ -48,6 +48,9 @@ const MARK_EVERY: u64 = 50_000;
 
 /// Events of own rules read at once.
 const EVENTS_AT_ONCE: usize = 1_000;
+
+/// Events that decided on versions, read at once: the first is nearly always the one looked for.
+const MISSING_AT_ONCE: usize = 16;
 
 /// Feeds that ended lately whose rules may still have to be told.
 const FEEDS_ENDED: usize = 1_000;
@@ -123,7 +126,7 @@ impl Feeds {
     /// The first version whose rows are missing.
     pub(super) fn rows_pending_from(&self, feed: &str) -> Result<Option<u64>, Error> {
         let mark = self.rows_mark(feed)?;
-        Ok(self.rows_missing(feed, mark)?.first().map(|e| e.version))
+        Ok(self.rows_missing(feed, mark)?.map(|e| e.version))
     }
 
     fn rows_mark(&self, feed: &str) -> Result<Mark, Error> {
@@ -135,19 +138,24 @@ impl Feeds {
         self.store().set_mark(&mark_name(feed), Some(&json!(mark).to_string()))
     }
 
-    /// The events that decided on versions whose rows are missing, by version.
-    fn rows_missing(&self, feed: &str, mark: Mark) -> Result<Vec<Event>, Error> {
+    /// The event that decided on the first version whose rows are missing. Versions are decided for
+    /// the first time in their order: it comes after the one of the last version that is written.
+    fn rows_missing(&self, feed: &str, mark: Mark) -> Result<Option<Event>, Error> {
         let kinds = &[EventKind::Activated, EventKind::Approved];
-        let events = self.store().events(&EventQuery {
-            feed: Some(feed),
-            kinds,
-            newest_first: true,
-            limit: 1_000,
-            ..EventQuery::default()
-        })?;
-        let mut missing: Vec<_> = events.into_iter().filter(|e| e.version > mark.written).collect();
-        missing.sort_by_key(|e| e.version);
-        Ok(missing)
+        let mut from = match mark.written {
+            0 => 0,
+            written => self.event_of(feed, kinds, written)?,
+        };
+        loop {
+            let query = EventQuery { feed: Some(feed), kinds, from, ..EventQuery::default() };
+            let page = self.store().events(&EventQuery { limit: MISSING_AT_ONCE, ..query })?;
+            let Some(last) = page.last() else { return Ok(None) };
+            from = last.id;
+            let missing = page.into_iter().find(|e| e.version > mark.written);
+            if missing.is_some() {
+                return Ok(missing);
+            }
+        }
     }
 
     fn write_missing_rows(self: &Arc<Self>) -> Result<(), Error> {
@@ -181,7 +189,7 @@ impl Feeds {
         while !self.stop.is_cancelled() {
             let mark = self.rows_mark(feed)?;
             let missing = self.rows_missing(feed, mark)?;
-            let Some(next) = missing.into_iter().next() else { break };
+            let Some(next) = missing else { break };
             let own = next.node == self.ledger.node.as_str();
             if !own && self.clock().now().since(next.ts) < TAKE_OVER {
                 break;
@@ -219,7 +227,7 @@ impl Feeds {
         if anew && done == 0 {
             self.set_rows_mark(feed, mark)?;
         }
-        let texts = Texts::of(self, feed, mark.written, &base, &new);
+        let texts = Texts::of(self, feed, (mark.written, version), &base, &new);
         let lane = self.spool.lane(Table::Rules, RULES_WORKER)?;
         let mut writer = RowsWriter {
             feeds: self,
@@ -231,6 +239,7 @@ impl Feeds {
             base: &base,
             new: &new,
             texts,
+            encoding: Encoding::Auto,
             seen: 0,
             rows: Vec::new(),
             lane: Some(lane),
@@ -422,6 +431,8 @@ struct RowsWriter<'a> {
     new: &'a Index,
     /// What the version before says of the rules that are in both.
     texts: Texts,
+    /// That of the list, once it is known.
+    encoding: Encoding,
     seen: u64,
     rows: Vec<Row>,
     lane: Option<Lane>,
@@ -511,10 +522,10 @@ impl RowsWriter<'_> {
         }
         let before = self.base.get(&rule.trigger);
         // The same rule in other words is told again: records resolve to the text in force.
-        if before.as_ref() == Some(&now) && self.texts.has(at, rule) {
+        if before.as_ref() == Some(&now) && self.texts.has(at, self.encoding, rule) {
             return Ok(());
         }
-        let mut row = Row::new(&now, &self.settings, text_of(at));
+        let mut row = Row::new(&now, &self.settings, text_of(at, self.encoding));
         let change = if before.is_some() { "changed" } else { "added" };
         row.more = json!({"change": change, "line": at.line});
         self.push(row)
@@ -541,6 +552,10 @@ impl Sink for RowsWriter<'_> {
     }
 
     fn reject(&mut self, _: Place<'_>, _: Reason) {}
+
+    fn encoding(&mut self, encoding: Encoding) {
+        self.encoding = encoding;
+    }
 
     fn wants_more(&self) -> bool {
         self.failed.is_none() && !self.feeds.stop.is_cancelled()

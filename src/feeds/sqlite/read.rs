@@ -212,6 +212,9 @@ pub(super) fn events(db: &Connection, q: &EventQuery<'_>) -> Read<Vec<Event>> {
     if let Some(version) = &q.version {
         add("version", version);
     }
+    if let Some(node) = &q.node {
+        add("node", node);
+    }
     if let Some(subject) = &q.subject {
         add("subject", subject);
     }
