@@ -55,7 +55,7 @@
 //! | module | what it is | may import |
 //! |---|---|---|
 //! | `record` | rows, ids, schemas; RowBinary | `config`, `clock` |
-//! | `config` | the file, its limits, what is wrong with it | `record` |
+//! | `config` | the file, its limits, what is wrong with it | `record`, `sql` |
 //! | `clock` | the only reader of time | |
 //! | `name` | domain names in wire form | |
 //! | `escape` | what strangers wrote, made safe to look at | |

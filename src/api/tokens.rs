@@ -92,6 +92,11 @@ fn shown(t: &TokenRow) -> Value {
 
 fn problem(e: &links::Error) -> Problem {
     match e {
+        links::Error::Away(_) | links::Error::InDoubt => Problem::unavailable(
+            "control_away",
+            "The database of tokens cannot be reached.",
+            "目前无法连接令牌数据库。",
+        ),
         links::Error::Taken => Problem::new(
             StatusCode::CONFLICT,
             "token_exists",

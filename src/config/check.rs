@@ -22,6 +22,7 @@ pub(super) fn check(config: &Config, source: &Source) -> Vec<Problem> {
     found.gateway(config);
     found.security_txt(config);
     found.certificates(config);
+    found.control(config);
     found.store(config);
     found.sizes(config);
     found.log(config);
@@ -235,6 +236,19 @@ impl Findings<'_> {
         if !is_plain(&s.preferred_languages) {
             let key = "gateway.security_txt.preferred_languages";
             self.add(key, "holds a control character", "Write tags such as zh, en");
+        }
+    }
+
+    fn control(&mut self, config: &Config) {
+        let url = &config.control.url;
+        if !url.is_empty()
+            && let Some(problem) = crate::sql::postgres::refuse_url(url)
+        {
+            self.add(
+                "control.url",
+                problem,
+                "Write postgresql://user@host/database, and its password into control.password_file",
+            );
         }
     }
 

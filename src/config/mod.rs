@@ -10,6 +10,7 @@
 //! together. Relative paths are relative to the working directory.
 
 mod check;
+mod control;
 mod dns;
 mod feeds;
 mod file;
@@ -30,6 +31,7 @@ mod warnings;
 
 use std::path::PathBuf;
 
+pub use control::{Control, OnDown};
 pub use dns::{Dns, RateLimit, Upstream, UpstreamMode, Zone};
 pub use feeds::Feeds;
 pub use file::{Loaded, load, parse, table};
@@ -76,6 +78,8 @@ pub struct Config {
     pub feeds: Feeds,
     /// The HTTP API.
     pub api: Api,
+    /// Where links and tokens are kept.
+    pub control: Control,
     /// The spool.
     pub spool: Spool,
     /// The store.
@@ -101,6 +105,7 @@ impl Default for Config {
             gateway: Gateway::default(),
             feeds: Feeds::default(),
             api: Api::default(),
+            control: Control::default(),
             spool: Spool::default(),
             store: Store::default(),
             trace: Trace::default(),

@@ -2,7 +2,8 @@
 //! to the keys, so that no number is without limits.
 
 use super::{
-    Config, Problem, Source, dns, feeds, gateway, jumps, notices, policy, spool, store, transfer,
+    Config, Problem, Source, control, dns, feeds, gateway, jumps, notices, policy, spool, store,
+    transfer,
 };
 
 /// What a number may be.
@@ -38,6 +39,7 @@ const SECTIONS: &[&[Limits]] = &[
     gateway::LIMITS,
     jumps::LIMITS,
     notices::LIMITS,
+    control::LIMITS,
     spool::LIMITS,
     store::LIMITS,
 ];

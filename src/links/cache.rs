@@ -38,6 +38,8 @@ pub struct Link {
     pub psl_version: Box<str>,
     /// Whose it is.
     pub owner: Box<str>,
+    /// When it was read, for [`Freshness`](super::Freshness).
+    pub(super) read: u64,
     /// What few links have; see [`Link::settings`].
     more: Option<Box<More>>,
 }
@@ -50,7 +52,7 @@ struct More {
 }
 
 impl Link {
-    fn new(r: Revision) -> Result<Self, Error> {
+    fn new(r: Revision, read: u64) -> Result<Self, Error> {
         let damaged = |_| Error::Damaged(r.code.clone());
         let location = HeaderValue::from_str(&r.target).map_err(damaged)?;
         Ok(Self {
@@ -64,6 +66,7 @@ impl Link {
             expires: r.expires,
             psl_version: r.psl_version.into(),
             owner: r.owner.into(),
+            read,
             more: more(r.domain, r.settings),
         })
     }
@@ -143,16 +146,17 @@ impl LinkCache {
         self.links.get(code)
     }
 
-    /// Reads the database and remembers what it says. Unknown codes are not remembered: whoever
+    /// Reads the database at `now` and remembers what it says. Unknown codes are not remembered: whoever
     /// guesses codes must not push links out.
     pub(super) fn read(
         &self,
         store: &dyn LinkStore,
         code: &str,
+        now: u64,
     ) -> Result<Option<Arc<Link>>, Error> {
         let before = self.changes.load(Ordering::SeqCst);
         let Some(revision) = store.current(code)? else { return Ok(None) };
-        let link = Arc::new(Link::new(revision)?);
+        let link = Arc::new(Link::new(revision, now)?);
         self.links.insert(code.into(), Arc::clone(&link));
         if self.changes.load(Ordering::SeqCst) != before {
             // A change may have been shown after we read and taken its link out before we put
@@ -199,7 +203,7 @@ mod tests {
             settings: LinkSettings::default(),
             request: String::new(),
         };
-        Arc::new(Link::new(revision).unwrap())
+        Arc::new(Link::new(revision, 0).unwrap())
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Actor, Codes, Error, Link, LinkSettings, LinkStore, Refusal, Revision, State, Target,
-    TargetRules, cache::LinkCache, change::SettingsEdit, visits::Visits,
+    Actor, Codes, Error, Freshness, Link, LinkSettings, LinkStore, Refusal, Revision, State,
+    Target, TargetRules, cache::LinkCache, change::SettingsEdit, visits::Visits,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -187,6 +187,7 @@ pub struct Links {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) cache: LinkCache,
+    fresh: Option<Arc<Freshness>>,
     pub(super) visits: Visits,
     domains: Vec<String>,
     pub(super) batch_bytes_max: usize,
@@ -208,6 +209,7 @@ impl Links {
         let (cache, numbers) = (LinkCache::new(gateway.link_cache_bytes_max), Mutex::new(0..0));
         let held = (Mutex::new(false), Condvar::new());
         let domains = gateway.domains.iter().map(|d| d.to_ascii_lowercase()).collect();
+        let fresh = store.freshness();
         Ok(Self {
             store,
             lane,
@@ -218,6 +220,7 @@ impl Links {
             clock,
             metrics,
             cache,
+            fresh,
             visits: Visits::new(gateway.visit_leases_max, gateway.visit_portion_max),
             domains,
             batch_bytes_max,
@@ -239,17 +242,26 @@ impl Links {
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// The link of `code` if it is in memory. Does not block.
+    /// The link of `code` if it is in memory and may be believed. Does not block.
     pub fn cached(&self, code: &str) -> Option<Arc<Link>> {
-        self.cache.find(code)
+        let link = self.cache.find(code)?;
+        let believed = self.fresh.as_ref().is_none_or(|f| f.believes(link.read));
+        believed.then_some(link)
     }
 
-    /// The link of `code` from the database. Blocks on the disk.
+    /// The link of `code` from the database, or, where that is away and links shall go on, from
+    /// memory. Blocks on the disk.
     ///
     /// # Errors
     /// When the database fails.
     pub fn read(&self, code: &str) -> Result<Option<Arc<Link>>, Error> {
-        self.cache.read(&*self.store, code)
+        let Some(fresh) = &self.fresh else { return self.cache.read(&*self.store, code, 0) };
+        match self.cache.read(&*self.store, code, fresh.now()) {
+            Err(e @ Error::Away(_)) if fresh.serves_when_away() => {
+                self.cache.find(code).map(Some).ok_or(e)
+            }
+            read => read,
+        }
     }
 
     /// The database.

@@ -19,9 +19,11 @@ mod cache;
 mod change;
 mod code;
 mod convert;
+mod fresh;
 mod keep;
 mod make;
 mod password;
+mod postgres;
 mod refusal;
 mod restore;
 mod secret;
@@ -41,7 +43,9 @@ pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};
 pub use convert::{
     By, Converted, Draft, Edit, How, IsListed, Links, LinksOptions, Listed, NotConverted,
 };
+pub use fresh::Freshness;
 pub use password::{hash_password, is_password};
+pub use postgres::{Follower, PostgresLinks};
 pub use refusal::Refusal;
 pub use restore::{CodesInSpool, codes_in_spool, restore};
 pub use secret::Secrets;
@@ -72,6 +76,29 @@ pub enum Error {
     /// This request has made a revision before.
     #[error("this request has been answered before")]
     Repeated,
+    /// Another node is in the middle of changing the link, or died there.
+    #[error("the last change of {code} is not finished: node {node} has to finish it")]
+    Pending {
+        /// The link's code.
+        code: String,
+        /// The node.
+        node: String,
+    },
+    /// The change is kept, and takes force when the database is back.
+    #[error("the change is kept and takes force when the control database is back")]
+    Unshown,
+    /// The database cannot be reached.
+    #[error("the control database is away: {0}")]
+    Away(String),
+    /// A commit was sent and not answered; it is taken back as soon as that is possible.
+    #[error("the control database was lost in the middle of a commit")]
+    InDoubt,
+    /// Somebody else was faster; the transaction was undone.
+    #[error("others change the same links at once")]
+    Race,
+    /// Another process uses the database as the same node.
+    #[error("another process uses the control database as node {0}")]
+    OtherNode(String),
     /// The spool has no room for the record, or the disk for its revision. Nothing was changed.
     #[error("there is no room for the record")]
     Full,
@@ -122,6 +149,9 @@ pub enum Error {
     /// The database failed.
     #[error("the control database: {0}")]
     Sql(rusqlite::Error),
+    /// The database failed.
+    #[error("the control database: {0}")]
+    Postgres(crate::sql::postgres::Error),
     /// The spool failed.
     #[error("the spool: {0}")]
     Spool(#[from] crate::spool::Error),
@@ -141,6 +171,23 @@ impl From<rusqlite::Error> for Error {
         match e.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
             _ => Self::Sql(e),
+        }
+    }
+}
+
+impl From<crate::sql::postgres::Error> for Error {
+    fn from(e: crate::sql::postgres::Error) -> Self {
+        use crate::sql::postgres::Error as E;
+        match e {
+            E::Newer { found, known } => Self::Newer { found, known },
+            E::Altered(version) => Self::Altered(version),
+            E::Down(why) => Self::Away(why),
+            E::Busy => Self::Away(e.to_string()),
+            E::InDoubt => Self::InDoubt,
+            E::Exposed(path) => Self::Exposed(path),
+            E::Io { path, source } => Self::Io { path, source },
+            e if e.is(&tokio_postgres::error::SqlState::DISK_FULL) => Self::Full,
+            e => Self::Postgres(e),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What any database of links must do. `tests/it/links_conformance.rs` runs against each.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
-use super::{Error, LinkSettings};
+use super::{Error, Freshness, LinkSettings};
 use crate::{
     clock::Timestamp,
     record::{LaneId, SchemaId},
@@ -254,6 +256,11 @@ pub trait LinkStore: Send + Sync + std::fmt::Debug {
 
     /// Whether anything can be written: not after [`Error::Failed`], until a restart.
     fn takes_writes(&self) -> bool;
+
+    /// How long what is in memory may be believed; none where nobody else changes links.
+    fn freshness(&self) -> Option<Arc<Freshness>> {
+        None
+    }
 
     /// Records written by [`Self::revise`] that may not be in the spool.
     fn outbox(&self) -> Result<Vec<OutboxRow>, Error>;

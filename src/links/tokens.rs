@@ -168,6 +168,19 @@ impl Tokens {
         Ok(revoked)
     }
 
+    /// Reads the tokens of the database anew: other nodes make and revoke them too. Blocks on the
+    /// disk.
+    ///
+    /// # Errors
+    /// When the database fails; the tokens stay as they were known.
+    pub fn read(&self) -> Result<(), Error> {
+        let rows = self.store.tokens()?;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|t| *t.actor.name == *OPERATOR);
+        known.extend(rows.iter().filter_map(Known::from_row));
+        Ok(())
+    }
+
     /// Every token of the database that is not revoked. Blocks on the disk.
     ///
     /// # Errors

@@ -40,6 +40,8 @@ pub struct ApiMetrics {
     pub failed: Counter,
     /// 1 while links and tokens cannot be changed, until a restart.
     pub control_failed: Gauge,
+    /// For how long changes made on other nodes are not heard; 0 while they are.
+    pub control_silent: Gauge,
     /// Looks at the records.
     pub accesses: Counter,
     /// From a question to its page.
@@ -87,6 +89,10 @@ impl ApiMetrics {
             control_failed: m.gauge(
                 "tracegate_control_failed",
                 "1 while links and tokens cannot be changed, until a restart",
+            ),
+            control_silent: m.gauge(
+                "tracegate_control_silent_seconds",
+                "For how long changes made on other nodes are not heard, 0 while they are",
             ),
             accesses: m.counter("tracegate_api_accesses_total", "Looks at the records"),
             trace_seconds: m

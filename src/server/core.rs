@@ -8,11 +8,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Error, alive::Alive, clock_check, policy, transfers::Transfers};
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{Config, OnDown},
     feeds::Feeds,
     gateway,
     links::{
-        self, Codes, LinkStore, Links, LinksOptions, Secrets, SqliteLinks, TargetRules, Tokens,
+        self, Codes, Follower, Freshness, LinkStore, Links, LinksOptions, PostgresLinks, Secrets,
+        SqliteLinks, TargetRules, Tokens,
     },
     listener,
     metrics::Metrics,
@@ -20,10 +21,13 @@ use crate::{
     record::{NodeName, PublicSuffixes, Table},
     resolver::{self, Resolver},
     spool::{self, Spool},
+    sql::postgres::Settings,
 };
 
 /// The stages below the listeners.
 pub(super) struct Core {
+    /// Hears what other nodes change, where there are some; not started yet.
+    pub(super) follower: Option<Follower>,
     pub(super) config: Config,
     pub(super) node: NodeName,
     pub(super) clock: Clock,
@@ -84,9 +88,7 @@ impl Core {
             [config.clock_back_max_s, config.clock_ahead_max_s].map(Duration::from_secs);
         clock_check::check(clock.now(), recovery.newest_ts(), back, ahead)?;
         let secrets = Secrets::open(dir)?;
-        let readers = config.gateway.link_readers_max;
-        let control: Arc<dyn LinkStore> =
-            Arc::new(SqliteLinks::open(&dir.join("control.sqlite"), readers)?);
+        let (control, shared) = open_control(&config, &node, &clock)?;
         let kept = links::restore(&*control, &mut recovery)?;
         let of_feeds = policy::Opened::new(&config, &node, &mut recovery)?;
         let report = recovery.finish()?;
@@ -137,7 +139,9 @@ impl Core {
             gateway: config.gateway.clone(),
             batch_bytes_max: config.spool.batch_bytes_max as usize,
         })?);
+        let follower = shared.map(|store| follower_of(store, &links, &tokens, &feeds_stop));
         Ok(Self {
+            follower,
             config,
             node,
             clock,
@@ -174,6 +178,42 @@ impl Core {
             Err(_) => Err(Error::Ended("the closing of the spool".into())),
         }
     }
+}
+
+/// Hears what other nodes change of links and tokens.
+fn follower_of(
+    store: Arc<PostgresLinks>,
+    links: &Arc<Links>,
+    tokens: &Arc<Tokens>,
+    stop: &CancellationToken,
+) -> Follower {
+    let (links, tokens) = (Arc::clone(links), Arc::clone(tokens));
+    Follower { store, links, tokens, stop: stop.clone() }
+}
+
+/// The database of links and tokens, and the same again when other nodes use it too.
+type Control = (Arc<dyn LinkStore>, Option<Arc<PostgresLinks>>);
+
+fn open_control(config: &Config, node: &NodeName, clock: &Clock) -> Result<Control, Error> {
+    let c = &config.control;
+    if c.url.is_empty() {
+        let file = config.data_dir.join("control.sqlite");
+        let store = SqliteLinks::open(&file, config.gateway.link_readers_max)?;
+        return Ok((Arc::new(store), None));
+    }
+    let settings = Settings {
+        url: c.url.clone(),
+        password_file: c.password_file.clone(),
+        ca_file: c.ca_file.clone(),
+        connections_max: c.connections_max,
+        connect_timeout: Duration::from_millis(c.connect_timeout_ms),
+        statement_timeout: Duration::from_millis(c.statement_timeout_ms),
+        name: format!("tracegate {node}"),
+    };
+    let stale_max = Duration::from_millis(c.stale_max_ms);
+    let fresh = Freshness::new(clock.clone(), stale_max, c.on_down == OnDown::Serve);
+    let store = Arc::new(PostgresLinks::open(settings, node, Arc::new(fresh), clock.clone())?);
+    Ok((Arc::<PostgresLinks>::clone(&store), Some(store)))
 }
 
 fn resolver_of(

@@ -341,7 +341,11 @@ fn api_router(
 /// Jumps go on from what the database has; nothing in it can be changed.
 fn control(links: &Links) -> Option<String> {
     let why = "takes no writes until a restart: nobody knows what became of one";
-    (!links.store().takes_writes()).then(|| why.to_owned())
+    if !links.store().takes_writes() {
+        return Some(why.to_owned());
+    }
+    let silent = links.store().freshness()?.silent()?;
+    Some(format!("changes made on other nodes are not heard for {} s", silent.as_secs()))
 }
 
 fn checks(core: &Core, storage: &Storage) -> Vec<Check> {

@@ -156,6 +156,9 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let memory = core.config.trace.memory_bytes_max;
     let mut following =
         policy::Following::start(&core.feeds, &storage, &core.tasks, &core.feeds_stop, memory);
+    if let Some(follower) = core.follower.take() {
+        following.also(vec![core.tasks.spawn(follower.run())]);
+    }
     let transfers = core.transfers.take();
     let transfers_address = transfers.as_ref().and_then(transfers::Transfers::address);
     if let Some(transfers) = transfers {

@@ -109,6 +109,8 @@ impl Work {
         };
         m.spool.oldest_seconds.set(oldest.as_secs_f64());
         m.api.control_failed.set(if self.links.store().takes_writes() { 0.0 } else { 1.0 });
+        let silent = self.links.store().freshness().and_then(|f| f.silent());
+        m.api.control_silent.set(silent.unwrap_or_default().as_secs_f64());
         m.dns.cache_bytes.set(float(self.resolver.cache_size().1));
         if let Some(engine) = &self.engine
             && let State::Ready(endpoint) = &*engine.borrow()

@@ -38,6 +38,7 @@ mod gateway;
 mod gateway_jumps;
 mod gateway_terms;
 mod gateway_tls;
+mod gateways;
 mod harness;
 mod layering;
 mod links_api;

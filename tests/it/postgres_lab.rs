@@ -7,7 +7,10 @@ use std::{
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,6 +21,7 @@ use nix::{
 use tempfile::TempDir;
 use tracegate::{
     clock::Clock,
+    links::{Error, Freshness, PostgresLinks},
     sql::postgres::{Pool, Session, Settings},
 };
 
@@ -113,6 +117,13 @@ impl Postgres {
     pub(crate) fn ask<T>(&self, database: &str, ask: impl FnOnce(&mut Session) -> T) -> T {
         let pool = Pool::open(self.settings_of(database), Clock::system()).unwrap();
         ask(&mut pool.connect().unwrap())
+    }
+
+    /// The links in a database, as a node has them.
+    pub(crate) fn links(&self, database: &str, node: &str) -> Result<PostgresLinks, Error> {
+        let fresh = Freshness::new(Clock::system(), Duration::from_secs(1), true);
+        let settings = self.settings_of(database);
+        PostgresLinks::open(settings, &node.parse().unwrap(), Arc::new(fresh), Clock::system())
     }
 
     /// Where a database is.

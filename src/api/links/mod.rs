@@ -222,6 +222,27 @@ fn control(e: &Error) -> Problem {
             "The service has just started and cannot give out codes yet.",
             "服务刚启动，暂时无法生成短码。",
         ),
+        Error::Away(_) | Error::InDoubt => Problem::unavailable(
+            "control_away",
+            "The database of links cannot be reached; nothing was changed.",
+            "目前无法连接链接数据库；未作任何更改。",
+        ),
+        Error::Unshown => Problem::unavailable(
+            "not_in_force_yet",
+            "The change is kept and takes force when the database of links is back.",
+            "更改已保存，将在链接数据库恢复后生效。",
+        ),
+        Error::Pending { node, .. } => Problem::unavailable(
+            "pending_elsewhere",
+            "Another node has not finished its change of this link.",
+            "另一节点尚未完成对该链接的更改。",
+        )
+        .with("node", node.as_str()),
+        Error::Race => Problem::unavailable(
+            "changed_at_once",
+            "Others change the same links at once; nothing was changed.",
+            "他人正在同时更改相同的链接；未作任何更改。",
+        ),
         Error::Full => Problem::unavailable(
             "no_room_for_record",
             "The record cannot be kept now; nothing was changed.",
