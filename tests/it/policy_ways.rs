@@ -119,7 +119,13 @@ fn wildcards_at_the_apex_and_at_empty_names() {
 #[test]
 fn what_a_feeds_override_says_is_done_whatever_its_rules_say() {
     let check = |action: Action, transport, expected: &str, word: &str| {
-        for own in [Action::Nxdomain, Action::Passthru, Action::Drop, alias("www.our.test")] {
+        // What lets through is an exception from the others, and stays one.
+        let f = feed("f").rule("www.up.test", Action::Passthru);
+        let f = f.settings(|s| s.action = Override::Action(action.clone()));
+        let got = Lab::new(&[&f]).by("www.up.test", A, transport);
+        let through = ("0 1=192.0.2.1", decided("passthru", "www.up.test"));
+        assert_eq!((said(&got).as_str(), ruled(&got)), through);
+        for own in [Action::Nxdomain, Action::Drop, alias("www.our.test")] {
             let f = feed("f").rule("www.up.test", own);
             let f = f.settings(|s| s.action = Override::Action(action.clone()));
             let lab = Lab::new(&[&f]);
