@@ -13,6 +13,7 @@ mod auth;
 mod body;
 mod feeds;
 mod links;
+mod notices;
 mod own;
 mod problem;
 mod routes;

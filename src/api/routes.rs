@@ -107,6 +107,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::DELETE, "/api/v1/tokens/{name}", Need::Right(Right::Tokens)),
     route(Method::GET, "/api/v1/trace", Need::Token),
     route(Method::GET, "/api/v1/records/{id}", Need::Token),
+    route(Method::GET, "/api/v1/notices/summary", Need::Token),
     right(Method::GET, "/api/v1/feeds", Right::ReadFeeds),
     right(Method::POST, "/api/v1/feeds", Right::ChangeFeeds),
     right(Method::GET, "/api/v1/feeds/{name}", Right::ReadFeeds),

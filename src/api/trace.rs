@@ -12,7 +12,7 @@ use axum::{
 };
 use http::{StatusCode, header};
 
-use super::{ApiState, Caller, Problem, Words, feeds, rules};
+use super::{ApiState, Caller, Problem, Words, feeds, notices, rules};
 use crate::trace::{Ask, Error, Look, Tracer};
 
 /// The routes, for [`super::router`].
@@ -22,6 +22,7 @@ pub fn routes(tracer: Tracer) -> Router<ApiState> {
         .route("/api/v1/records/{id}", get(record))
         .route("/api/v1/links/{code}/stats", get(stats))
         .route("/api/v1/rules", get(rules::rules))
+        .route("/api/v1/notices/summary", get(notices::summary))
         .route("/api/v1/feeds/{name}/report", get(feeds::report))
         .layer(Extension(tracer))
 }

@@ -46,6 +46,7 @@ mod matching;
 mod persons;
 mod query;
 mod question;
+mod reach;
 mod reader;
 mod stats;
 mod tracer;
@@ -58,6 +59,7 @@ pub use listed::{AskListed, Listed, OnNode, RuleRow};
 pub use persons::Sight;
 use question::TEXT_BYTES_MAX;
 pub use question::{BadQuestion, Kind, Question, ShortUrls, Subject, parse};
+pub use reach::AskReach;
 pub use tracer::{Ask, Parts, Tells, Tracer};
 pub use window::{BadWindow, Window};
 

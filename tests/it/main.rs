@@ -67,5 +67,6 @@ mod store_ship;
 mod trace;
 mod trace_api;
 mod trace_feeds;
+mod trace_notices;
 mod transfer;
 mod zones;

@@ -95,6 +95,15 @@ enum Action {
         #[arg(long)]
         purpose: Option<String>,
     },
+    /// Show how many warnings were seen and heeded, by tier, wording, language and list.
+    Notices {
+        /// The earliest time: RFC 3339, a date, or a span before now such as -30d.
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+        from: Option<String>,
+        /// The latest time.
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+        to: Option<String>,
+    },
     /// Take links over from a file; a line of report for each.
     Import(import::Import),
     /// Write every link, one JSON object a line.
@@ -170,6 +179,11 @@ async fn ask(action: Action, api: &Api) -> anyhow::Result<Value> {
         let query: Vec<(&str, &str)> = given.collect();
         return api.json(Method::GET, &["api", "v1", "links", code, "stats"], &query, None).await;
     }
+    if let Action::Notices { from, to } = &action {
+        let given = [("from", from), ("to", to)];
+        let query: Vec<_> = given.iter().filter_map(|(n, v)| Some((*n, v.as_deref()?))).collect();
+        return api.json(Method::GET, &["api", "v1", "notices", "summary"], &query, None).await;
+    }
     let (method, code, body) = request(action)?;
     let mut path = vec!["api", "v1", "links"];
     path.extend(code.as_deref());
@@ -217,9 +231,11 @@ fn request(action: Action) -> anyhow::Result<(Method, Option<String>, Option<Val
         }
         Action::Enable { code, reason } => (Method::PATCH, Some(code), state("enabled", reason)),
         Action::Show { code } => (Method::GET, Some(code), None),
-        Action::List(_) | Action::Stats { .. } | Action::Import(_) | Action::Export { .. } => {
-            anyhow::bail!("not one request")
-        }
+        Action::List(_)
+        | Action::Stats { .. }
+        | Action::Notices { .. }
+        | Action::Import(_)
+        | Action::Export { .. } => anyhow::bail!("not one request"),
     })
 }
 
