@@ -16,7 +16,7 @@
 //! its start-up puts the records into its spool and shows them.
 //!
 //! **Failure.** Without the database nothing is changed; what is in memory goes on for as long as
-//! the configuration says ([`Freshness`](super::Freshness)).
+//! the configuration says ([`Freshness`]).
 
 mod follow;
 mod read;
