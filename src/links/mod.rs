@@ -15,6 +15,7 @@
 //! A commit or an fsync of unknown outcome: nothing is written any more until a restart, which
 //! reads what the disk says. Jumps go on in both cases.
 
+mod backup;
 mod cache;
 mod change;
 mod code;
@@ -37,6 +38,7 @@ mod visits;
 
 use std::path::PathBuf;
 
+pub use backup::{Backup, CONTROL, backup, restore_backup};
 pub use cache::Link;
 pub use change::{BY_ITSELF, SettingsEdit};
 pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};

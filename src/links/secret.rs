@@ -41,7 +41,11 @@ impl Secrets {
         let path = self.path(name);
         match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
             Ok(file) => read(&path, file),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => self.make(&path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let secret = random()?;
+                self.write(&path, &secret)?;
+                Ok(secret)
+            }
             Err(e) => Err(at(&path)(e)),
         }
     }
@@ -59,9 +63,20 @@ impl Secrets {
         }
     }
 
+    /// Puts a secret that was kept elsewhere into file `name`.
+    ///
+    /// # Errors
+    /// [`Error::OtherKey`] when another one is there.
+    pub fn put(&self, name: &str, secret: &[u8; 32]) -> Result<(), Error> {
+        match self.load_if_there(name)? {
+            None => self.write(&self.path(name), secret),
+            Some(there) if there == *secret => Ok(()),
+            Some(_) => Err(Error::OtherKey),
+        }
+    }
+
     /// Written whole under another name first: a crash leaves no half secret.
-    fn make(&self, path: &Path) -> Result<[u8; 32], Error> {
-        let secret = random()?;
+    fn write(&self, path: &Path, secret: &[u8; 32]) -> Result<(), Error> {
         let new = path.with_extension("new");
         let mut file = OpenOptions::new()
             .create(true)
@@ -73,8 +88,7 @@ impl Secrets {
         file.write_all(format!("{}\n", hex::encode(secret)).as_bytes()).map_err(at(&new))?;
         file.sync_all().map_err(at(&new))?;
         fs::rename(&new, path).map_err(at(path))?;
-        File::open(&self.0).and_then(|dir| dir.sync_all()).map_err(at(&self.0))?;
-        Ok(secret)
+        File::open(&self.0).and_then(|dir| dir.sync_all()).map_err(at(&self.0))
     }
 }
 

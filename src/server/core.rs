@@ -197,7 +197,7 @@ type Control = (Arc<dyn LinkStore>, Option<Arc<PostgresLinks>>);
 fn open_control(config: &Config, node: &NodeName, clock: &Clock) -> Result<Control, Error> {
     let c = &config.control;
     if c.url.is_empty() {
-        let file = config.data_dir.join("control.sqlite");
+        let file = config.data_dir.join(links::CONTROL);
         let store = SqliteLinks::open(&file, config.gateway.link_readers_max)?;
         return Ok((Arc::new(store), None));
     }

@@ -1,11 +1,11 @@
-//! Links as their owners meet them: commands, imports with a report, counts.
+//! Links as their owners meet them: commands, imports with a report, backup and restore.
 
-use std::fs;
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::Value;
 
 use crate::{
-    harness::{Server, eventually},
+    harness::{Server, eventually, tracegate},
     server::{complete, json, node, read, said},
     site,
 };
@@ -152,6 +152,55 @@ fn jump(server: &Server, code: &str) -> u16 {
 }
 
 #[test]
+fn what_is_restored_never_gives_a_code_out_again() {
+    let server = node().start();
+    let create = |server: &Server| -> String {
+        let made = run(server, &["link", "create", "https://www.demo.test/"]);
+        made["code"].as_str().unwrap().to_owned()
+    };
+    let mut given: BTreeSet<String> = (0..3).map(|_| create(&server)).collect();
+    let dir = server.home().path().to_owned();
+    let file = dir.join("links.backup");
+    let path = file.to_str().unwrap();
+    let told = run(&server, &["link", "backup", path]);
+    assert_eq!((&told["links"], &told["revisions"]), (&3.into(), &3.into()));
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = server.cli(["link", "backup", path]);
+    assert_eq!(again.status.code(), Some(1), "a backup overwrites nothing");
+    // These are in no backup.
+    let lost: Vec<String> = (0..3).map(|_| create(&server)).collect();
+    given.extend(lost.iter().cloned());
+    let refused = server.cli(["link", "restore", path]);
+    assert!(said(&refused).contains("move it away"), "{}", said(&refused));
+    let data = server.data();
+    let (status, home) = server.terminate();
+    assert!(status.success());
+    for gone in ["control.sqlite", "control.sqlite-wal", "control.sqlite-shm"] {
+        fs::remove_file(data.join(gone)).ok();
+    }
+    let key = data.join("secrets/codes.key");
+    let before = fs::read(&key).unwrap();
+    // Another key is not overwritten.
+    fs::write(&key, format!("{}\n", "ab".repeat(32))).unwrap();
+    assert!(!restore(path, &data).status.success());
+    assert!(!data.join("control.sqlite").exists());
+    fs::remove_file(&key).unwrap();
+    let restored = restore(path, &data);
+    assert!(restored.status.success(), "{}", said(&restored));
+    assert_eq!(fs::read(&key).unwrap(), before);
+    let server = home.start();
+    for code in &given {
+        let there = !lost.contains(code);
+        assert_eq!(jump(&server, code) == 404, !there, "{code}");
+    }
+    for _ in 0..3 {
+        let code = create(&server);
+        assert!(given.insert(code.clone()), "{code} was given twice");
+    }
+}
+
+#[test]
 fn visits_are_counted() {
     let server = node().start();
     let made = run(&server, &["link", "create", "https://www.demo.test/", "--code", "my-link"]);
@@ -175,7 +224,13 @@ fn visits_are_counted() {
     assert_eq!(stats["gaps"], serde_json::json!([]));
     // Whoever looked is on record.
     eventually("the look is in the store", || {
-        let sql = "SELECT count() FROM access WHERE question LIKE '%link_stats%'";
+        // This question is on record as well, each time it is asked.
+        let sql = "SELECT count() FROM tracegate.access WHERE question LIKE '%link_stats%' \
+                   AND question NOT LIKE '%tracegate.access%'";
         (read(&server, sql).body.trim() == "1").then_some(())
     });
+}
+
+fn restore(file: &str, data: &Path) -> std::process::Output {
+    tracegate(["link", "restore", file, "--data-dir"]).arg(data).output().unwrap()
 }

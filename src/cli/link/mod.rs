@@ -1,4 +1,5 @@
-//! `link`: conversions, through the API, so that each is recorded like any other.
+//! `link`: conversions, through the API, so that each is recorded like any other; and backup and
+//! restore of the database they lie in.
 
 mod csv;
 mod given;
@@ -17,9 +18,10 @@ use super::{
     layout,
     progress::busy,
 };
+use crate::links;
 use given::{Given, Members};
 
-/// Make, show, list and change links; take them over.
+/// Make, show, list and change links; take over, back up and restore them.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Link {
     #[command(subcommand)]
@@ -115,6 +117,18 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Copy the database of links and the key behind their codes into one new file. The server may
+    /// run meanwhile.
+    Backup {
+        /// The file. It holds secrets: keep it as such.
+        file: PathBuf,
+    },
+    /// Make the database of links and its key from a backup, in a data directory that has none. No
+    /// server may run on it meanwhile.
+    Restore {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 /// Which links.
@@ -149,13 +163,25 @@ impl Link {
     /// # Errors
     /// When there is no server, it refuses, a file fails, or nobody reads what is printed.
     pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
-        let api = Api::open(&self.server, global)?;
         let answer = match self.action {
-            Action::Export { revisions, out } => {
-                return block_on(export(&api, revisions, out));
+            Action::Backup { file } => {
+                let config = global.load()?.config;
+                told(&file, links::backup(&config.data_dir, &file)?)
             }
-            Action::Import(import) => return import.run(&api, global.format()),
-            action => block_on(ask(action, &api))?,
+            Action::Restore { file } => {
+                let config = global.load()?.config;
+                told(&file, links::restore_backup(&file, &config.data_dir)?)
+            }
+            action => {
+                let api = Api::open(&self.server, global)?;
+                match action {
+                    Action::Export { revisions, out } => {
+                        return block_on(export(&api, revisions, out));
+                    }
+                    Action::Import(import) => return import.run(&api, global.format()),
+                    action => block_on(ask(action, &api))?,
+                }
+            }
         };
         print(&answer, global)?;
         Ok(Exit::Ok)
@@ -165,6 +191,10 @@ impl Link {
 fn print(answer: &Value, global: &Global) -> anyhow::Result<()> {
     std::io::stdout().lock().write_all(layout::print(answer, global.format()).as_bytes())?;
     Ok(())
+}
+
+fn told(file: &std::path::Path, what: links::Backup) -> Value {
+    json!({ "file": file.display().to_string(), "links": what.links, "revisions": what.revisions })
 }
 
 async fn ask(action: Action, api: &Api) -> anyhow::Result<Value> {
@@ -235,7 +265,9 @@ fn request(action: Action) -> anyhow::Result<(Method, Option<String>, Option<Val
         | Action::Stats { .. }
         | Action::Notices { .. }
         | Action::Import(_)
-        | Action::Export { .. } => anyhow::bail!("not one request"),
+        | Action::Export { .. }
+        | Action::Backup { .. }
+        | Action::Restore { .. } => anyhow::bail!("not one request"),
     })
 }
 
