@@ -28,7 +28,8 @@ impl OwnHosts {
     pub(in crate::gateway) fn new(gateway: &config::Gateway) -> Self {
         let public = url::Url::parse(&gateway.public_url).ok();
         let public = public.as_ref().and_then(|u| u.host_str()).map(str::to_owned);
-        let own = gateway.own_hosts.iter().map(|h| h.trim_end_matches('.').to_ascii_lowercase());
+        let own = gateway.own_hosts.iter().chain(&gateway.domains);
+        let own = own.map(|h| h.trim_end_matches('.').to_ascii_lowercase());
         Self(own.chain(public).chain(["localhost".to_owned()]).collect())
     }
 
@@ -125,6 +126,7 @@ mod tests {
         let gateway = config::Gateway {
             public_url: "https://S.example:8443/".into(),
             own_hosts: vec!["go.example.".into()],
+            domains: vec!["Links.example.".into()],
             ..config::Gateway::default()
         };
         let own = OwnHosts::new(&gateway);
@@ -133,6 +135,7 @@ mod tests {
             "S.Example:80",
             "go.example",
             "go.example.",
+            "links.example",
             "127.0.0.1:8080",
             "[::1]:80",
             "localhost:1",
