@@ -20,7 +20,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Process, Scale, cpu, cpu_by_thread, dnsperf, free_port, resident, wait_for};
+use support::{
+    Process, Scale, authority, cpu, cpu_by_thread, dnsperf, free_port, resident, wait_for,
+};
 use tokio_util::task::TaskTracker;
 use tracegate::{
     clock::Clock,
@@ -224,22 +226,9 @@ fn answers(port: u16, limit: Duration) {
 
 /// BIND as the authority for the names asked.
 fn named(dir: &Path, port: u16) -> Process {
-    let mut zone = String::from(
-        "$TTL 86400\n$ORIGIN bench.test.\n@ SOA ns hostmaster 1 3600 900 604800 300\n@ NS ns\nns A 192.0.2.53\n",
-    );
+    let mut names = String::new();
     for i in 0..NAMES {
-        writeln!(zone, "n{i} A 192.0.2.{}", i % 250).expect("a string grows");
+        writeln!(names, "n{i} A 192.0.2.{}", i % 250).expect("a string grows");
     }
-    fs::write(dir.join("bench.zone"), zone).expect("a zone");
-    let conf = format!(
-        "options {{ directory \"{}\"; pid-file none; session-keyfile none; listen-on port {port} \
-         {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no; dnssec-validation no; \
-         minimal-responses yes; }};\ncontrols {{ }};\n\
-         zone \"bench.test\" {{ type primary; file \"bench.zone\"; }};\n",
-        dir.display()
-    );
-    let path = dir.join("named.conf");
-    fs::write(&path, conf).expect("a configuration");
-    let path = path.to_str().expect("a path in UTF-8");
-    Process::start(1, "named", dir, "named", &["-f", "-n", "1", "-c", path])
+    authority::start(dir, port, &names)
 }

@@ -32,8 +32,8 @@ use nix::{
 use support::{
     Process, Scale, Tracegate,
     asker::{Asked, Asker, Kind, Question, SLICE_NS},
-    cpu, cpu_by_thread, forget_peak, free_port, lists, peak, percentile, resident, wait_every,
-    wait_for,
+    authority, cpu, cpu_by_thread, forget_peak, free_port, lists, peak, percentile, resident,
+    wait_every, wait_for,
 };
 
 /// Names of each kind that are asked about.
@@ -312,24 +312,11 @@ fn version(port: u16) -> Option<u8> {
 
 /// BIND as the authority for the names asked, whether listed or not.
 fn named(dir: &Path, port: u16) -> Process {
-    let mut zone = String::from(
-        "$TTL 86400\n$ORIGIN bench.test.\n@ SOA ns hostmaster 1 3600 900 604800 300\n@ NS ns\nns A 192.0.2.53\n",
-    );
+    let mut names = String::new();
     for label in ["a", "b", "c", "d", "only1", "only2", "only3", "each"] {
-        writeln!(zone, "*.{label} A 192.0.2.1").expect("a string grows");
+        writeln!(names, "*.{label} A 192.0.2.1").expect("a string grows");
     }
-    fs::write(dir.join("bench.zone"), zone).expect("a zone");
-    let conf = format!(
-        "options {{ directory \"{}\"; pid-file none; session-keyfile none; listen-on port {port} \
-         {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no; dnssec-validation no; \
-         minimal-responses yes; }};\ncontrols {{ }};\n\
-         zone \"bench.test\" {{ type primary; file \"bench.zone\"; }};\n",
-        dir.display()
-    );
-    let conf_path = dir.join("named.conf");
-    fs::write(&conf_path, conf).expect("a configuration");
-    let conf_path = conf_path.to_str().expect("a path in UTF-8");
-    let named = Process::start(1, "named", dir, "named", &["-f", "-n", "1", "-c", conf_path]);
+    let named = authority::start(dir, port, &names);
     let answers = wait_for(Duration::from_secs(20), || {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");

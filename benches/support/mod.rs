@@ -5,6 +5,7 @@
 //! machine throughput is noise, CPU time is not.
 
 pub(crate) mod asker;
+pub(crate) mod authority;
 pub(crate) mod generate;
 pub(crate) mod lab;
 pub(crate) mod lists;

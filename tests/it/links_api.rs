@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 use tracegate::{
     clock::{Clock, Timestamp},
     config::Config,
-    links::{
-        Actor, By, Draft, Edit, How, LinkSettings, Links, NotConverted, Role, State, is_password,
-    },
+    links::{Draft, Edit, How, LinkSettings, Links, NotConverted, State, is_password},
     metrics::Metrics,
     record::Table,
 };
 
-use crate::site::{BEGIN, Reply, Site, ask, open_links};
+use crate::{
+    links_crash::{by, draft},
+    site::{BEGIN, Reply, Site, ask, open_links},
+};
 
 fn operator(site: &Site, method: &str, path: &str, body: &Value) -> Reply {
     let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -255,27 +256,6 @@ fn lists_are_filtered_and_paged_and_exports_are_whole() {
     let all = lines(&operator(&site, "GET", "/api/v1/links/export?revisions=true", &Value::Null));
     assert_eq!(all.len(), 26);
     site.stop();
-}
-
-fn by() -> By {
-    By {
-        actor: Actor { name: "operator".into(), person: "operator".into(), role: Role::Operator },
-        client: "192.0.2.1:4000".parse().unwrap(),
-    }
-}
-
-fn draft(code: &str) -> Draft {
-    Draft {
-        target: "https://www.example.com/".into(),
-        code: Some(code.into()),
-        expires: Timestamp::ZERO,
-        owner: "o".into(),
-        reason: String::new(),
-        domain: String::new(),
-        settings: LinkSettings::default(),
-        request: String::new(),
-        reuse: false,
-    }
 }
 
 /// Links with a clock of their own, until they are closed.

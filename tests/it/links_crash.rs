@@ -150,14 +150,14 @@ fn config() -> Config {
     config
 }
 
-fn by() -> By {
+pub(crate) fn by() -> By {
     By {
         actor: Actor { name: "operator".into(), person: "operator".into(), role: Role::Operator },
         client: "192.0.2.1:4000".parse().unwrap(),
     }
 }
 
-fn draft(code: &str) -> Draft {
+pub(crate) fn draft(code: &str) -> Draft {
     Draft {
         target: "https://www.example.com/".into(),
         code: Some(code.into()),
