@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use super::{Exit, Format, Global};
 use crate::{
-    config::{self, Problem},
+    config::{self, Loaded, Problem},
+    gateway::notice,
     server,
 };
 
@@ -37,7 +38,11 @@ impl CheckConfig {
         let problems = match loaded {
             Err(config::Error(problems)) => problems,
             Ok(_) if self.file_only => Vec::new(),
-            Ok(loaded) => config::probe(&loaded, &running(&loaded.config.data_dir)),
+            Ok(loaded) => {
+                let mut problems = config::probe(&loaded, &running(&loaded.config.data_dir));
+                problems.extend(notices(&loaded, &problems));
+                problems
+            }
         };
         let mut out = io::stdout().lock();
         match global.format() {
@@ -47,6 +52,25 @@ impl CheckConfig {
         out.flush()?;
         Ok(if problems.is_empty() { Exit::Ok } else { Exit::Usage })
     }
+}
+
+/// What is wrong with the files that warnings are made from.
+fn notices(loaded: &Loaded, known: &[Problem]) -> Vec<Problem> {
+    let error = match notice::check(&loaded.config.gateway) {
+        Ok(()) => return Vec::new(),
+        Err(notice::Error::Config(config::Error(problems))) => return problems,
+        Err(error) => error,
+    };
+    // A file that cannot be read may have been found before, under its own key.
+    if known.iter().any(|p| p.key.starts_with("gateway.notices")) {
+        return Vec::new();
+    }
+    let key = match loaded.config.gateway.notices.dir {
+        Some(_) => "gateway.notices.dir",
+        None => "gateway.notices.tier_rules",
+    };
+    let advice = "Correct the file, or remove it to use ours";
+    vec![loaded.source.problem(key, error.to_string().trim_end_matches('.'), advice)]
 }
 
 fn json(out: &mut impl Write, problems: &[Problem], warnings: &[Problem]) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     ahead::{Remark, Then},
     notice::{self, Agreed, Form, Service, Tiered},
-    onward::{Beyond, Onward, onward},
+    onward::{Onward, onward},
     page::Page,
     rules::{self, Ruling},
     terms::is_served_at,
@@ -48,6 +48,14 @@ pub(super) enum Answer {
 }
 
 impl Fate {
+    /// Where the visitor goes, or would have gone.
+    pub(super) fn target(&self) -> &str {
+        match &self.onward {
+            Some(onward) => &onward.target,
+            None => self.link.as_deref().map_or("", |l| &l.target),
+        }
+    }
+
     /// The end of a request that nothing was looked up for.
     fn stopped(
         link: Option<Arc<Link>>,
@@ -90,9 +98,7 @@ impl Worker {
         if let Some((outcome, page)) = self.terms(&link, asked).await {
             return Fate::stopped(Some(link), outcome, full, page);
         }
-        // A notice names the link's own target, and it is that to which a visitor goes on from it.
-        let beyond = if asked.agreed.is_some() { Beyond::default() } else { asked.beyond };
-        let onward = match onward(&link, beyond, parts.config.targets.length_max) {
+        let onward = match onward(&link, asked.beyond, parts.config.targets.length_max) {
             Ok(onward) => onward,
             Err(reason) => {
                 let stopped = Fate::stopped(Some(link), "stopped", full, Page::Unknown);
@@ -103,7 +109,7 @@ impl Worker {
         let mut lookup = self.look_up(&link.target_host).await;
         let unresolved = lookup.addresses.is_empty();
         let (ruling, tiered) = self.ruling(&link, target, &lookup);
-        let warned = tiered.filter(|t| !agrees(asked, *t, ruling.as_ref(), &link));
+        let warned = tiered.filter(|t| !agrees(asked, *t, ruling.as_ref(), target));
         let (outcome, reason, answer) = match (&ruling, warned) {
             (Some(r), _) if r.is_closed() => ("stopped", "", Answer::Page(Page::Busy)),
             (_, Some(t)) if t.tier == Tier::Block => ("stopped", t.reason.name(), Answer::Warn(t)),
@@ -185,7 +191,7 @@ impl Worker {
 }
 
 /// Whether the visitor goes on from a notice of this very warning.
-fn agrees(asked: &Asked<'_>, tiered: Tiered, ruling: Option<&Ruling>, link: &Link) -> bool {
+fn agrees(asked: &Asked<'_>, tiered: Tiered, ruling: Option<&Ruling>, target: &str) -> bool {
     let Some(Agreed { token, granted }) = asked.agreed else { return false };
     let may = match tiered.tier {
         Tier::Block => granted && tiered.form == Form::StepUp,
@@ -193,6 +199,6 @@ fn agrees(asked: &Asked<'_>, tiered: Tiered, ruling: Option<&Ruling>, link: &Lin
     };
     // A weaker warning than the one that was dismissed needs no other page.
     may && tiered.tier <= token.tier
-        && token.target == notice::digest(&link.target)
+        && token.target == notice::digest(target)
         && (tiered.tier < token.tier || token.feed == ruling.map_or("", |r| &r.feed))
 }

@@ -42,10 +42,7 @@ impl Fate {
         Decided {
             service: Service::Link,
             revision: link.map_or(0, |l| l.revision),
-            target: match &self.onward {
-                Some(onward) => &onward.target,
-                None => link.map_or("", |l| &l.target),
-            },
+            target: self.target(),
             target_host: link.map_or("", |l| &l.target_host),
             target_registrable_domain: link.map_or("", |l| &l.target_registrable_domain),
             psl_version: link.map_or("", |l| &l.psl_version),

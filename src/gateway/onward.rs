@@ -20,6 +20,8 @@ pub(super) struct Onward {
     pub(super) target: String,
     /// The same for `Location`.
     pub(super) location: HeaderValue,
+    /// What was handed on, as it stands behind the code: to ask for the same again.
+    pub(super) rest: String,
 }
 
 /// What a visitor asked beyond the code.
@@ -29,6 +31,15 @@ pub(super) struct Beyond<'a> {
     pub(super) path: &'a str,
     /// The query, without the question mark.
     pub(super) query: &'a str,
+}
+
+impl Beyond<'_> {
+    /// As it stands behind the code.
+    pub(super) fn rest(&self) -> String {
+        let slash = if self.path.is_empty() { "" } else { "/" };
+        let mark = if self.query.is_empty() { "" } else { "?" };
+        [slash, self.path, mark, self.query].concat()
+    }
 }
 
 /// Where `link` leads a visitor who asked for more than its code; none for its target as it is.
@@ -65,6 +76,7 @@ fn joined(
         url.set_path(&format!("{before}/{path}"));
     }
     let query = without_own(own.query().unwrap_or(""), query);
+    let rest = Beyond { path, query: &query }.rest();
     if !query.is_empty() {
         let all = match own.query().filter(|q| !q.is_empty()) {
             Some(before) => format!("{before}&{query}"),
@@ -78,7 +90,7 @@ fn joined(
     }
     let location = HeaderValue::from_str(&text).map_err(|_| "path_not_forwarded")?;
     match is_behind(&own, &text) {
-        true => Ok(Onward { target: text, location }),
+        true => Ok(Onward { target: text, location, rest }),
         false => Err("path_not_forwarded"),
     }
 }

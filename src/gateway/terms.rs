@@ -6,21 +6,20 @@
 //! `visit_not_counted`): the name a client gives itself must not be a way around the limit.
 //!
 //! A password comes as a form, is checked away from the threads that answer, a few at a time, and may
-//! be tried `gateway.limits.password_attempts_max` times in a window by one client for one link.
+//! be tried `gateway.limits.password_attempts_max` times in a window by one client for one link. It is
+//! asked for before a notice, and what the notice's page carries says so; whoever comes to answer a
+//! notice without it, or after it was changed, is asked on the way.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
-use http_body_util::Full;
+use http::Method;
 use url::form_urlencoded;
 
 use super::{
-    Language,
     fate::Answer,
+    notice::digest,
     page::Page,
     request::{host, host_name},
-    respond,
     worker::{Asked, Worker},
 };
 use crate::links::{Link, is_password};
@@ -36,6 +35,12 @@ pub(super) fn password(form: &[u8]) -> Option<String> {
     let form = form.get(..form.len().min(FORM_BYTES_MAX))?;
     let mut fields = form_urlencoded::parse(form);
     fields.find(|(name, _)| name == "password").map(|(_, value)| value.into_owned())
+}
+
+/// What a notice says of the password that was given before it; empty where `link` has none.
+pub(super) fn passed(link: &Link) -> String {
+    let password = link.settings().map_or("", |s| &s.password);
+    if password.is_empty() { String::new() } else { digest(password) }
 }
 
 /// Whether a link is served at the host asked.
@@ -55,8 +60,8 @@ impl Worker {
         if settings.not_before > asked.now {
             return Some(("not_yet", Page::NotYet));
         }
-        // Whoever goes on from a notice has given the password before it was shown.
-        if settings.password.is_empty() || asked.agreed.is_some() {
+        // Whoever answers a notice may have given the password before it was shown.
+        if settings.password.is_empty() || asked.passed == digest(&settings.password) {
             return None;
         }
         let Some(attempt) = asked.password else { return Some(("password", Page::Password)) };
@@ -110,45 +115,6 @@ impl Worker {
         };
         (!left).then_some(("used_up", "", Answer::Page(Page::UsedUp)))
     }
-}
-
-/// The page that asks for a password. Its form goes to the path it came from.
-pub(super) fn form(language: Language, wrong: bool) -> Response<Full<Bytes>> {
-    let title = language.pick("This link has a password.", "此链接需要密码。");
-    let label = language.pick("Password", "密码");
-    let go = language.pick("Go on", "继续");
-    let again = match wrong {
-        true => language.pick("That is not the password.", "密码不正确。"),
-        false => "",
-    };
-    let tag = language.tag();
-    let page = format!(
-        "<!doctype html>\n<html lang=\"{tag}\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n<meta name=\"color-scheme\" \
-         content=\"light dark\">\n<title>{title}</title>\n<main>\n<h1>{title}</h1>\n\
-         <p role=\"status\">{again}</p>\n<form method=\"post\">\n<label>{label} \
-         <input type=\"password\" name=\"password\" required autocomplete=\"off\"></label>\n\
-         <button>{go}</button>\n</form>\n</main>\n</html>\n"
-    );
-    let mut response = Response::new(Full::from(page));
-    *response.status_mut() = StatusCode::FORBIDDEN;
-    let headers = response.headers_mut();
-    respond::common(headers);
-    for (name, value) in [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_LANGUAGE, tag),
-        (header::VARY, "Accept-Language"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            // A browser holds the redirect after a form to `form-action` as well: the target may be
-            // anywhere over HTTP.
-            "default-src 'none'; base-uri 'none'; form-action 'self' http: https:; frame-ancestors 'none'",
-        ),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 #[cfg(test)]

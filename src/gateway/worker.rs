@@ -18,7 +18,7 @@ use super::{
     fate::{Answer, Fate},
     files::Files,
     limit::Limits,
-    notice::{self, Agreed, Notices, OwnHosts, Service, Warned},
+    notice::{self, Agreed, Leads, Notices, OwnHosts, Service, Warned},
     onward::Beyond,
     page::Page,
     record::Recorder,
@@ -95,6 +95,8 @@ pub(super) struct Asked<'a> {
     pub(super) beyond: Beyond<'a>,
     /// The password it brings.
     pub(super) password: Option<&'a str>,
+    /// Which password was given before the notice that is answered; see [`notice::Token`].
+    pub(super) passed: &'a str,
     /// How many of our gateways it says it has passed.
     pub(super) hop: u8,
     pub(super) class: &'static str,
@@ -145,6 +147,8 @@ impl Worker {
     ) -> Response<Full<Bytes>> {
         let parts = &self.gateway.parts;
         let (uri, headers) = (request.uri(), request.headers());
+        let posts = *request.method() == Method::POST;
+        let password = if posts { password(request.body().as_ref()) } else { None };
         let asked = Asked {
             method: request.method(),
             uri,
@@ -153,7 +157,8 @@ impl Worker {
             code: "",
             agreed: None,
             beyond: Beyond::default(),
-            password: None,
+            password: password.as_deref(),
+            passed: "",
             hop: hop(headers),
             class: class(request.method(), headers),
             language: Language::asked(uri, headers),
@@ -172,9 +177,9 @@ impl Worker {
         if let Some(response) = self.at_name(&asked).await {
             return response;
         }
-        let (posts, page) = match *request.method() {
-            Method::GET | Method::HEAD => (false, Page::Unknown),
-            Method::POST => (true, Page::Method),
+        let page = match *request.method() {
+            Method::GET | Method::HEAD => Page::Unknown,
+            Method::POST => Page::Method,
             _ => {
                 metrics.malformed.increment(1);
                 return Page::Method.response(&parts.notices, asked.language);
@@ -194,16 +199,19 @@ impl Worker {
             metrics.malformed.increment(1);
             return page.response(&parts.notices, asked.language);
         };
-        let password = if posts { password(request.body().as_ref()) } else { None };
-        if posts
-            && let Some(over) = self.gateway.limits.password(peer.client.ip(), code, asked.began)
-        {
-            metrics.limited.increment(1);
-            return respond::limited(&over, &parts.notices, asked.language);
+        if posts && let Some(over) = self.attempt(&asked, code) {
+            return over;
         }
         let beyond = Beyond { path, query: uri.query().unwrap_or("") };
-        let asked = Asked { beyond, password: password.as_deref(), ..asked };
-        self.visit(&asked.of(code, None)).await
+        self.visit(&Asked { beyond, ..asked.of(code, None) }).await
+    }
+
+    /// Counts an attempt at the password of `code`; the answer to one too many.
+    pub(super) fn attempt(&self, asked: &Asked<'_>, code: &str) -> Option<Response<Full<Bytes>>> {
+        let over = self.gateway.limits.password(asked.peer.client.ip(), code, asked.began)?;
+        let parts = &self.gateway.parts;
+        parts.metrics.gateway.limited.increment(1);
+        Some(respond::limited(&over, &parts.notices, asked.language))
     }
 
     /// Whether the link of `code` takes more path behind it, or a form.
@@ -231,8 +239,10 @@ impl Worker {
                     hit: fate.ruling.as_ref().and_then(|r| r.hit.as_deref()),
                     service: Service::Link,
                     code: &link.code,
-                    target: &link.target,
+                    target: fate.target(),
                     registrable_domain: &link.target_registrable_domain,
+                    rest: fate.onward.as_ref().map_or("", |o| &o.rest),
+                    passed: &terms::passed(link),
                     flow: asked.flow,
                     language: asked.language,
                     now: asked.now,
@@ -241,15 +251,22 @@ impl Worker {
             }
             (Answer::Go, Some(link)) => (None, respond::found(link, fate.onward.as_ref(), asked)),
             (Answer::Page(Page::Password), _) => {
-                (None, terms::form(asked.language, asked.password.is_some()))
+                // What comes with a notice or beyond the code is lost at another address.
+                let switches = asked.passed.is_empty()
+                    && asked.agreed.is_none()
+                    && asked.beyond.rest().is_empty();
+                let wrong = asked.password.is_some();
+                (None, notices.password(asked.language, wrong, switches))
             }
             (Answer::Page(page), _) => (None, page.response(notices, asked.language)),
             (_, None) => (None, Page::Unknown.response(notices, asked.language)),
         };
         let decided = fate.decided(response.status());
-        let shown = shown.as_ref().map(|t| decided.issued(notice::event(asked, t, link, "issued")));
+        let leads = link.map(|l| Leads::along(l, fate.target()));
+        let shown = shown.as_ref().map(|t| notice::event(asked, t, leads, "issued"));
+        let shown = shown.map(|event| decided.issued(event));
         let continued = match (fate.answer, asked.agreed) {
-            (Answer::Go, Some(a)) => Some(notice::event(asked, a.token, link, "continued")),
+            (Answer::Go, Some(a)) => Some(notice::event(asked, a.token, leads, "continued")),
             _ => None,
         };
         if !self.keep(asked, &decided, shown.into_iter().chain(continued)).await {

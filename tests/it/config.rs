@@ -259,3 +259,31 @@ fn resolv_conf_names_only_us() {
                 \"off\".";
     assert!(stdout.lines().any(|l| l == line), "{stdout}");
 }
+
+#[test]
+fn what_warnings_are_made_from_is_tried() {
+    let case = Case::new();
+    let tiers = "format = 1\nversion = \"x\"\n[[rules]]\ntier = \"interstitial\"\n";
+    fs::write(case.path("tiers.toml"), tiers).unwrap();
+    insta::assert_snapshot!(
+        case.problem("gateway.notices.tier_rules = \"tiers.toml\""),
+        @r#"tiers.toml:3: rules: what a list means as "block" would be let through. Add a rule with when = { listed = ["block"] } and that tier."#
+    );
+    fs::create_dir(case.path("pages")).unwrap();
+    let keys = "gateway.notices.dir = \"pages\"";
+    insta::assert_snapshot!(
+        case.problem(keys),
+        @r#"tracegate.toml:2: gateway.notices.dir: pages: there are templates here and no notices.toml. Add one with version = "…". Correct the file, or remove it to use ours."#
+    );
+    fs::write(case.path("pages/notices.toml"), "version = \"isp-1\"\n").unwrap();
+    fs::write(case.path("pages/password.html"), "{{ w.password.nothing }}").unwrap();
+    let problem = case.problem(keys);
+    assert!(problem.contains("gateway.notices.dir: ") && problem.contains("password.html"));
+    fs::write(case.path("pages/password.html"), "{{ w.password.title }}").unwrap();
+    assert_eq!(case.check(keys, &[]).status.code(), Some(0));
+    fs::remove_file(case.path("tiers.toml")).unwrap();
+    insta::assert_snapshot!(
+        case.problem("gateway.notices.tier_rules = \"tiers.toml\""),
+        @"tracegate.toml:2: gateway.notices.tier_rules: tiers.toml cannot be read: no such file or directory. Name a file that this user may read."
+    );
+}

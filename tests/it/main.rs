@@ -35,6 +35,7 @@ mod feeds_reach;
 mod feeds_source;
 mod forward;
 mod gateway;
+mod gateway_continue;
 mod gateway_jumps;
 mod gateway_terms;
 mod gateway_tls;

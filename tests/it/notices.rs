@@ -54,7 +54,7 @@ impl Site {
 }
 
 /// The address of the page's own place, before its step.
-fn act(page: &Reply) -> String {
+pub(crate) fn act(page: &Reply) -> String {
     let at = page.body.find("/.notice/").unwrap_or_else(|| panic!("{}", page.body));
     let rest = &page.body[at..];
     rest[..rest.find(".css").unwrap()].to_owned()

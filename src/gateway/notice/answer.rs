@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
 use http_body_util::Full;
+use url::form_urlencoded;
 
 use super::{Refused, Token, digest};
 use crate::{
     gateway::{
         Language,
+        onward::Beyond,
         page::Page,
         request::host,
         respond::common,
@@ -38,8 +40,8 @@ pub(in crate::gateway) enum Step {
 pub(in crate::gateway) enum Wanted<'a> {
     /// The style sheet of pages that are no notices.
     PlainStyle,
-    /// A step of a notice: its token and what is wanted.
-    Step(&'a str, Step),
+    /// A step of a notice: its token, what is wanted, and the rest of the path behind it.
+    Step(&'a str, Step, &'a str),
     /// Nothing we know.
     Nothing,
 }
@@ -50,33 +52,40 @@ pub(in crate::gateway) fn wanted(uri: &Uri) -> Option<Wanted<'_>> {
     if rest == "style.css" {
         return Some(Wanted::PlainStyle);
     }
-    if let Some(token) = rest.strip_suffix(".css") {
-        return Some(Wanted::Step(token, Step::Style));
-    }
-    let step = rest.split_once('/').and_then(|(token, step)| {
-        let step = match step {
-            "zh" => Step::Language(Language::Chinese),
-            "en" => Step::Language(Language::English),
-            "continue" => Step::Continue,
-            "return" => Step::Return,
-            "report" => Step::Report,
-            "step_up" => Step::Identify,
-            "granted" => Step::Granted,
-            _ => return None,
-        };
-        Some(Wanted::Step(token, step))
-    });
-    Some(step.unwrap_or(Wanted::Nothing))
+    let Some((token, rest)) = rest.split_once('/') else {
+        let token = rest.strip_suffix(".css");
+        return Some(token.map_or(Wanted::Nothing, |t| Wanted::Step(t, Step::Style, "")));
+    };
+    let (step, more) = rest.split_once('/').unwrap_or((rest, ""));
+    let step = match step {
+        "zh" => Step::Language(Language::Chinese),
+        "en" => Step::Language(Language::English),
+        "continue" => Step::Continue,
+        "return" => Step::Return,
+        "report" => Step::Report,
+        "step_up" => Step::Identify,
+        "granted" => Step::Granted,
+        _ => return Some(Wanted::Nothing),
+    };
+    let takes_more = more.is_empty() || step.goes_back();
+    Some(if takes_more { Wanted::Step(token, step, more) } else { Wanted::Nothing })
 }
 
 impl Step {
+    /// Whether what the visitor asked beyond the code comes along.
+    const fn goes_back(self) -> bool {
+        matches!(self, Self::Language(_) | Self::Continue | Self::Identify | Self::Granted)
+    }
+
     /// Whether a request with this method may ask for it. What changes what is recorded of the
     /// visitor's choice is asked for by POST alone, so that nobody who follows links makes a choice;
-    /// but a page that goes on by itself can only GET.
+    /// but a page that goes on by itself can only GET. Whoever is asked for a password on the way
+    /// answers by POST.
     fn takes(self, method: &Method, token: &Token) -> bool {
         match self {
-            Self::Style | Self::Language(_) | Self::Granted => {
-                matches!(*method, Method::GET | Method::HEAD)
+            Self::Style => matches!(*method, Method::GET | Method::HEAD),
+            Self::Language(_) | Self::Granted => {
+                matches!(*method, Method::GET | Method::HEAD | Method::POST)
             }
             Self::Continue if *method == Method::GET => token.goes_on && token.tier == Tier::Hint,
             Self::Continue | Self::Return | Self::Report | Self::Identify => {
@@ -86,15 +95,32 @@ impl Step {
     }
 }
 
+/// Where a notice leads, as its records say it.
+#[derive(Clone, Copy)]
+pub(in crate::gateway) struct Leads<'a> {
+    pub(in crate::gateway) target: &'a str,
+    pub(in crate::gateway) registrable_domain: &'a str,
+    pub(in crate::gateway) psl_version: &'a str,
+}
+
+impl<'a> Leads<'a> {
+    /// Along `link` to `target`, which is the link's own or one with something handed on.
+    pub(in crate::gateway) fn along(link: &'a Link, target: &'a str) -> Self {
+        let (registrable_domain, psl_version) =
+            (&*link.target_registrable_domain, &*link.psl_version);
+        Self { target, registrable_domain, psl_version }
+    }
+}
+
 /// One event of the notice `token`, of which the record of `issued` says more.
 pub(in crate::gateway) fn event<'a>(
     asked: &Asked<'a>,
     token: &'a Token,
-    link: Option<&'a Link>,
+    leads: Option<Leads<'a>>,
     event: &'static str,
 ) -> Notice<'a> {
     // What the visitor was shown, not where the link leads by now.
-    let link = link.filter(|l| digest(&l.target) == token.target);
+    let leads = leads.filter(|l| digest(l.target) == token.target);
     let dwell = asked.now.since(token.issued).as_millis();
     Notice {
         client: asked.peer.client,
@@ -111,8 +137,8 @@ pub(in crate::gateway) fn event<'a>(
         flow: token.flow,
         service: token.service.name(),
         host: host(asked.uri, asked.headers),
-        target: link.map_or("", |l| &l.target),
-        target_registrable_domain: link.map_or("", |l| &l.target_registrable_domain),
+        target: leads.map_or("", |l| l.target),
+        target_registrable_domain: leads.map_or("", |l| l.registrable_domain),
         form: match (token.tier, token.form) {
             (Tier::Block, super::Form::Stop) => "stop",
             (Tier::Block, super::Form::StepUp) => "step_up",
@@ -123,7 +149,7 @@ pub(in crate::gateway) fn event<'a>(
         order_number: "",
         reason: &token.reason,
         client_class: asked.class,
-        psl_version: link.map_or("", |l| &l.psl_version),
+        psl_version: leads.map_or("", |l| l.psl_version),
     }
 }
 
@@ -135,23 +161,39 @@ impl Worker {
         wanted: Wanted<'_>,
     ) -> Response<Full<Bytes>> {
         let parts = &self.gateway.parts;
-        let (text, step) = match wanted {
+        let (text, step, more) = match wanted {
             Wanted::PlainStyle => return parts.notices.style(),
             Wanted::Nothing => return self.no_notice(asked),
-            Wanted::Step(text, step) => (text, step),
+            Wanted::Step(text, step, more) => (text, step, more),
+        };
+        let (packed, query) = match step {
+            Step::Granted => (unpacked(more), ""),
+            _ => (String::new(), asked.uri.query().unwrap_or("")),
+        };
+        let beyond = match packed.split_once('?') {
+            Some((path, query)) => Beyond { path, query },
+            None if step == Step::Granted => Beyond { path: &packed, query: "" },
+            None if step.goes_back() => Beyond { path: more, query },
+            None => Beyond::default(),
         };
         let token = match parts.notices.read(text, asked.now) {
             Ok(token) => token,
             Err(Refused::Forged) => return self.no_notice(asked),
             // The page is still open and may look as it did; what it says may no longer be so.
             Err(Refused::Expired(_)) if step == Step::Style => return parts.notices.style(),
-            Err(Refused::Expired(token)) => return anew(&token),
+            Err(Refused::Expired(token)) => return anew(&token, beyond),
         };
+        let asked = &Asked { beyond, passed: &token.passed, ..*asked };
         if !step.takes(asked.method, &token) {
             return Page::Method.response(&parts.notices, asked.language);
         }
         if *asked.method == Method::POST && is_elsewhere(asked) {
-            return anew(&token);
+            return anew(&token, beyond);
+        }
+        if asked.password.is_some()
+            && let Some(over) = self.attempt(asked, &token.code)
+        {
+            return over;
         }
         match step {
             Step::Style if *asked.method == Method::HEAD => parts.notices.style(),
@@ -163,7 +205,7 @@ impl Worker {
             Step::Identify => match &parts.notices.step_up {
                 Some(step_up) if token.tier == Tier::Block && token.form == super::Form::StepUp => {
                     let host = host(asked.uri, asked.headers);
-                    see_other(&step_up.request(&token, text, host))
+                    see_other(&step_up.request(&token, text, &beyond.rest(), host))
                 }
                 _ => self.no_notice(asked),
             },
@@ -173,7 +215,7 @@ impl Worker {
                     Some(s) if s.grants(&token, query, asked.now) => {
                         self.go_on(asked, &token, true).await
                     }
-                    _ => anew(&token),
+                    _ => anew(&token, beyond),
                 }
             }
             Step::Continue => self.go_on(asked, &token, false).await,
@@ -237,7 +279,8 @@ impl Worker {
             true => None,
             false => self.link(&token.code).await.flatten(),
         };
-        if self.recorder.keep_notice(&event(asked, token, link.as_deref(), of)).await {
+        let leads = link.as_deref().map(|l| Leads::along(l, &l.target));
+        if self.recorder.keep_notice(&event(asked, token, leads, of)).await {
             return None;
         }
         self.gateway.parts.metrics.gateway.stopped.increment(1);
@@ -259,8 +302,21 @@ pub(in crate::gateway) struct Agreed<'a> {
 }
 
 /// Back to the link, which shows its notice as it is now.
-fn anew(token: &Token) -> Response<Full<Bytes>> {
-    see_other(&format!("/{}", token.code))
+fn anew(token: &Token, beyond: Beyond<'_>) -> Response<Full<Bytes>> {
+    see_other(&format!("/{}{}", token.code, beyond.rest()))
+}
+
+/// What was asked beyond the code, as one segment of a path: the way back from whoever checks
+/// identities has a query of its own.
+pub(super) fn packed(rest: &str) -> String {
+    let rest = rest.strip_prefix('/').unwrap_or(rest);
+    form_urlencoded::byte_serialize(rest.as_bytes()).collect()
+}
+
+/// The reverse; empty for what was packed by nobody.
+fn unpacked(segment: &str) -> String {
+    let text = form_urlencoded::parse(segment.as_bytes()).next();
+    text.map(|(text, _)| text.into_owned()).unwrap_or_default()
 }
 
 fn see_other(to: &str) -> Response<Full<Bytes>> {
@@ -301,10 +357,15 @@ mod tests {
             ("/abc", None),
             ("/.notice", None),
             ("/.notice/style.css", Some(Wanted::PlainStyle)),
-            ("/.notice/ab12.css", Some(Wanted::Step("ab12", Step::Style))),
-            ("/.notice/ab12/continue", Some(Wanted::Step("ab12", Step::Continue))),
-            ("/.notice/ab12/zh", Some(Wanted::Step("ab12", Step::Language(Language::Chinese)))),
-            ("/.notice/ab12/continue/x", Some(Wanted::Nothing)),
+            ("/.notice/ab12.css", Some(Wanted::Step("ab12", Step::Style, ""))),
+            ("/.notice/ab12/continue", Some(Wanted::Step("ab12", Step::Continue, ""))),
+            ("/.notice/ab12/zh", Some(Wanted::Step("ab12", Step::Language(Language::Chinese), ""))),
+            (
+                "/.notice/ab12/continue/x//y.css",
+                Some(Wanted::Step("ab12", Step::Continue, "x//y.css")),
+            ),
+            ("/.notice/ab12/return/x", Some(Wanted::Nothing)),
+            ("/.notice/ab12/other", Some(Wanted::Nothing)),
             ("/.notice/ab12", Some(Wanted::Nothing)),
             ("/.notice/", Some(Wanted::Nothing)),
         ] {

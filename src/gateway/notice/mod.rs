@@ -27,11 +27,15 @@
 //! |---|---|
 //! | GET `/.notice/{token}.css` | the style sheet, and `rendered` |
 //! | GET `/.notice/{token}/zh`, `…/en` | the notice again, in that language |
-//! | POST `/.notice/{token}/continue` | 303 to the target, or the page that policy now wants |
+//! | POST `/.notice/{token}/continue` | 303 to the target, a form for the password that was not given yet, or the page that policy now wants |
 //! | POST `/.notice/{token}/return`, `…/report` | a page that says it was noted |
 //! | POST `/.notice/{token}/step_up` | 303 to `step_up_url` with a signed request |
 //! | GET `/.notice/{token}/granted?expires=…&sig=…` | 303 to the target |
 //! | any of them too late or from another site | 303 to the link, which shows its notice anew |
+//!
+//! What was asked beyond the code stands behind `zh`, `en`, `continue` and `step_up` as it stood
+//! behind the code, packed into one segment behind `granted`: with it the target is found again, and
+//! the token says which one the visitor agreed to.
 
 mod answer;
 mod destination;
@@ -42,12 +46,9 @@ mod template;
 mod tier;
 mod token;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
-pub(super) use answer::{Agreed, event, wanted};
+pub(super) use answer::{Agreed, Leads, event, wanted};
 pub(super) use name::OwnHosts;
 pub use page::Notices;
 pub(super) use page::Warned;
@@ -128,12 +129,12 @@ fn bad_version(version: &str) -> Option<String> {
     None
 }
 
-/// What is wrong with the files that `config` names, without serving anything.
+/// What is wrong with the files that `gateway` names, without serving anything: every page is made
+/// once.
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn check(config: &config::Notices) -> Result<(), Error> {
-    TierRules::load(config.tier_rules.as_deref())?;
-    template::Templates::load(config.dir.as_deref().map(Path::as_ref))?;
-    Ok(())
+pub fn check(gateway: &config::Gateway) -> Result<(), Error> {
+    let keys = Keys { current: [0; 32], previous: None, step_up: [0; 32] };
+    Notices::open(gateway, "", keys).map(drop)
 }

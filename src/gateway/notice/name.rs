@@ -72,6 +72,8 @@ impl Worker {
             code: "",
             target: &target,
             registrable_domain: parts.suffixes.registrable_domain(&name),
+            rest: "",
+            passed: "",
             flow: asked.flow,
             language: asked.language,
             now: asked.now,

@@ -49,6 +49,10 @@ pub(in crate::gateway) struct Warned<'a> {
     pub(in crate::gateway) code: &'a str,
     pub(in crate::gateway) target: &'a str,
     pub(in crate::gateway) registrable_domain: &'a str,
+    /// What is handed on, as it stands behind the code.
+    pub(in crate::gateway) rest: &'a str,
+    /// Which password was given; see [`Token`].
+    pub(in crate::gateway) passed: &'a str,
     pub(in crate::gateway) flow: Flow,
     pub(in crate::gateway) language: Language,
     pub(in crate::gateway) now: Timestamp,
@@ -125,7 +129,16 @@ struct NoticePage<'a> {
     contact: &'a str,
     can_continue: bool,
     act: &'a str,
+    rest: &'a str,
     flow: String,
+}
+
+#[derive(Serialize)]
+struct Password<'a> {
+    #[serde(flatten)]
+    frame: Frame<'a>,
+    /// Whether one was given that is not it.
+    wrong: bool,
 }
 
 impl Notices {
@@ -154,6 +167,7 @@ impl Notices {
             for name in MESSAGES {
                 self.render_message(name, language, true)?;
             }
+            self.render_password(language, true, true)?;
             for (tier, form, service) in [
                 (Tier::Hint, Form::Stop, Service::Link),
                 (Tier::Interstitial, Form::Stop, Service::Link),
@@ -171,11 +185,13 @@ impl Notices {
                     code: "code",
                     target: "http://user@www.xn--fsq.example:81/",
                     registrable_domain: "xn--fsq.example",
+                    rest: "/a?b",
+                    passed: "",
                     flow: Flow(1),
                     language,
                     now: Timestamp::ZERO,
                 };
-                self.render(&warned, &self.token(&warned))?;
+                self.render(&warned, &self.token(&warned), true)?;
             }
         }
         Ok(())
@@ -199,7 +215,12 @@ impl Notices {
     /// Makes the page of a warning.
     pub(in crate::gateway) fn issue(&self, warned: &Warned<'_>) -> Issued {
         let token = self.token(warned);
-        let response = match self.render(warned, &token) {
+        // Where all that is handed on does not fit three times, what is needed has it alone.
+        let page = match self.render(warned, &token, true) {
+            Err(Error::Large { .. }) => self.render(warned, &token, false),
+            page => page,
+        };
+        let response = match page {
             Ok(page) => {
                 let mut response = html(warned.language, page, &self.form_action(warned));
                 *response.status_mut() = warned.status();
@@ -236,24 +257,27 @@ impl Notices {
             rule: hit.map_or(String::new(), |h| h.rule.to_string()),
             text_version: self.templates.version().to_owned(),
             tier_version: self.rules.version().to_owned(),
+            passed: w.passed.to_owned(),
         }
     }
 
-    fn render(&self, w: &Warned<'_>, token: &Token) -> Result<String, Error> {
+    /// The page; without `comfort` it neither goes on by itself nor leads to the other language.
+    fn render(&self, w: &Warned<'_>, token: &Token, comfort: bool) -> Result<String, Error> {
         let act = format!("/.notice/{}", self.tokens.write(token));
         let tier = w.tiered.tier.name();
         let key = w.key();
         let words = self.templates.words(w.language);
         let of_key = words.get_attr("notice").and_then(|n| n.get_attr(key)).unwrap_or_default();
         let (tag, other, name) = w.language.other();
-        let refresh = w.tiered.continue_after_s.filter(|_| w.can_continue());
+        let refresh = w.tiered.continue_after_s.filter(|_| comfort && w.can_continue());
         let frame = Frame {
             lang: w.language.tag(),
             kind: tier,
             title: self.templates.text(w.language, &["notice", key, "title"]),
             style: format!("{act}.css"),
-            refresh: refresh.map(|seconds| Refresh { seconds, url: format!("{act}/continue") }),
-            other: Some(Other { url: format!("{act}/{other}"), tag, name }),
+            refresh: refresh
+                .map(|seconds| Refresh { seconds, url: format!("{act}/continue{}", w.rest) }),
+            other: comfort.then(|| Other { url: format!("{act}/{other}{}", w.rest), tag, name }),
             w: words,
             help: self.help(w.language),
             appeal_url: &self.config.appeal_url,
@@ -276,6 +300,7 @@ impl Notices {
             contact: &self.config.contact,
             can_continue: w.can_continue(),
             act: &act,
+            rest: w.rest,
             flow: w.flow.to_string(),
         };
         self.templates.render("notice.html", &page)
@@ -304,6 +329,51 @@ impl Notices {
         response
     }
 
+    /// The page that asks for a password. Its form goes to where it came from.
+    pub(in crate::gateway) fn password(
+        &self,
+        language: Language,
+        wrong: bool,
+        switches: bool,
+    ) -> Response<Full<Bytes>> {
+        let status = StatusCode::FORBIDDEN;
+        let page = self.render_password(language, wrong, switches).unwrap_or_else(|e| {
+            tracing::error!(error = %e, page = "password", "a page cannot be shown");
+            status.as_str().to_owned()
+        });
+        // What comes after the password may be anywhere.
+        let mut response = html(language, page, ANYWHERE);
+        *response.status_mut() = status;
+        response
+    }
+
+    fn render_password(
+        &self,
+        language: Language,
+        wrong: bool,
+        switches: bool,
+    ) -> Result<String, Error> {
+        let title = self.templates.text(language, &["password", "title"]);
+        let frame = self.frame(language, title, switches);
+        self.templates.render("password.html", &Password { frame, wrong })
+    }
+
+    /// What a page that is no notice has of every page.
+    fn frame(&self, language: Language, title: String, switches: bool) -> Frame<'_> {
+        let (tag, other, shown) = language.other();
+        Frame {
+            lang: language.tag(),
+            kind: "message",
+            title,
+            style: PLAIN_STYLE.to_owned(),
+            refresh: None,
+            other: switches.then(|| Other { url: format!("?lang={other}"), tag, name: shown }),
+            w: self.templates.words(language),
+            help: Vec::new(),
+            appeal_url: "",
+        }
+    }
+
     fn render_message(
         &self,
         name: &str,
@@ -311,19 +381,13 @@ impl Notices {
         switches: bool,
     ) -> Result<String, Error> {
         let text = |key| self.templates.text(language, &["message", name, key]);
-        let told = matches!(name, "returned" | "reported");
-        let (tag, other, shown) = language.other();
-        let frame = Frame {
-            lang: language.tag(),
-            kind: "message",
-            title: text("title"),
-            style: PLAIN_STYLE.to_owned(),
-            refresh: None,
-            other: switches.then(|| Other { url: format!("?lang={other}"), tag, name: shown }),
-            w: self.templates.words(language),
-            help: if told { self.help(language) } else { Vec::new() },
-            appeal_url: if name == "reported" { &self.config.appeal_url } else { "" },
-        };
+        let mut frame = self.frame(language, text("title"), switches);
+        if matches!(name, "returned" | "reported") {
+            frame.help = self.help(language);
+        }
+        if name == "reported" {
+            frame.appeal_url = &self.config.appeal_url;
+        }
         self.templates.render("message.html", &Message { text: text("text"), frame })
     }
 
@@ -342,15 +406,18 @@ impl Notices {
     /// warning that can be dismissed names every site: the destination may send on elsewhere.
     fn form_action(&self, w: &Warned<'_>) -> String {
         match &self.step_up {
-            _ if w.can_continue() => "'self' http: https:".to_owned(),
+            _ if w.can_continue() => ANYWHERE.to_owned(),
             Some(step_up) if w.tiered.form() == "step_up" => format!("'self' {}", step_up.origin()),
             _ => "'self'".to_owned(),
         }
     }
 }
 
+/// Where a form may lead that a visitor goes on with.
+const ANYWHERE: &str = "'self' http: https:";
+
 /// The pages that are no notices.
-const MESSAGES: [&str; 11] = [
+const MESSAGES: [&str; 13] = [
     "unknown",
     "disabled",
     "expired",
@@ -360,6 +427,8 @@ const MESSAGES: [&str; 11] = [
     "refused",
     "loop",
     "limited",
+    "not_yet",
+    "used_up",
     "returned",
     "reported",
 ];

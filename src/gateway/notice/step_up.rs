@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use url::{Url, form_urlencoded};
 
-use super::{Keys, Token};
+use super::{Keys, Token, answer::packed};
 use crate::clock::Timestamp;
 
 /// Sends visitors there and takes them back.
@@ -34,10 +34,21 @@ impl StepUp {
         self.url.origin().ascii_serialization()
     }
 
-    /// Where to send the visitor who was shown `token`, whose text is `text`.
-    pub(in crate::gateway) fn request(&self, token: &Token, text: &str, host: &str) -> String {
+    /// Where to send the visitor who was shown `token`, whose text is `text`, and who asked for `rest`
+    /// beyond the code.
+    pub(in crate::gateway) fn request(
+        &self,
+        token: &Token,
+        text: &str,
+        rest: &str,
+        host: &str,
+    ) -> String {
         let base = if self.base.is_empty() { format!("http://{host}") } else { self.base.clone() };
-        let back = format!("{base}/.notice/{text}/granted");
+        let mut back = format!("{base}/.notice/{text}/granted");
+        if !rest.is_empty() {
+            back.push('/');
+            back.push_str(&packed(rest));
+        }
         let until = i64::try_from(self.valid_s).unwrap_or(i64::MAX);
         let expires = token.issued.secs().saturating_add(until).to_string();
         let flow = token.flow.to_string();

@@ -19,7 +19,7 @@ const LENGTH_MAX: usize = 8_192;
 /// none, and are joined to it by their flow.
 const RULE_MAX: usize = 512;
 /// What the signature is for, so that no other signature under the key is taken for one.
-const PURPOSE: &[u8] = b"tracegate notice 1\n";
+const PURPOSE: &[u8] = b"tracegate notice 2\n";
 const TAG: usize = 32;
 
 /// The key that signs, and the one before it.
@@ -39,7 +39,7 @@ pub(in crate::gateway) struct Token {
     pub(in crate::gateway) flow: Flow,
     pub(in crate::gateway) issued: Timestamp,
     pub(in crate::gateway) code: String,
-    /// What the visitor agrees to go to.
+    /// A digest of what the visitor agrees to go to, with all that is handed on.
     pub(in crate::gateway) target: String,
     pub(in crate::gateway) service: Service,
     pub(in crate::gateway) tier: Tier,
@@ -53,6 +53,9 @@ pub(in crate::gateway) struct Token {
     pub(in crate::gateway) rule: String,
     pub(in crate::gateway) text_version: String,
     pub(in crate::gateway) tier_version: String,
+    /// A digest of the password's hash, where the visitor gave the link's password before this page;
+    /// another password opens nothing with it.
+    pub(in crate::gateway) passed: String,
 }
 
 /// Why a token is not taken.
@@ -84,7 +87,7 @@ impl Tokens {
         let form = if token.form == Form::StepUp { "step_up" } else { "stop" };
         let rule = if token.rule.len() > RULE_MAX { "" } else { &token.rule };
         let (flow, issued) = (format!("{:x}", token.flow.0), token.issued.0.to_string());
-        let fields: [&str; 15] = [
+        let fields: [&str; 16] = [
             &flow,
             &issued,
             &token.code,
@@ -100,6 +103,7 @@ impl Tokens {
             rule,
             &token.text_version,
             &token.tier_version,
+            &token.passed,
         ];
         let mut bytes = fields.map(|f| f.replace('\n', " ")).join("\n").into_bytes();
         let tag = mac(&self.keys.current, &bytes).finalize().into_bytes();
@@ -145,6 +149,7 @@ fn parse(fields: &str) -> Option<Token> {
         rule,
         text_version,
         tier_version,
+        passed,
     ] = fields.try_into().ok()?;
     Some(Token {
         flow: Flow(u128::from_str_radix(flow, 16).ok()?),
@@ -162,6 +167,7 @@ fn parse(fields: &str) -> Option<Token> {
         rule: rule.to_owned(),
         text_version: text_version.to_owned(),
         tier_version: tier_version.to_owned(),
+        passed: passed.to_owned(),
     })
 }
 
@@ -196,6 +202,7 @@ mod tests {
             rule: "url-prefix:www.demo.test/例/".into(),
             text_version: "1+abcd".into(),
             tier_version: "1+dcba".into(),
+            passed: String::new(),
         }
     }
 
