@@ -8,6 +8,9 @@ use crate::escape;
 /// Every line fits this many columns.
 pub(super) const COLUMNS: usize = 100;
 
+/// The column where the values of a longer answer begin.
+pub(super) const AT: usize = 26;
+
 /// Lines in the making. Everything that goes in is escaped.
 #[derive(Debug, Default)]
 pub(super) struct Lines(pub(super) String);
@@ -99,6 +102,23 @@ fn members(out: &mut Lines, indent: usize, value: &Value) {
                 out.labelled(&label, at, &other.to_string());
             }
         }
+    }
+}
+
+/// A label and its value, where there is one.
+pub(super) fn put(out: &mut Lines, label: &str, value: &Value) {
+    let shown = text(value);
+    if !shown.is_empty() {
+        out.labelled(label, AT, &shown);
+    }
+}
+
+/// A value as a person reads it: nothing for null.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

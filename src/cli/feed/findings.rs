@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::text::{AT, flat, put, text};
-use crate::cli::layout::Lines;
+use super::text::flat;
+use crate::cli::layout::{AT, Lines, put, text};
 
 /// Every finding; one that has no sentence here is shown as it is.
 pub(super) fn findings(out: &mut Lines, findings: &Value) {

@@ -4,12 +4,9 @@ use serde_json::Value;
 
 use super::{Action, Allow, findings::findings};
 use crate::{
-    cli::layout::{self, Lines},
+    cli::layout::{self, AT, Lines, put, text},
     escape,
 };
-
-/// The column where values begin.
-pub(super) const AT: usize = 26;
 
 /// The answer to `action`.
 pub(super) fn of(action: &Action, answer: &Value) -> String {
@@ -347,22 +344,6 @@ fn hits(out: &mut Lines, hits: &Value) {
     out.labelled("Hits 命中", AT, &line);
     for (action, count) in hits["by_action"].as_object().into_iter().flatten() {
         out.labelled("", AT, &format!("{action} {count}"));
-    }
-}
-
-/// A label and its value, where there is one.
-pub(super) fn put(out: &mut Lines, label: &str, value: &Value) {
-    let shown = text(value);
-    if !shown.is_empty() {
-        out.labelled(label, AT, &shown);
-    }
-}
-
-pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 

@@ -4,6 +4,7 @@
 mod csv;
 mod given;
 mod import;
+mod text;
 
 use std::{fs::File, io::Write, path::PathBuf};
 
@@ -13,13 +14,14 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Exit, Global,
+    Exit, Format, Global,
     client::{Api, ServerArgs, block_on},
     layout,
     progress::busy,
 };
 use crate::links;
 use given::{Given, Members};
+use text::Shown;
 
 /// Make, show, list and change links; take over, back up and restore them.
 #[derive(Clone, Debug, Args)]
@@ -163,6 +165,7 @@ impl Link {
     /// # Errors
     /// When there is no server, it refuses, a file fails, or nobody reads what is printed.
     pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
+        let shown = Shown::by(&self.action);
         let answer = match self.action {
             Action::Backup { file } => {
                 let config = global.load()?.config;
@@ -183,13 +186,17 @@ impl Link {
                 }
             }
         };
-        print(&answer, global)?;
+        print(shown, &answer, global)?;
         Ok(Exit::Ok)
     }
 }
 
-fn print(answer: &Value, global: &Global) -> anyhow::Result<()> {
-    std::io::stdout().lock().write_all(layout::print(answer, global.format()).as_bytes())?;
+fn print(shown: Shown, answer: &Value, global: &Global) -> anyhow::Result<()> {
+    let text = match global.format() {
+        Format::Json => layout::print(answer, Format::Json),
+        Format::Text => shown.text(answer),
+    };
+    std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(())
 }
 
