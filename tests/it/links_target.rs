@@ -222,6 +222,10 @@ fn every_refusal_has_its_reason() {
         ("https://xn--ab-c\u{301}.example.com/", Refusal::Idna),
         ("https://\u{301}a.example.com/", Refusal::Idna),
         ("https://xn--zca-.example.com/", Refusal::Idna),
+        ("https://gro\u{1e9e}.example.com/", Refusal::Idna),
+        // Drives, which are none in a browser.
+        ("https://example.com/c:/../x", Refusal::Malformed),
+        ("https://example.com/a/C|/b/%2E./x?y", Refusal::Malformed),
         // Ports.
         ("https://example.com:0/", Refusal::Port),
         ("https://example.com:99999/", Refusal::Port),

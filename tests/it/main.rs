@@ -70,4 +70,5 @@ mod trace_api;
 mod trace_feeds;
 mod trace_notices;
 mod transfer;
+mod urls;
 mod zones;
