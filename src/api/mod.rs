@@ -14,6 +14,7 @@ mod body;
 mod feeds;
 mod links;
 mod notices;
+mod outbound;
 mod own;
 mod problem;
 mod routes;

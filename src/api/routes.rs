@@ -14,7 +14,9 @@ use axum::{
 };
 use http::{HeaderValue, Method, header};
 
-use super::{ApiState, Problem, Right, appeals, auth, feeds, links, own, problem, system, tokens};
+use super::{
+    ApiState, Problem, Right, appeals, auth, feeds, links, outbound, own, problem, system, tokens,
+};
 
 /// What a caller needs for a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,7 @@ pub const ROUTES: &[Route] = &[
         patient: false,
     },
     right(Method::GET, "/api/v1/links/export", Right::ReadLinks),
+    right(Method::POST, "/api/v1/outbound", Right::WriteLinks),
     // Read from records: whoever asks is recorded, refused or not.
     route(Method::GET, "/api/v1/links/{code}/stats", Need::Token),
     route(Method::GET, "/api/v1/links/{code}", Need::Right(Right::ReadLinks)),
@@ -150,6 +153,7 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/api/v1/links/bulk", post(links::bulk))
         .route("/api/v1/links/export", get(links::export))
         .route("/api/v1/links/{code}", get(links::read).patch(links::change))
+        .route("/api/v1/outbound", post(outbound::sign))
         .route("/api/v1/zones/reload", post(system::reload_zones))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{name}", delete(tokens::revoke))

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Certificate, JumpLimits, Notices, SecurityTxt, listen,
+    Certificate, JumpLimits, Notices, Outbound, SecurityTxt, listen,
     ranges::{Limits, limits},
 };
 
@@ -67,6 +67,8 @@ pub struct Gateway {
     pub security_txt: SecurityTxt,
     /// Warnings that visitors see.
     pub notices: Notices,
+    /// Pages that visitors leave other sites through.
+    pub outbound: Outbound,
     /// What it proves itself with over TLS.
     pub certificates: Vec<Certificate>,
 }
@@ -214,6 +216,7 @@ impl Default for Gateway {
             limits: JumpLimits::default(),
             security_txt: SecurityTxt::default(),
             notices: Notices::default(),
+            outbound: Outbound::default(),
             certificates: Vec::new(),
         }
     }

@@ -64,6 +64,7 @@ fn files(config: &Config, source: &Source) -> Vec<Problem> {
     let named = [
         ("dns.public_suffix_file", &config.dns.public_suffix_file),
         ("gateway.notices.tier_rules", &config.gateway.notices.tier_rules),
+        ("gateway.outbound.keys_file", &config.gateway.outbound.keys_file),
         ("store.engine.library", &config.store.engine.library),
         ("store.password_file", &config.store.password_file),
     ];
@@ -82,15 +83,20 @@ fn files(config: &Config, source: &Source) -> Vec<Problem> {
             }
         }
     }
-    problems.extend(config.store.password_file.as_deref().and_then(|p| open_to_others(source, p)));
+    for (key, path) in [
+        ("store.password_file", &config.store.password_file),
+        ("gateway.outbound.keys_file", &config.gateway.outbound.keys_file),
+    ] {
+        problems.extend(path.as_deref().and_then(|p| open_to_others(source, key, p)));
+    }
     problems
 }
 
-fn open_to_others(source: &Source, path: &Path) -> Option<Problem> {
+fn open_to_others(source: &Source, key: &str, path: &Path) -> Option<Problem> {
     let mode = fs::metadata(path).ok()?.mode() & 0o777;
     (mode & 0o077 != 0).then(|| {
         let problem = format!("{} can be read by others (mode {mode:o})", path.display());
-        source.problem("store.password_file", problem, "chmod 600 it")
+        source.problem(key, problem, "chmod 600 it")
     })
 }
 

@@ -2,8 +2,8 @@
 //! to the keys, so that no number is without limits.
 
 use super::{
-    Config, Problem, Source, control, dns, feeds, gateway, jumps, notices, policy, spool, store,
-    transfer,
+    Config, Problem, Source, control, dns, feeds, gateway, jumps, notices, outbound, policy, spool,
+    store, transfer,
 };
 
 /// What a number may be.
@@ -39,6 +39,7 @@ const SECTIONS: &[&[Limits]] = &[
     gateway::LIMITS,
     jumps::LIMITS,
     notices::LIMITS,
+    outbound::LIMITS,
     control::LIMITS,
     spool::LIMITS,
     store::LIMITS,

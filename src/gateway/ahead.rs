@@ -24,10 +24,11 @@ use super::{request::code_of_path, worker::Worker};
 use crate::{
     config::{self, OnTarget},
     links::{
-        Link, State, TargetRules,
+        Link, Refusal, State, Target, TargetRules,
         special::{canonical_address, is_special_address},
         target::has_tls,
     },
+    record::PublicSuffixes,
     resolver::Lookup,
 };
 
@@ -67,6 +68,11 @@ impl Places {
             endpoints: listening.iter().flat_map(at).collect(),
             tls: has_tls(&config.public_url),
         }
+    }
+
+    /// Reads a target that nobody has read before.
+    pub(super) fn target(&self, text: &str, suffixes: &PublicSuffixes) -> Result<Target, Refusal> {
+        self.rules.parse(text, suffixes)
     }
 
     fn lead_to_us(&self, link: &Link, lookup: &Lookup) -> bool {

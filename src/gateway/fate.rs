@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     ahead::{Remark, Then},
-    notice::{self, Agreed, Form, Service, Tiered},
+    notice::{self, Agreed, Form, Inputs, Tiered},
     onward::{Onward, onward},
     page::Page,
     rules::{self, Ruling},
@@ -57,7 +57,7 @@ impl Fate {
     }
 
     /// The end of a request that nothing was looked up for.
-    fn stopped(
+    pub(super) fn stopped(
         link: Option<Arc<Link>>,
         outcome: &'static str,
         full: FullPolicy,
@@ -108,7 +108,7 @@ impl Worker {
         let target = onward.as_ref().map_or(&*link.target, |o| &o.target);
         let mut lookup = self.look_up(&link.target_host).await;
         let unresolved = lookup.addresses.is_empty();
-        let (ruling, tiered) = self.ruling(&link, target, &lookup);
+        let (ruling, tiered) = self.ruling(&link, target, &lookup, asked);
         let warned = tiered.filter(|t| !agrees(asked, *t, ruling.as_ref(), target));
         let (outcome, reason, answer) = match (&ruling, warned) {
             (Some(r), _) if r.is_closed() => ("stopped", "", Answer::Page(Page::Busy)),
@@ -151,6 +151,11 @@ impl Worker {
             Answer::Page(_) | Answer::Warn(_) => None,
         };
         let (outcome, reason, answer) = used_up.unwrap_or((outcome, reason, answer));
+        // What is not proven is said of whoever is warned or sent on all the same.
+        let reason = match asked.unproven {
+            Some(unproven) if matches!(reason, "" | "unsigned") => unproven.reason,
+            _ => reason,
+        };
         Fate {
             link: Some(link),
             outcome,
@@ -170,6 +175,7 @@ impl Worker {
         link: &Link,
         target: &str,
         lookup: &Lookup,
+        asked: &Asked<'_>,
     ) -> (Option<Ruling>, Option<Tiered>) {
         let parts = &self.gateway.parts;
         let set = parts.in_force.load_full();
@@ -178,8 +184,12 @@ impl Worker {
             false => rules::of_jump(&set, link, target, lookup, parts.clock.now()),
         };
         let unresolved = lookup.addresses.is_empty();
-        let inputs = rules::inputs(ruling.as_ref(), Service::Link, unresolved);
+        let inputs = Inputs {
+            unsigned: asked.unproven.is_some(),
+            ..rules::inputs(ruling.as_ref(), asked.service, unresolved)
+        };
         let tiered = parts.notices.tier(&inputs);
+        let tiered = asked.unproven.map_or(tiered, |unproven| Some(unproven.warning(tiered)));
         if let Some(ruling) = &mut ruling {
             if let Some(tiered) = tiered {
                 ruling.warn(tiered);

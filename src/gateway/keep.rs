@@ -37,10 +37,10 @@ pub(super) struct Decided<'a> {
 }
 
 impl Fate {
-    pub(super) fn decided(&self, status: StatusCode) -> Decided<'_> {
+    pub(super) fn decided(&self, service: Service, status: StatusCode) -> Decided<'_> {
         let link = self.link.as_deref();
         Decided {
-            service: Service::Link,
+            service,
             revision: link.map_or(0, |l| l.revision),
             target: self.target(),
             target_host: link.map_or("", |l| &l.target_host),

@@ -17,6 +17,8 @@
 //! | a link that is not open yet | 404 | `not_yet` |
 //! | a link that was followed as often as it may be | 410 | `used_up` |
 //! | a link with a password, without it | 403, a form | `password` |
+//! | `/go` with a target and its signature | as a link to it | as one, `service = "outbound"` |
+//! | `/go` without one that counts | 400, 403, 410 or a warning | `stopped`, `warned`, with a reason |
 //! | a path that is no code | 404 | not at all: no link was asked for |
 //! | another method | 405 | not at all |
 //! | no room for the record, or no database | 503, to come back later | not at all: nothing was done |
@@ -37,6 +39,7 @@ mod language;
 mod limit;
 pub mod notice;
 mod onward;
+mod outbound;
 mod page;
 mod peer;
 mod record;

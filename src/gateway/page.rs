@@ -36,16 +36,23 @@ pub(super) enum Page {
     UsedUp,
     /// It has a password; the page is a form of its own.
     Password,
+    /// An outbound page is asked for in a way that can be read in two, or not at all.
+    GoMalformed,
+    /// Nobody has signed where it leads.
+    GoUnsigned,
+    /// What was signed has ended.
+    GoExpired,
 }
 
 impl Page {
     pub(super) const fn status(self) -> StatusCode {
         match self {
             Self::Unknown | Self::NotYet => StatusCode::NOT_FOUND,
-            Self::Disabled | Self::Expired | Self::UsedUp => StatusCode::GONE,
+            Self::Disabled | Self::Expired | Self::UsedUp | Self::GoExpired => StatusCode::GONE,
+            Self::GoMalformed => StatusCode::BAD_REQUEST,
             Self::Unresolved | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Refused | Self::Password => StatusCode::FORBIDDEN,
+            Self::Refused | Self::Password | Self::GoUnsigned => StatusCode::FORBIDDEN,
             // RFC 5842 section 7.2.
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::Limited => StatusCode::TOO_MANY_REQUESTS,
@@ -67,13 +74,28 @@ impl Page {
             Self::NotYet => "not_yet",
             Self::UsedUp => "used_up",
             Self::Password => "password",
+            Self::GoMalformed => "go_malformed",
+            Self::GoUnsigned => "go_unsigned",
+            Self::GoExpired => "go_expired",
         }
     }
 
     /// The page as a response.
     pub(super) fn response(self, notices: &Notices, language: Language) -> Response<Full<Bytes>> {
         // Whoever used another method would not get the same page again.
-        let switches = self != Self::Method;
+        self.made(notices, language, self != Self::Method)
+    }
+
+    /// The same where the address cannot be asked for again in the other language.
+    pub(super) fn response_here(
+        self,
+        notices: &Notices,
+        language: Language,
+    ) -> Response<Full<Bytes>> {
+        self.made(notices, language, false)
+    }
+
+    fn made(self, notices: &Notices, language: Language, switches: bool) -> Response<Full<Bytes>> {
         let mut response = notices.message(self.name(), self.status(), language, switches);
         let headers = response.headers_mut();
         match self {

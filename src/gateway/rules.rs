@@ -91,7 +91,7 @@ pub(super) fn of_jump(
     let facts = JumpFacts {
         url: target,
         host: host.as_ref(),
-        code: Some(&link.code),
+        code: Some(&*link.code).filter(|code| !code.is_empty()),
         addresses: &lookup.addresses,
         chain: &chain,
     };

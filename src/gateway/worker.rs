@@ -20,6 +20,7 @@ use super::{
     limit::Limits,
     notice::{self, Agreed, Leads, Notices, OwnHosts, Service, Warned},
     onward::Beyond,
+    outbound::{self, Unproven},
     page::Page,
     record::Recorder,
     request::code_and_rest,
@@ -89,6 +90,10 @@ pub(super) struct Asked<'a> {
     pub(super) peer: Peer,
     /// The code asked for; empty where none is.
     pub(super) code: &'a str,
+    /// What kind of thing is asked for.
+    pub(super) service: Service,
+    /// Why its target is shown before anybody goes there.
+    pub(super) unproven: Option<Unproven>,
     /// The notice that the visitor goes on from.
     pub(super) agreed: Option<Agreed<'a>>,
     /// What is asked beyond the code.
@@ -155,6 +160,8 @@ impl Worker {
             headers,
             peer,
             code: "",
+            service: Service::Link,
+            unproven: None,
             agreed: None,
             beyond: Beyond::default(),
             password: password.as_deref(),
@@ -187,6 +194,10 @@ impl Worker {
         };
         if !posts && let Some(file) = self.gateway.files.find(uri.path()) {
             return file;
+        }
+        if !posts && uri.path() == outbound::PATH {
+            let beyond = Beyond { path: "", query: uri.query().unwrap_or("") };
+            return self.go(&Asked { beyond, ..asked }).await;
         }
         let wanted = match code_and_rest(uri.path()) {
             Some((code, None)) if !posts => Some((code, "")),
@@ -224,24 +235,34 @@ impl Worker {
 
     /// Answers a request for a link.
     pub(super) async fn visit(&self, asked: &Asked<'_>) -> Response<Full<Bytes>> {
-        let notices = &self.gateway.parts.notices;
-        let busy = || {
-            self.gateway.parts.metrics.gateway.stopped.increment(1);
-            Page::Busy.response(notices, asked.language)
-        };
-        let Some(link) = self.link(asked.code).await else { return busy() };
+        let Some(link) = self.link(asked.code).await else { return self.busy(asked) };
         let fate = self.fate(link, asked).await;
+        self.answer_with(asked, fate).await
+    }
+
+    fn busy(&self, asked: &Asked<'_>) -> Response<Full<Bytes>> {
+        self.gateway.parts.metrics.gateway.stopped.increment(1);
+        Page::Busy.response(&self.gateway.parts.notices, asked.language)
+    }
+
+    /// The answer to a request whose fate is decided, recorded first.
+    pub(super) async fn answer_with(&self, asked: &Asked<'_>, fate: Fate) -> Response<Full<Bytes>> {
+        let notices = &self.gateway.parts.notices;
         let link = fate.link.as_deref();
+        let outbound = match asked.service {
+            Service::Outbound => asked.beyond.rest(),
+            _ => String::new(),
+        };
         let (shown, response) = match (fate.answer, link) {
             (Answer::Warn(tiered), Some(link)) => {
                 let issued = notices.issue(&Warned {
                     tiered,
                     hit: fate.ruling.as_ref().and_then(|r| r.hit.as_deref()),
-                    service: Service::Link,
+                    service: asked.service,
                     code: &link.code,
                     target: fate.target(),
                     registrable_domain: &link.target_registrable_domain,
-                    rest: fate.onward.as_ref().map_or("", |o| &o.rest),
+                    rest: fate.onward.as_ref().map_or(&*outbound, |o| &o.rest),
                     passed: &terms::passed(link),
                     flow: asked.flow,
                     language: asked.language,
@@ -258,10 +279,14 @@ impl Worker {
                 let wrong = asked.password.is_some();
                 (None, notices.password(asked.language, wrong, switches))
             }
+            // Another address would ask for something else than what this query asks for.
+            (Answer::Page(page), _) if asked.service == Service::Outbound => {
+                (None, page.response_here(notices, asked.language))
+            }
             (Answer::Page(page), _) => (None, page.response(notices, asked.language)),
             (_, None) => (None, Page::Unknown.response(notices, asked.language)),
         };
-        let decided = fate.decided(response.status());
+        let decided = fate.decided(asked.service, response.status());
         let leads = link.map(|l| Leads::along(l, fate.target()));
         let shown = shown.as_ref().map(|t| notice::event(asked, t, leads, "issued"));
         let shown = shown.map(|event| decided.issued(event));
@@ -270,7 +295,7 @@ impl Worker {
             _ => None,
         };
         if !self.keep(asked, &decided, shown.into_iter().chain(continued)).await {
-            return busy();
+            return self.busy(asked);
         }
         self.count(&fate, asked.began);
         response

@@ -12,7 +12,7 @@ use std::sync::{
 use http::HeaderValue;
 use quick_cache::{Weighter, sync::Cache};
 
-use super::{Error, LinkSettings, LinkStore, Revision, STATUS, State};
+use super::{Error, LinkSettings, LinkStore, Revision, STATUS, State, Target};
 use crate::clock::Timestamp;
 
 /// What a jump needs to know of a link: its newest revision.
@@ -68,6 +68,28 @@ impl Link {
             owner: r.owner.into(),
             read,
             more: more(r.domain, r.settings),
+        })
+    }
+
+    /// A link that nobody made: it leads to `target`, has no code and is in no database.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for a target that fits no header, which none is that was parsed.
+    pub fn ad_hoc(target: Target, psl_version: &str) -> Result<Self, Error> {
+        let location = HeaderValue::from_str(&target.serialised);
+        Ok(Self {
+            code: "".into(),
+            revision: 0,
+            location: location.map_err(|_| Error::Damaged(String::new()))?,
+            target: target.serialised.into(),
+            target_host: target.host.into(),
+            target_registrable_domain: target.registrable_domain.into(),
+            state: State::Enabled,
+            expires: Timestamp::ZERO,
+            psl_version: psl_version.into(),
+            owner: "".into(),
+            read: 0,
+            more: None,
         })
     }
 

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Actor, Codes, Error, Freshness, Link, LinkSettings, LinkStore, Refusal, Revision, State,
-    Target, TargetRules, cache::LinkCache, change::SettingsEdit, visits::Visits,
+    Actor, Codes, Error, Freshness, Link, LinkSettings, LinkStore, OutboundKeys, Refusal, Revision,
+    State, Target, TargetRules, cache::LinkCache, change::SettingsEdit, visits::Visits,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -183,7 +183,7 @@ pub struct Links {
     pub(super) codes: Codes,
     rules: TargetRules,
     is_listed: IsListed,
-    suffixes: Arc<PublicSuffixes>,
+    pub(super) suffixes: Arc<PublicSuffixes>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) cache: LinkCache,
@@ -193,6 +193,8 @@ pub struct Links {
     pub(super) batch_bytes_max: usize,
     numbers: Mutex<Range<u64>>,
     held: (Mutex<bool>, Condvar),
+    pub(super) outbound: Arc<OutboundKeys>,
+    pub(super) query_bytes_max: usize,
 }
 
 impl Links {
@@ -226,7 +228,20 @@ impl Links {
             batch_bytes_max,
             numbers,
             held,
+            outbound: Arc::new(OutboundKeys::none()),
+            query_bytes_max: gateway.outbound.query_bytes_max,
         })
+    }
+
+    /// The same with keys for outbound targets.
+    #[must_use]
+    pub fn with_outbound(self, keys: Arc<OutboundKeys>) -> Self {
+        Self { outbound: keys, ..self }
+    }
+
+    /// The keys for outbound targets.
+    pub fn outbound(&self) -> &Arc<OutboundKeys> {
+        &self.outbound
     }
 
     /// While held, no code is generated: somebody still finds out which codes an earlier or newer

@@ -146,7 +146,7 @@ fn room(r: &Revision) -> usize {
     ROW_BYTES + settings * 2 + texts.iter().map(|t| t.len()).sum::<usize>()
 }
 
-const fn refused(why: Refused) -> Error {
+pub(super) const fn refused(why: Refused) -> Error {
     match why {
         // A row too large for a batch has no room either; the API's own limits come long before.
         Refused::Full | Refused::TooLarge => Error::Full,

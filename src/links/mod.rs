@@ -23,6 +23,7 @@ mod convert;
 mod fresh;
 mod keep;
 mod make;
+mod outbound;
 mod password;
 mod postgres;
 mod refusal;
@@ -46,6 +47,7 @@ pub use convert::{
     By, Converted, Draft, Edit, How, IsListed, Links, LinksOptions, Listed, NotConverted,
 };
 pub use fresh::Freshness;
+pub use outbound::{Doubt, GoQuery, Misfit, OutboundKeys, Seal, SignRequest, Signed};
 pub use password::{hash_password, is_password};
 pub use postgres::{Follower, PostgresLinks};
 pub use refusal::Refusal;
@@ -131,6 +133,19 @@ pub enum Error {
     /// A secret file that was cut short or overwritten.
     #[error("{0}: not a secret of ours (64 hexadecimal digits)")]
     BadSecret(PathBuf),
+    /// A file of keys that is none.
+    #[error("{path}:{line}: {why}")]
+    BadKeys {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Why.
+        why: &'static str,
+    },
+    /// There is no key to sign with.
+    #[error("there is no key to sign outbound targets with")]
+    NoKey,
     /// The system has no random numbers.
     #[error("no random numbers: {0}")]
     Random(getrandom::Error),

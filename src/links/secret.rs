@@ -99,12 +99,18 @@ pub(super) fn random() -> Result<[u8; 32], Error> {
     Ok(bytes)
 }
 
-fn read(path: &Path, file: File) -> Result<[u8; 32], Error> {
+/// Refuses a file that is not ours alone.
+pub(super) fn refuse_exposed(path: &Path, file: &File) -> Result<(), Error> {
     let meta = file.metadata().map_err(at(path))?;
     let ours = meta.uid() == rustix::process::geteuid().as_raw() || meta.uid() == 0;
-    if meta.mode() & 0o077 != 0 || !ours {
-        return Err(Error::Exposed(path.to_owned()));
+    match meta.mode() & 0o077 == 0 && ours {
+        true => Ok(()),
+        false => Err(Error::Exposed(path.to_owned())),
     }
+}
+
+fn read(path: &Path, file: File) -> Result<[u8; 32], Error> {
+    refuse_exposed(path, &file)?;
     let mut text = String::new();
     let bad = || Error::BadSecret(path.to_owned());
     file.take(80).read_to_string(&mut text).map_err(|_| bad())?;

@@ -12,8 +12,8 @@ use crate::{
     feeds::Feeds,
     gateway,
     links::{
-        self, Codes, Follower, Freshness, LinkStore, Links, LinksOptions, PostgresLinks, Secrets,
-        SqliteLinks, TargetRules, Tokens,
+        self, Codes, Follower, Freshness, LinkStore, Links, LinksOptions, OutboundKeys,
+        PostgresLinks, Secrets, SqliteLinks, TargetRules, Tokens,
     },
     listener,
     metrics::Metrics,
@@ -127,7 +127,7 @@ impl Core {
             config.api.tokens_max,
         )?);
         let codes = Codes::new(&secrets.load_or_make("codes.key")?, config.gateway.code_length);
-        let links = Arc::new(Links::new(LinksOptions {
+        let links = Links::new(LinksOptions {
             store: control,
             lane: spool.shared(Table::Conversions)?,
             codes,
@@ -138,7 +138,8 @@ impl Core {
             metrics: Arc::clone(&metrics),
             gateway: config.gateway.clone(),
             batch_bytes_max: config.spool.batch_bytes_max as usize,
-        })?);
+        })?;
+        let links = Arc::new(links.with_outbound(Arc::new(outbound_keys(&config, &secrets)?)));
         let follower = shared.map(|store| follower_of(store, &links, &tokens, &feeds_stop));
         Ok(Self {
             follower,
@@ -178,6 +179,14 @@ impl Core {
             Err(_) => Err(Error::Ended("the closing of the spool".into())),
         }
     }
+}
+
+/// The keys that outbound targets are signed with.
+fn outbound_keys(config: &Config, secrets: &Secrets) -> Result<OutboundKeys, Error> {
+    Ok(match &config.gateway.outbound.keys_file {
+        Some(file) => OutboundKeys::open(file)?,
+        None => OutboundKeys::open_or_make(&secrets.path("outbound.keys"))?,
+    })
 }
 
 /// Hears what other nodes change of links and tokens.

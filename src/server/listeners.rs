@@ -78,6 +78,7 @@ impl Listeners {
                 },
             )?);
         }
+        watch_outbound_keys(core, &stop);
         all.gateway = start_gateway(core, gateway_sockets, tls_sockets, &stop, &say_ended)?;
         for socket in api_sockets {
             let router = api_router(core, storage, gateway_address)?;
@@ -248,6 +249,25 @@ fn notices(core: &Core) -> Result<Notices, Error> {
         step_up: core.secrets.load_or_make("step_up.key")?,
     };
     Ok(Notices::open(&core.config.gateway, &core.config.policy.blocked_by, keys)?)
+}
+
+/// Looks at the keys of outbound targets until `stop`.
+fn watch_outbound_keys(core: &Core, stop: &CancellationToken) {
+    let poll = Duration::from_millis(core.config.gateway.outbound.keys_poll_ms);
+    let (keys, stop) = (Arc::clone(core.links.outbound()), stop.clone());
+    core.tasks.spawn(async move {
+        while timeout(poll, stop.cancelled()).await.is_err() {
+            let looked = Arc::clone(&keys);
+            match tokio::task::spawn_blocking(move || looked.refresh()).await {
+                Ok(Ok(true)) => tracing::info!("changed keys of outbound targets are in force"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "changed keys cannot be used; those before stay");
+                }
+                Err(error) => tracing::error!(%error, "keys were not looked at"),
+            }
+        }
+    });
 }
 
 /// The certificates, looked at again until `stop`.

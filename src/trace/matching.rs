@@ -129,7 +129,8 @@ impl Matching {
                     (Table::Jumps, "target = {target:String}"),
                     (
                         Table::Conversions,
-                        "code IN (SELECT code FROM conversions WHERE target = {target:String})",
+                        "(target = {target:String} OR code IN (SELECT code FROM conversions \
+                         WHERE target = {target:String} AND code != ''))",
                     ),
                 ],
                 params: vec![text("target", target)],
@@ -148,9 +149,11 @@ impl Matching {
                 ),
                 (
                     Table::Conversions,
-                    "code IN (SELECT code FROM conversions \
+                    // Signed targets have no code.
+                    "(target_registrable_domain IN {above:Array(String)} \
+                     AND target = {target:String} OR code IN (SELECT code FROM conversions \
                      WHERE target_registrable_domain IN {above:Array(String)} \
-                     AND target = {target:String})",
+                     AND target = {target:String} AND code != ''))",
                 ),
             ],
             params: vec![

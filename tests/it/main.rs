@@ -37,6 +37,7 @@ mod forward;
 mod gateway;
 mod gateway_continue;
 mod gateway_jumps;
+mod gateway_outbound;
 mod gateway_terms;
 mod gateway_tls;
 mod gateways;

@@ -24,7 +24,8 @@ use tracegate::{
         notice::{Keys, Notices},
     },
     links::{
-        Codes, LinkStore, Links, LinksOptions, Secrets, SqliteLinks, TargetRules, Tokens, restore,
+        Codes, LinkStore, Links, LinksOptions, OutboundKeys, Secrets, SqliteLinks, TargetRules,
+        Tokens, restore,
     },
     listener::http::{Certificates, GatewayThread, HttpLimits, TlsListener, bind, serve_api},
     metrics::Metrics,
@@ -126,7 +127,9 @@ fn open_links_under(
         gateway: config.gateway.clone(),
         batch_bytes_max: config.spool.batch_bytes_max as usize,
     });
-    (spool, Arc::new(links.unwrap()))
+    let keys = dir.join("secrets/outbound.keys");
+    let keys = OutboundKeys::open_or_make(&keys).unwrap();
+    (spool, Arc::new(links.unwrap().with_outbound(Arc::new(keys))))
 }
 
 /// Answers questions where there is no store to ask: every page fails, every look is recorded.

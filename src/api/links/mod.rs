@@ -23,6 +23,7 @@ use crate::{
 pub(super) use bulk::bulk;
 pub(super) use list::{export, list};
 use members::{Change, NewLink, request_of};
+pub(super) use shown::base_at;
 use shown::{described, revision, shown};
 
 /// Which revisions to show.
@@ -128,7 +129,7 @@ pub(super) async fn change(
 }
 
 /// Runs what blocks on a disk where it may.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, NotConverted> + Send + 'static,
 ) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await.map_err(|e| Problem::internal(&e))?;
@@ -217,6 +218,11 @@ fn control(e: &Error) -> Problem {
             "使用此 Idempotency-Key 的请求正在处理中。",
         ),
         Error::Password => Problem::bad_request("this password cannot be used"),
+        Error::NoKey => Problem::unavailable(
+            "no_signing_key",
+            "There is no key to sign with: write one into the file of keys.",
+            "没有可用于签名的密钥；请在密钥文件中添加。",
+        ),
         Error::Held => Problem::unavailable(
             "starting",
             "The service has just started and cannot give out codes yet.",

@@ -34,14 +34,17 @@ pub(super) fn listed(api: &ApiState, r: &Revision) -> Map<String, Value> {
 
 /// Where a link is served: at its own domain, or where all are.
 pub(super) fn short_url(base: &str, r: &Revision) -> String {
+    format!("{}/{}", base_at(base, &r.domain), r.code)
+}
+
+/// What our addresses at `domain` begin with, without the slash; at every host of ours for none.
+pub(in crate::api) fn base_at(base: &str, domain: &str) -> String {
     let base = base.trim_end_matches('/');
-    match r.domain.as_str() {
-        "" => format!("{base}/{}", r.code),
-        domain => {
-            let scheme = base.split_once("://").map_or("https", |(scheme, _)| scheme);
-            format!("{scheme}://{domain}/{}", r.code)
-        }
+    if domain.is_empty() {
+        return base.to_owned();
     }
+    let scheme = base.split_once("://").map_or("https", |(scheme, _)| scheme);
+    format!("{scheme}://{domain}")
 }
 
 /// One revision.

@@ -82,6 +82,23 @@ enum Action {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Sign where visitors leave your site to: the address of an outbound page. The signing is recorded.
+    Sign {
+        /// Where it leads.
+        url: String,
+        /// When the signature ends, as 2030-01-31T12:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+        /// The host of ours at which alone it counts, one of gateway.domains.
+        #[arg(long)]
+        domain: Option<String>,
+        /// For whom.
+        #[arg(long)]
+        owner: Option<String>,
+        /// Why.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// Count visits and clients of a link; the look is recorded.
     Stats {
         /// Its code.
@@ -221,6 +238,13 @@ async fn ask(action: Action, api: &Api) -> anyhow::Result<Value> {
         let query: Vec<_> = given.iter().filter_map(|(n, v)| Some((*n, v.as_deref()?))).collect();
         return api.json(Method::GET, &["api", "v1", "notices", "summary"], &query, None).await;
     }
+    if let Action::Sign { url, expires, domain, owner, reason } = action {
+        let given =
+            [("expires", expires), ("domain", domain), ("owner", owner), ("reason", reason)];
+        let given = given.into_iter().filter_map(|(n, v)| Some((n.to_owned(), json!(v?))));
+        let body = given.chain([("target".to_owned(), json!(url))]).collect::<Map<_, _>>().into();
+        return api.json(Method::POST, &["api", "v1", "outbound"], &[], Some(&body)).await;
+    }
     let (method, code, body) = request(action)?;
     let mut path = vec!["api", "v1", "links"];
     path.extend(code.as_deref());
@@ -269,6 +293,7 @@ fn request(action: Action) -> anyhow::Result<(Method, Option<String>, Option<Val
         Action::Enable { code, reason } => (Method::PATCH, Some(code), state("enabled", reason)),
         Action::Show { code } => (Method::GET, Some(code), None),
         Action::List(_)
+        | Action::Sign { .. }
         | Action::Stats { .. }
         | Action::Notices { .. }
         | Action::Import(_)

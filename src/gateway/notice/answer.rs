@@ -5,11 +5,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri
 use http_body_util::Full;
 use url::form_urlencoded;
 
-use super::{Refused, Token, digest};
+use super::{Refused, Service, Token, digest};
 use crate::{
     gateway::{
         Language,
         onward::Beyond,
+        outbound,
         page::Page,
         request::host,
         respond::common,
@@ -245,13 +246,14 @@ impl Worker {
 
     /// The link of the notice asked for once more.
     async fn again(&self, asked: &Asked<'_>, token: &Token) -> Response<Full<Bytes>> {
-        if token.code.is_empty() {
-            return match self.at_name(asked).await {
+        match token.service {
+            Service::Outbound => self.go(asked).await,
+            Service::Name => match self.at_name(asked).await {
                 Some(response) => response,
                 None => self.no_notice(asked),
-            };
+            },
+            Service::Link | Service::Forward => self.visit(asked).await,
         }
-        self.visit(asked).await
     }
 
     /// Records an event and thanks for it.
@@ -301,9 +303,13 @@ pub(in crate::gateway) struct Agreed<'a> {
     pub(in crate::gateway) granted: bool,
 }
 
-/// Back to the link, which shows its notice as it is now.
+/// Back to the link or the outbound page, which shows its notice as it is now.
 fn anew(token: &Token, beyond: Beyond<'_>) -> Response<Full<Bytes>> {
-    see_other(&format!("/{}{}", token.code, beyond.rest()))
+    let at = match token.service {
+        Service::Outbound => outbound::PATH.to_owned(),
+        _ => format!("/{}", token.code),
+    };
+    see_other(&(at + &beyond.rest()))
 }
 
 /// What was asked beyond the code, as one segment of a path: the way back from whoever checks

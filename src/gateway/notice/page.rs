@@ -417,7 +417,7 @@ impl Notices {
 const ANYWHERE: &str = "'self' http: https:";
 
 /// The pages that are no notices.
-const MESSAGES: [&str; 13] = [
+const MESSAGES: [&str; 16] = [
     "unknown",
     "disabled",
     "expired",
@@ -429,6 +429,9 @@ const MESSAGES: [&str; 13] = [
     "limited",
     "not_yet",
     "used_up",
+    "go_malformed",
+    "go_unsigned",
+    "go_expired",
     "returned",
     "reported",
 ];
