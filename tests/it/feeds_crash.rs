@@ -432,3 +432,35 @@ fn a_version_that_one_node_goes_back_to_is_removed_by_no_other() {
     assert!(other.blocks("v1.example"));
     assert!(machine.node("n3").blocks("v1.example"), "it is still on disk");
 }
+
+#[test]
+fn a_version_that_a_node_goes_back_to_is_in_force_when_that_is_said() {
+    let machine = Machine::new();
+    let (back, until_back) = place();
+    let (obeyed, until_obeyed) = place();
+    let node = meeting(&machine, Point::MeetBefore, EventKind::RolledBack, move || {
+        back();
+        until_obeyed();
+    });
+    let node = machine.node_over("n1", node);
+    for n in 1..=3 {
+        machine.write("bureau", &format!("v{n}.example\n"));
+        if n == 1 {
+            node.add(&machine.spec("bureau"));
+        }
+        node.refresh("bureau");
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            until_back();
+            // As it does several times a second, while the other thread has read the version and
+            // not yet said so. Afterwards nobody can read it any more.
+            node.with(|f| f.obey()).unwrap();
+            std::fs::remove_dir_all(machine.dir.path().join("feeds/versions/bureau")).unwrap();
+            obeyed();
+        });
+        node.with(|f| f.rollback("bureau", Some(1), &by("bob"))).unwrap();
+        assert!(node.blocks("v1.example") && !node.blocks("v3.example"));
+    });
+    assert_eq!(node.feeds.why_not(), None);
+}

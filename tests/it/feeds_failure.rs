@@ -169,3 +169,24 @@ fn rules_are_told_whole_when_the_version_before_is_lost() {
         [row("", "reset"), row("kept.example", "nxdomain"), row("new.example", "nxdomain")];
     assert_eq!(told, expected);
 }
+
+#[test]
+fn another_node_goes_back_to_what_was_in_force_by_memory() {
+    let machine = Machine::new();
+    machine.write("bureau", "");
+    let (one, two) = (machine.node("n1"), machine.node("n2"));
+    one.add(&machine.spec("bureau"));
+    for name in ["v1", "v2"] {
+        versions(&machine, &one, &[name]);
+        let there = || {
+            two.with(|f| f.obey()).unwrap();
+            two.blocks(&format!("{name}.example")).then_some(())
+        };
+        eventually("the other node follows", there);
+    }
+    one.with(|f| f.rollback("bureau", None, &by("bob"))).unwrap();
+    fs::remove_dir_all(machine.dir.path().join("feeds/versions/bureau")).unwrap();
+    two.with(|f| f.obey()).unwrap();
+    assert!(two.blocks("v1.example") && !two.blocks("v2.example"), "at once");
+    assert_eq!(two.feeds.why_not(), None);
+}

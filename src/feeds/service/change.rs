@@ -10,9 +10,12 @@ use super::{
         ledger::Entry,
         store::{Body, EventQuery, FeedRow, VersionRow},
     },
-    By, Feeds, lock,
+    By, Feeds,
+    force::Promised,
+    lock,
     take::validator_mark,
 };
+use crate::policy::Index;
 
 /// Events read at once.
 const EVENTS_AT_ONCE: usize = 1_000;
@@ -98,13 +101,12 @@ impl Feeds {
     ) -> Result<u64, Error> {
         self.note(&by.reason)?;
         let deciding = lock(&self.deciding);
-        let number = self.upon(name, |basis| {
+        let (number, _promised) = self.upon(name, |basis| {
             let held = self.held(name, version)?;
             if self.newest_decided(name)? > held.number {
                 return Err(Error::Superseded);
             }
-            self.decide(EventKind::Approved, &held, by, basis)?;
-            Ok(held.number)
+            Ok((held.number, self.decide(EventKind::Approved, &held, by, basis)?))
         })?;
         drop(deciding);
         self.obey()?;
@@ -136,13 +138,12 @@ impl Feeds {
     pub fn rollback(self: &Arc<Self>, name: &str, to: Option<u64>, by: &By) -> Result<u64, Error> {
         self.note(&by.reason)?;
         let deciding = lock(&self.deciding);
-        let number = self.upon(name, |basis| {
+        let (number, _promised) = self.upon(name, |basis| {
             let (row, spec) = self.feed(name)?;
             let number = self.earlier(&row, &spec, to)?;
             let version = self.store().version(name, number)?;
             let version = version.ok_or(Error::Unknown("version"))?;
-            self.decide(EventKind::RolledBack, &version, by, basis)?;
-            Ok(number)
+            Ok((number, self.decide(EventKind::RolledBack, &version, by, basis)?))
         })?;
         drop(deciding);
         self.obey()?;
@@ -226,23 +227,30 @@ impl Feeds {
         }
     }
 
-    /// Has a version's rules at hand, then says that it is to be in force.
+    /// Has a version's rules at hand, then says that it is to be in force. They stay at hand until
+    /// the answer is dropped.
     fn decide(
         &self,
         kind: EventKind,
         version: &VersionRow,
         by: &By,
         basis: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<Promised<'_>, Error> {
         // Until it is said, other nodes that share the directory would remove it.
         let _held = self.shelf.hold(&version.feed)?;
-        let index = self.load(&version.feed, version.number)?;
-        self.make_ready(&version.feed, version.number, &index);
-        let written = self.write_about(kind, version, by, basis);
-        if written.is_err() {
-            self.unready(&version.feed, version.number);
+        let index = self.kept_rules(version)?;
+        let promised = self.make_ready(&version.feed, version.number, &index);
+        self.write_about(kind, version, by, basis)?;
+        Ok(promised)
+    }
+
+    /// The rules of a version that is still on disk, for the next start.
+    fn kept_rules(&self, version: &VersionRow) -> Result<Arc<Index>, Error> {
+        let number = version.number;
+        if !self.shelf.version(&version.feed, number, version.arrived.digest).is_there() {
+            return Err(Error::NotKept(number));
         }
-        written
+        self.rules_of(&version.feed, number)
     }
 
     fn write_about(

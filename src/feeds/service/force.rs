@@ -44,6 +44,9 @@ pub(super) struct Force {
     /// Versions being loaded, or that were read just now: feed and number.
     loading: HashSet<(String, u64)>,
     ready: HashMap<(String, u64), Arc<Index>>,
+    /// Of these, versions that this node is about to decide for: any, also earlier than those in
+    /// force.
+    promised: HashSet<(String, u64)>,
     /// Why a feed's version cannot be loaded.
     failures: BTreeMap<String, Failure>,
     /// Feeds whose version nobody has confirmed for too long.
@@ -61,6 +64,24 @@ pub(super) struct Force {
     retired: Vec<Arc<PolicySet>>,
     /// Instant blocks and allow rules as they were built last, and their versions.
     own: [(u64, Option<Arc<FeedInForce>>); 2],
+}
+
+/// A version whose rules are at hand until it was decided about.
+#[must_use]
+pub(super) struct Promised<'a> {
+    feeds: &'a Feeds,
+    key: (String, u64),
+}
+
+impl Drop for Promised<'_> {
+    fn drop(&mut self) {
+        let mut force = lock(&self.feeds.force);
+        force.promised.remove(&self.key);
+        let index = force.ready.remove(&self.key);
+        drop(force);
+        // Its memory is given back without anybody waiting for the lock.
+        drop(index);
+    }
 }
 
 /// A version's rules.
@@ -134,9 +155,8 @@ impl Feeds {
             if let Some(standing) = standing {
                 (force.standing, force.seen) = (Arc::new(standing), newest);
             }
-            let to_load = force.wanted(self.clock().now());
             self.rebuild(&mut force);
-            (to_load, gone)
+            (force.wanted(self.clock().now()), gone)
         };
         drop(gone);
         for (feed, version) in to_load {
@@ -319,14 +339,19 @@ impl Feeds {
         drop(former);
     }
 
-    /// Has the rules of a version at hand for when it is decided.
-    pub(super) fn make_ready(&self, feed: &str, version: u64, index: &Arc<Index>) {
-        lock(&self.force).ready.insert((feed.to_owned(), version), Arc::clone(index));
-    }
-
-    /// Forgets them, when it was decided otherwise.
-    pub(super) fn unready(&self, feed: &str, version: u64) {
-        lock(&self.force).ready.remove(&(feed.to_owned(), version));
+    /// Has the rules of a version at hand for when it is decided; forgets them when the answer is
+    /// dropped, which is after it was obeyed.
+    pub(super) fn make_ready(
+        &self,
+        feed: &str,
+        version: u64,
+        index: &Arc<Index>,
+    ) -> Promised<'_> {
+        let key = (feed.to_owned(), version);
+        let mut force = lock(&self.force);
+        force.ready.insert(key.clone(), Arc::clone(index));
+        force.promised.insert(key.clone());
+        Promised { feeds: self, key }
     }
 
     /// The set in force with another version of one feed.
@@ -496,12 +521,22 @@ impl Force {
         wanted
     }
 
+    /// The rules of the version that is to be in force, where they are in memory and it is not:
+    /// loaded, or in force until a person put it back.
+    fn at_hand_for(&mut self, feed: &FeedRow) -> Option<Arc<Index>> {
+        if let Some(index) = self.ready.remove(&(feed.name.clone(), feed.version)) {
+            return Some(index);
+        }
+        let loaded = self.loaded.get(&feed.name).is_some_and(|l| l.version == feed.version);
+        let former = self.former.get(&feed.name).filter(|l| l.version == feed.version && !loaded)?;
+        Some(Arc::clone(&former.index))
+    }
+
     /// Takes over what was loaded, and forgets what stands no more.
     fn take_loaded(&mut self) {
         let standing = Arc::clone(&self.standing);
         for feed in &standing.feeds {
-            let key = (feed.name.clone(), feed.version);
-            if let Some(index) = self.ready.remove(&key)
+            if let Some(index) = self.at_hand_for(feed)
                 && let Ok(read_by) = FeedSpec::read(&feed.read_by)
             {
                 let loaded = Loaded { version: feed.version, index, read_by: read_by.into() };
@@ -512,10 +547,9 @@ impl Force {
             }
         }
         let stands = |name: &str| standing.feeds.iter().any(|f| f.name == name && f.version > 0);
-        // What was overtaken while it was loaded; a later one may be about to be decided.
-        self.ready.retain(|(name, version), _| {
-            standing.feeds.iter().any(|f| f.name == *name && *version > f.version)
-        });
+        // What was overtaken while it was loaded.
+        let promised = &self.promised;
+        self.ready.retain(|key, _| promised.contains(key));
         self.loaded.retain(|name, _| stands(name));
         self.former.retain(|name, _| stands(name));
         // What is wanted no more fails no more, also where its successor was loaded all along.

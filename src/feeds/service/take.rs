@@ -430,10 +430,8 @@ impl Feeds {
         self.stage(feed, Stage::Activating);
         let held = !holds.is_empty();
         let kind = if held { EventKind::Held } else { EventKind::Activated };
-        if !held {
-            self.make_ready(feed, number, &index);
-        }
-        let written = self.upon(feed, |basis| {
+        let _promised = (!held).then(|| self.make_ready(feed, number, &index));
+        self.upon(feed, |basis| {
             self.still_waits(feed, number)?;
             let mut entry = Entry::new(kind, feed).version(number);
             (entry.digest, entry.signer) = (arrived.digest, &arrived.signer);
@@ -441,11 +439,7 @@ impl Feeds {
             let findings: Value = serde_json::from_str(&judgement.findings).unwrap_or_default();
             let entry = entry.with("findings", findings);
             self.ledger.write(&entry, Body::Judgement(&judgement, &read_rejections), Some(basis))
-        });
-        if let Err(error) = written {
-            self.unready(feed, number);
-            return Err(error);
-        }
+        })?;
         self.obey()?;
         self.rows_wanted.notify_one();
         self.tidy(feed)?;
