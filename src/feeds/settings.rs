@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
 use super::{ActionOverride, FeedSpec};
 use crate::{
     name::Name,
@@ -27,14 +30,41 @@ impl FeedSpec {
 
     /// The same for a version that was read and judged by the settings `read`. What decides how much
     /// its rules reach is the version's: more than was judged takes force with a version that is
-    /// read by it. Less does at once.
+    /// read by it. Less does at once. Its place among the feeds is [`FeedSpec::position_over`].
     pub fn settings_over(&self, read: &Self) -> FeedSettings {
         let action = if self.action == ActionOverride::Observe { self } else { read };
         FeedSettings {
             action: action.action.in_force(),
             subtree: self.subtree && read.subtree,
+            tier: self.tier.min(read.tier),
+            allow_may_win: self.allow_may_win || read.allow_may_win,
             ..self.settings()
         }
+    }
+
+    /// The place among the feeds of a version that was read and judged by the settings `read`. In
+    /// another one, neither is less.
+    pub const fn position_over(&self, read: &Self) -> u32 {
+        read.position
+    }
+
+    /// What of the settings a list's rules, or how much they reach, depend on: another value makes
+    /// another version of the same bytes.
+    pub(super) fn reading_key(&self) -> String {
+        let parts = json!([
+            self.format,
+            self.options,
+            self.authority,
+            self.order_number,
+            self.content_class,
+            self.action,
+            self.subtree,
+            self.limits.rules_max,
+            self.position,
+            self.tier,
+            self.allow_may_win,
+        ]);
+        hex::encode(&Sha256::digest(parts.to_string().as_bytes())[..8])
     }
 
     /// What rules do not say of themselves.

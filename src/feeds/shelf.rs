@@ -25,7 +25,8 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Error,
-    source::{Brought, Part},
+    source::{Brought, Incoming, Part, SourceError},
+    store::NewVersion,
 };
 use crate::{clock::Timestamp, policy::Index};
 
@@ -225,6 +226,34 @@ impl Kept {
         if let Err(error) = write() {
             tracing::warn!(path = %path.display(), %error, "compiled rules are not kept");
         }
+    }
+
+    /// The same bytes, as if their source had brought them again.
+    pub(super) fn again(
+        &self,
+        incoming: &Path,
+        arrived: &NewVersion,
+        bytes_max: u64,
+    ) -> Result<Brought, Error> {
+        let copy = |path: &Path| -> Result<Part, Error> {
+            let wrong = |e: SourceError| io_error(path)(io::Error::other(e));
+            let mut file = File::open(path).map_err(io_error(path))?;
+            let mut copy = Incoming::create(incoming, bytes_max).map_err(wrong)?;
+            let mut piece = vec![0; PIECE_BYTES];
+            loop {
+                match file.read(&mut piece).map_err(io_error(path))? {
+                    0 => return copy.finish().map_err(wrong),
+                    read => copy.push(&piece[..read]).map_err(wrong)?,
+                }
+            }
+        };
+        Ok(Brought {
+            list: copy(&self.list())?,
+            manifest: self.manifest().map(|path| copy(&path)).transpose()?,
+            from: arrived.source.clone(),
+            signer: arrived.signer.clone(),
+            validator: String::new(),
+        })
     }
 
     /// Whether the bytes are there.

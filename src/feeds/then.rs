@@ -38,9 +38,9 @@ pub fn then<'a>(
             OnFailure::Closed => feed.newest_failed || feed.version == 0,
             _ => false,
         };
-        let settings = match FeedSpec::read(&feed.read_by) {
-            Ok(read) => spec.settings_over(&read),
-            Err(_) => spec.settings(),
+        let (position, settings) = match FeedSpec::read(&feed.read_by) {
+            Ok(read) => (spec.position_over(&read), spec.settings_over(&read)),
+            Err(_) => (spec.position, spec.settings()),
         };
         let rules = rows(feed);
         let index = index(rules.iter().filter_map(|row| rule_of(row)));
@@ -51,7 +51,7 @@ pub fn then<'a>(
             settings,
             closed,
         };
-        feeds.push((spec.position, Arc::new(in_force)));
+        feeds.push((position, Arc::new(in_force)));
     }
     feeds.sort_by(|(p, f), (q, g)| (p, &f.name).cmp(&(q, &g.name)));
     let extras = Extras {

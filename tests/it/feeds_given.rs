@@ -78,15 +78,19 @@ fn a_list_given_by_hand_stays_until_the_source_has_something_new() {
     assert_eq!(give(&node, "given.example\n").version, 2);
     assert_eq!(node.refresh("bureau").outcome, Took::Unchanged);
     assert!(node.blocks("given.example"));
-    spec["tier"] = json!("interstitial");
+    spec["contact"] = json!(["mailto:desk@example.org"]);
     node.with(|f| f.change("bureau", &spec.to_string(), &by("alice"))).unwrap();
     assert_eq!(node.refresh("bureau").outcome, Took::Unchanged, "it would be read the same");
-    assert!(node.blocks("given.example"));
+    spec["authority"] = json!("police");
+    node.with(|f| f.change("bureau", &spec.to_string(), &by("alice"))).unwrap();
+    assert_eq!(node.with(|f| f.status("bureau")).unwrap().version, 3, "the given one, judged anew");
+    assert_eq!(node.refresh("bureau").outcome, Took::Unchanged);
+    assert!(node.blocks("given.example") && !node.blocks("old.example"));
     zone.has("new.example\n");
-    assert_eq!(node.refresh("bureau").version, 3);
+    assert_eq!(node.refresh("bureau").version, 4);
     assert!(node.blocks("new.example") && !node.blocks("given.example"));
     zone.has("old.example\n");
-    assert_eq!(node.refresh("bureau").version, 4, "what it had before is new again");
+    assert_eq!(node.refresh("bureau").version, 5, "what it had before is new again");
 }
 
 #[test]
@@ -97,10 +101,10 @@ fn a_list_is_asked_for_again_when_it_is_read_by_other_settings() {
     node.add(&spec);
     assert_eq!(node.refresh("bureau").version, 1);
     assert_eq!(node.refresh("bureau").outcome, Took::Unchanged);
-    spec["subtree"] = json!(true);
+    spec["options"] = json!({"encoding": "utf-8"});
     node.with(|f| f.change("bureau", &spec.to_string(), &by("alice"))).unwrap();
     assert_eq!(node.refresh("bureau").version, 2);
-    assert!(node.blocks("www.bad.example"));
+    assert_eq!(node.refresh("bureau").outcome, Took::Unchanged);
 }
 
 #[test]
@@ -135,8 +139,12 @@ fn other_settings_alone_do_not_bring_back_what_was_rolled_back() {
     node.with(|f| f.rollback("bureau", None, &by("bob"))).unwrap();
     spec["authority"] = json!("police");
     node.with(|f| f.change("bureau", &spec.to_string(), &by("alice"))).unwrap();
+    assert_eq!(node.with(|f| f.status("bureau")).unwrap().version, 3, "the list put back");
+    assert_eq!(node.refresh("bureau").outcome, Took::Unchanged);
+    spec["options"] = json!({"encoding": "utf-8"});
+    node.with(|f| f.change("bureau", &spec.to_string(), &by("alice"))).unwrap();
     let held = node.refresh("bureau");
-    assert_eq!((held.outcome, held.version), (Took::Held, 3));
+    assert_eq!((held.outcome, held.version), (Took::Held, 4));
     assert_eq!(held.findings["held_for"], json!([{"why": "rolled-back", "version": 2}]));
     assert!(node.blocks("good.example") && !node.blocks("wrong.example"));
     node.with(|f| f.approve("bureau", None, &by("bob"))).unwrap();

@@ -1,11 +1,15 @@
 //! What makes rules reach further: judged before it takes force, however it came about.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use serde_json::{Value, json};
-use tracegate::feeds::{Took, blast};
+use tracegate::{
+    feeds::{NewAllow, Took, blast},
+    name::Name,
+    policy::AnswerFacts,
+};
 
-use crate::feeds_lab::{Machine, Node, by};
+use crate::feeds_lab::{BEGIN, Machine, Node, by};
 
 fn change(node: &Node, spec: &Value) {
     node.with(|f| f.change("bureau", &spec.to_string(), &by("alice"))).unwrap();
@@ -21,9 +25,9 @@ fn what_is_below_a_listed_name_is_protected_when_that_comes_to_mean_it() {
     assert_eq!(node.refresh("bureau").accepted, 2, "the name itself is nobody's");
     spec["subtree"] = json!(true);
     change(&node, &spec);
-    assert!(!node.blocks("corp.example.org"), "an apex served here");
-    let outcome = node.refresh("bureau");
-    assert_eq!((outcome.version, outcome.accepted, outcome.rejected), (2, 1, 1));
+    let judged = node.with(|f| f.version("bureau", 2)).unwrap().judgement.unwrap();
+    assert_eq!((judged.accepted, judged.rejected), (1, 1), "an apex served here");
+    assert_eq!(node.refresh("bureau").outcome, Took::Unchanged);
     assert!(node.blocks("www.bad.example") && !node.blocks("corp.example.org"));
     // What was judged without what is below takes force without it.
     node.with(|f| f.rollback("bureau", Some(1), &by("bob"))).unwrap();
@@ -34,11 +38,9 @@ fn what_is_below_a_listed_name_is_protected_when_that_comes_to_mean_it() {
     assert!(node.blocks("example.org") && !node.blocks("corp.example.org"), "restarted");
 }
 
-#[test]
-fn rules_that_were_only_counted_act_once_their_effect_was_judged() {
-    let mut machine = Machine::new();
+/// Makes what happened in the last hours known: `big.example` was asked for most.
+fn with_past(machine: &mut Machine) -> Node {
     machine.config.blast_hours = 24;
-    machine.write("bureau", "big.example\n");
     let node = machine.node("n1");
     let answer = |qname: &str, count| blast::PastAnswer {
         qname: qname.into(),
@@ -54,6 +56,25 @@ fn rules_that_were_only_counted_act_once_their_effect_was_judged() {
         let past = past.clone();
         Box::pin(async move { Ok(past) })
     }));
+    node
+}
+
+/// The newest version is held because it would decide too much otherwise; approves it.
+fn approve_after_blast(node: &Node, version: u64) {
+    let status = node.with(|f| f.status("bureau")).unwrap();
+    assert_eq!((status.state, status.held), ("held", vec![version]));
+    let judged = node.with(|f| f.version("bureau", version)).unwrap().judgement.unwrap();
+    let findings: Value = serde_json::from_str(&judged.findings).unwrap();
+    assert_eq!(findings["held_for"][0]["why"], "blast");
+    assert_eq!(node.refresh("bureau").outcome, Took::Unchanged, "the source has nothing new");
+    node.with(|f| f.approve("bureau", None, &by("bob"))).unwrap();
+}
+
+#[test]
+fn rules_that_were_only_counted_act_once_their_effect_was_judged() {
+    let mut machine = Machine::new();
+    machine.write("bureau", "big.example\n");
+    let node = with_past(&mut machine);
     let mut spec = machine.spec("bureau");
     spec["action"] = json!("observe");
     node.add(&spec);
@@ -61,13 +82,123 @@ fn rules_that_were_only_counted_act_once_their_effect_was_judged() {
     spec["action"] = json!("given");
     change(&node, &spec);
     assert_eq!(node.decides("big.example"), None);
-    let held = node.refresh("bureau");
-    assert_eq!((held.outcome, held.version), (Took::Held, 2));
-    assert_eq!(held.findings["held_for"][0]["why"], "blast");
-    assert_eq!(node.decides("big.example"), None);
-    node.with(|f| f.approve("bureau", None, &by("bob"))).unwrap();
+    approve_after_blast(&node, 2);
     assert!(node.blocks("big.example"));
     spec["action"] = json!("observe");
     change(&node, &spec);
     assert_eq!(node.decides("big.example"), None, "at once");
+}
+
+/// What is done about `big.example`, and as what it counts.
+fn tier(node: &Node) -> Option<&'static str> {
+    let set = node.in_force.load_full();
+    let name = Name::from_text("big.example").unwrap().lower();
+    let hit = set.answer(&name, &AnswerFacts::default(), BEGIN).outcome().hit?;
+    Some(hit.tier.name())
+}
+
+#[test]
+fn a_higher_tier_is_judged_and_a_lower_one_counts_at_once() {
+    let mut machine = Machine::new();
+    machine.write("bureau", "big.example\n");
+    let node = with_past(&mut machine);
+    let mut spec = machine.spec("bureau");
+    spec["tier"] = json!("hint");
+    spec["limits"] = json!({"blast_percent": 100});
+    node.add(&spec);
+    assert_eq!(node.refresh("bureau").outcome, Took::InForce);
+    spec["limits"] = json!({});
+    spec["tier"] = json!("block");
+    change(&node, &spec);
+    assert_eq!(tier(&node), Some("hint"));
+    approve_after_blast(&node, 2);
+    assert_eq!(tier(&node), Some("block"));
+    spec["tier"] = json!("interstitial");
+    change(&node, &spec);
+    assert_eq!(tier(&node), Some("interstitial"));
+    assert_eq!(node.with(|f| f.status("bureau")).unwrap().version, 3, "no limit keeps it");
+}
+
+#[test]
+fn another_place_among_the_feeds_is_judged() {
+    let mut machine = Machine::new();
+    machine.write("bureau", "big.example\n");
+    machine.write("ours", "big.example\n");
+    let node = with_past(&mut machine);
+    let mut ours = machine.spec("ours");
+    (ours["position"], ours["action"]) = (json!(50), json!("passthru"));
+    ours["limits"] = json!({"blast_percent": 100});
+    node.add(&ours);
+    assert_eq!(node.refresh("ours").outcome, Took::InForce);
+    let mut spec = machine.spec("bureau");
+    node.add(&spec);
+    assert_eq!(node.refresh("bureau").outcome, Took::InForce, "it is overruled");
+    spec["position"] = json!(10);
+    change(&node, &spec);
+    assert!(!node.blocks("big.example"));
+    approve_after_blast(&node, 2);
+    assert!(node.blocks("big.example"));
+    node.with(|f| f.rollback("bureau", None, &by("bob"))).unwrap();
+    assert!(!node.blocks("big.example"), "a version keeps its place");
+    node.end();
+    assert!(!machine.node("n1").blocks("big.example"), "restarted");
+}
+
+#[test]
+fn rules_that_allow_rules_may_no_longer_overrule_are_judged() {
+    let mut machine = Machine::new();
+    machine.write("bureau", "big.example\n");
+    let node = with_past(&mut machine);
+    let allow = NewAllow { what: "big.example".into(), ..NewAllow::default() };
+    node.with(|f| f.allow(&allow, &by("alice"))).unwrap();
+    let mut spec = machine.spec("bureau");
+    node.add(&spec);
+    node.refresh("bureau");
+    spec["allow_may_win"] = json!(false);
+    change(&node, &spec);
+    assert!(!node.blocks("big.example"));
+    approve_after_blast(&node, 2);
+    assert!(node.blocks("big.example"));
+    spec["allow_may_win"] = json!(true);
+    change(&node, &spec);
+    assert!(!node.blocks("big.example"), "at once");
+}
+
+#[test]
+fn settings_are_judged_while_the_source_is_away() {
+    let machine = Machine::new();
+    machine.write("bureau", "bad.example\n");
+    let node = machine.node("n1");
+    let mut spec = machine.spec("bureau");
+    node.add(&spec);
+    node.refresh("bureau");
+    fs::remove_file(machine.list("bureau")).unwrap();
+    spec["subtree"] = json!(true);
+    change(&node, &spec);
+    assert!(node.blocks("www.bad.example"));
+    // What comes from elsewhere has to be asked for.
+    spec["source"] = json!(machine.list("other"));
+    spec["authority"] = json!("police");
+    change(&node, &spec);
+    assert_eq!(node.with(|f| f.status("bureau")).unwrap().newest, 2);
+}
+
+#[test]
+fn settings_are_judged_of_what_waits_too() {
+    let machine = Machine::new();
+    let many = |n: usize| (0..n).map(|i| format!("n{i}.example\n")).collect::<String>();
+    machine.write("bureau", &many(100));
+    let node = machine.node("n1");
+    let mut spec = machine.spec("bureau");
+    node.add(&spec);
+    node.refresh("bureau");
+    machine.write("bureau", &many(10));
+    assert_eq!(node.refresh("bureau").outcome, Took::Held);
+    spec["authority"] = json!("police");
+    change(&node, &spec);
+    let status = node.with(|f| f.status("bureau")).unwrap();
+    assert_eq!((status.version, status.rules), (3, 100), "what was in force");
+    assert_eq!((status.newest, status.state), (4, "held"));
+    node.with(|f| f.approve("bureau", None, &by("bob"))).unwrap();
+    assert!(node.blocks("n9.example") && !node.blocks("n10.example"));
 }

@@ -47,8 +47,9 @@ impl Feeds {
     }
 
     /// Changes a feed's settings, which take force at once. What a list's rules depend on, and what
-    /// would make them reach further (`subtree`, another `action`), counts from the next look at its
-    /// source on, which is at once, too: it makes a version that is judged as any other is. Blocks.
+    /// would make them reach further or otherwise (`subtree`, another `action` or `position`, a
+    /// higher `tier`, `allow_may_win`), makes a version of the lists that are here; it is judged as
+    /// any other is, and in force or held when this returns. Blocks.
     ///
     /// # Errors
     /// As [`Feeds::add`].
@@ -71,6 +72,10 @@ impl Feeds {
         })?;
         self.store().set_mark(&validator_mark(name), None)?;
         self.obey()?;
+        if let Err(error) = self.judge_anew(name, by) {
+            // The settings are changed; the next look at the source tries again.
+            tracing::error!(feed = name, %error, "other settings are not judged yet");
+        }
         Ok(spec)
     }
 

@@ -341,12 +341,7 @@ impl Feeds {
 
     /// Has the rules of a version at hand for when it is decided; forgets them when the answer is
     /// dropped, which is after it was obeyed.
-    pub(super) fn make_ready(
-        &self,
-        feed: &str,
-        version: u64,
-        index: &Arc<Index>,
-    ) -> Promised<'_> {
+    pub(super) fn make_ready(&self, feed: &str, version: u64, index: &Arc<Index>) -> Promised<'_> {
         let key = (feed.to_owned(), version);
         let mut force = lock(&self.force);
         force.ready.insert(key.clone(), Arc::clone(index));
@@ -528,7 +523,8 @@ impl Force {
             return Some(index);
         }
         let loaded = self.loaded.get(&feed.name).is_some_and(|l| l.version == feed.version);
-        let former = self.former.get(&feed.name).filter(|l| l.version == feed.version && !loaded)?;
+        let former =
+            self.former.get(&feed.name).filter(|l| l.version == feed.version && !loaded)?;
         Some(Arc::clone(&former.index))
     }
 
@@ -590,12 +586,15 @@ impl Force {
         let feeds = self.standing.feeds.iter().filter_map(|row| {
             let (version, closed) = self.state(row)?;
             let spec = FeedSpec::read(&row.spec).ok()?;
-            let (index, settings) = match self.loaded.get(&row.name) {
-                Some(l) => (Arc::clone(&l.index), spec.settings_over(&l.read_by)),
-                None => (Arc::new(Index::empty()), spec.settings()),
+            let (position, index, settings) = match self.loaded.get(&row.name) {
+                Some(Loaded { index, read_by, .. }) => {
+                    let settings = spec.settings_over(read_by);
+                    (spec.position_over(read_by), Arc::clone(index), settings)
+                }
+                None => (spec.position, Arc::new(Index::empty()), spec.settings()),
             };
             let feed = in_force(&row.name, version, index, settings, closed);
-            Some(((spec.position, row.name.clone()), Arc::new(feed)))
+            Some(((position, row.name.clone()), Arc::new(feed)))
         });
         feeds.collect()
     }

@@ -15,6 +15,7 @@
 //! written changes nothing and takes nothing out of force.
 
 mod age;
+mod anew;
 mod appeals;
 mod aside;
 mod change;

@@ -4,7 +4,6 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use tokio::{runtime::Handle, time::timeout};
 
 use super::{
@@ -263,7 +262,10 @@ impl Feeds {
             newest => self.store().version(feed, newest)?,
         };
         // Read by other settings it makes another version: it is to be sent again.
-        let last = last.filter(|v| is_read_by(v, &spec));
+        let last = match last {
+            Some(last) => self.is_read_by(&last, &spec)?.then_some(last),
+            None => None,
+        };
         let last = last.map(|v| self.shelf.version(feed, v.number, v.arrived.digest));
         let last = last.filter(Kept::is_there).map(|kept| kept.list());
         // What is gone must be sent again.
@@ -278,11 +280,12 @@ impl Feeds {
         let validator = brought.validator.clone();
         let (row, spec) = self.feed(feed)?;
         let name = format!("brought:{feed}");
-        let mark =
-            json!([row.added, hex::encode(brought.digest()), reading_key(&spec)]).to_string();
-        // What the source brought last is nothing new, whatever a person gave since.
+        let digest = hex::encode(brought.digest());
+        let mark = json!([row.added, digest, spec.format, spec.options]).to_string();
+        // What the source brought last is nothing new, whatever a person gave or put back since,
+        // and whatever other settings made of that.
         let same = self.store().mark(&name)?.as_ref() == Some(&mark);
-        let outcome = if same && !row.newest_failed && self.newest_is_there(&row)? {
+        let outcome = if same && !row.newest_failed && self.newest_stands(&row, &spec)? {
             Outcome::of(Took::Unchanged, feed, row.newest)
         } else {
             self.take_one(feed, brought, by)?
@@ -295,10 +298,11 @@ impl Feeds {
         Ok(outcome)
     }
 
-    fn newest_is_there(&self, row: &FeedRow) -> Result<bool, Error> {
-        let newest = self.store().version(&row.name, row.newest)?;
-        let kept = newest.map(|v| self.shelf.version(&row.name, v.number, v.arrived.digest));
-        Ok(kept.is_some_and(|kept| kept.is_there()))
+    /// Whether the newest version is on disk, and was read as it would be now.
+    fn newest_stands(&self, row: &FeedRow, spec: &FeedSpec) -> Result<bool, Error> {
+        let Some(newest) = self.store().version(&row.name, row.newest)? else { return Ok(false) };
+        let kept = self.shelf.version(&row.name, newest.number, newest.arrived.digest);
+        Ok(kept.is_there() && self.is_read_by(&newest, spec)?)
     }
 
     /// The same of a list that somebody gave us. What the source said last stays known: its list
@@ -318,7 +322,12 @@ impl Feeds {
         Ok(outcome)
     }
 
-    fn take_one(self: &Arc<Self>, feed: &str, brought: Brought, by: &By) -> Result<Outcome, Error> {
+    pub(super) fn take_one(
+        self: &Arc<Self>,
+        feed: &str,
+        brought: Brought,
+        by: &By,
+    ) -> Result<Outcome, Error> {
         let digest = brought.digest();
         let arrived = NewVersion {
             digest,
@@ -373,7 +382,13 @@ impl Feeds {
         if newest.arrived.digest != digest {
             return Ok(None);
         }
-        Ok(is_read_by(&newest, spec).then_some(newest.number))
+        Ok(self.is_read_by(&newest, spec)?.then_some(newest.number))
+    }
+
+    /// Whether a version was read as it would be now, or will be: somebody may be at it.
+    fn is_read_by(&self, version: &VersionRow, spec: &FeedSpec) -> Result<bool, Error> {
+        let read = self.spec_of(&version.feed, version.event)?;
+        Ok(read.reading_key() == spec.reading_key())
     }
 
     /// Reads and judges versions that were received and never judged: by a process that died here,
@@ -412,13 +427,10 @@ impl Feeds {
     ) -> Result<Outcome, Error> {
         let kept = self.shelf.version(feed, number, arrived.digest);
         let (row, _) = self.feed(feed)?;
+        let left = self.rolled_back(&row, arrived.digest)?;
         let read = aside(Yields::Much, || {
-            let read = self.read_and_judge(
-                &row,
-                spec,
-                (&kept.list(), kept.manifest().as_deref()),
-                arrived.digest,
-            )?;
+            let files = (&*kept.list(), kept.manifest());
+            let read = self.read_and_judge(&row, spec, (files.0, files.1.as_deref()), left)?;
             kept.keep_index(&read.index, self.protected.key());
             Ok(read)
         });
@@ -470,7 +482,7 @@ impl Feeds {
         let problem = unreadable.to_string();
         tracing::error!(feed, version = number, problem, "a version cannot be read");
         self.metrics.feed(feed).failures.increment(1);
-        let findings = json!({"problem": problem, "reading": reading_key(spec)});
+        let findings = json!({"problem": problem, "reading": spec.reading_key()});
         let judgement = Judgement { findings: findings.to_string(), ..Judgement::default() };
         self.upon(feed, |basis| {
             self.still_waits(feed, number)?;
@@ -508,8 +520,9 @@ impl Feeds {
         digest: [u8; 32],
     ) -> Result<Outcome, Error> {
         let (row, spec) = self.feed(feed)?;
+        let left = self.rolled_back(&row, digest)?;
         let judged =
-            aside(Yields::Much, || self.read_and_judge(&row, &spec, (list, manifest), digest));
+            aside(Yields::Much, || self.read_and_judge(&row, &spec, (list, manifest), left));
         let judged = match judged {
             Ok(judged) => judged,
             Err(e) => {
@@ -529,7 +542,7 @@ impl Feeds {
         row: &FeedRow,
         spec: &FeedSpec,
         (list, manifest): (&Path, Option<&Path>),
-        digest: [u8; 32],
+        left: Option<u64>,
     ) -> Result<Judged, Unreadable> {
         self.stage(&row.name, Stage::Reading);
         let base = self.loaded(&row.name).map(|l| l.index);
@@ -537,7 +550,7 @@ impl Feeds {
         self.stage(&row.name, Stage::Judging);
         let index = Arc::new(index);
         let mut findings = read.findings();
-        findings.insert("reading".into(), reading_key(spec).into());
+        findings.insert("reading".into(), spec.reading_key().into());
         let (conflicts, named) = self.conflicts(&row.name, spec, &index);
         findings.insert("conflicts_with_feeds".into(), named);
         let blast = self.blast_of(row, spec, &index);
@@ -550,7 +563,7 @@ impl Feeds {
             blast: blast.as_ref().map_err(String::as_str),
         };
         let mut holds = holds(&case);
-        holds.extend(self.rolled_back(row, digest).map(|version| Hold::RolledBack { version }));
+        holds.extend(left.map(|version| Hold::RolledBack { version }));
         findings.insert("held_for".into(), json!(holds));
         findings.insert("blast".into(), blast_json(&blast));
         let judgement = judgement(&read, &index, conflicts, self.servers_known, findings);
@@ -558,14 +571,39 @@ impl Feeds {
     }
 
     /// The version of these bytes that a person put the one in force in the place of.
-    fn rolled_back(&self, row: &FeedRow, digest: [u8; 32]) -> Option<u64> {
-        let versions = self.store().versions(&row.name, 0, self.config.versions_kept).ok()?;
+    fn rolled_back(&self, row: &FeedRow, digest: [u8; 32]) -> Result<Option<u64>, Error> {
+        let (first, in_force) = self.since_put_there(row)?;
+        let versions = self.store().versions(&row.name, 0, self.config.versions_kept)?;
         let left = |v: &VersionRow| {
-            v.number > row.version
-                && v.event > row.added
-                && EventKind::DECIDING.contains(&v.last.kind)
+            // The same list was put back by other settings, each of which is left above its own.
+            let above = if Some(digest) == in_force { row.version } else { first };
+            v.number > above && v.event > row.added && EventKind::DECIDING.contains(&v.last.kind)
         };
-        versions.iter().find(|v| v.arrived.digest == digest && left(v)).map(|v| v.number)
+        Ok(versions.iter().find(|v| v.arrived.digest == digest && left(v)).map(|v| v.number))
+    }
+
+    /// The lowest version by which the list in force has been so without a break, and its digest:
+    /// what other settings made of it counts as the same.
+    fn since_put_there(&self, row: &FeedRow) -> Result<(u64, Option<[u8; 32]>), Error> {
+        let digest_of = |number| -> Result<_, Error> {
+            Ok(self.store().version(&row.name, number)?.map(|v| v.arrived.digest))
+        };
+        let digest = digest_of(row.version)?;
+        let events = self.store().events(&EventQuery {
+            feed: Some(&row.name),
+            kinds: &EventKind::DECIDING,
+            newest_first: true,
+            limit: self.config.versions_kept,
+            ..EventQuery::default()
+        })?;
+        let mut first = row.version;
+        for event in events.iter().take_while(|e| e.id > row.added) {
+            if digest_of(event.version)? != digest {
+                break;
+            }
+            first = first.min(event.version);
+        }
+        Ok((first, digest))
     }
 
     /// How many rules the version in force has; none for a feed that has none in force.
@@ -668,30 +706,6 @@ impl Feeds {
 
 pub(super) fn validator_mark(feed: &str) -> String {
     format!("validator:{feed}")
-}
-
-/// Whether a version was read as it would be now; also while somebody is at it.
-fn is_read_by(version: &VersionRow, spec: &FeedSpec) -> bool {
-    version.judgement.as_ref().is_none_or(|judgement| {
-        let findings: Value = serde_json::from_str(&judgement.findings).unwrap_or_default();
-        findings["reading"] == reading_key(spec).as_str()
-    })
-}
-
-/// What of a feed's settings a list's rules depend on: another value makes another version of the
-/// same bytes.
-fn reading_key(spec: &FeedSpec) -> String {
-    let parts = json!([
-        spec.format,
-        spec.options,
-        spec.authority,
-        spec.order_number,
-        spec.content_class,
-        spec.action,
-        spec.subtree,
-        spec.limits.rules_max,
-    ]);
-    hex::encode(&Sha256::digest(parts.to_string().as_bytes())[..8])
 }
 
 fn judgement(
