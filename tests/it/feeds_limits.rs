@@ -10,6 +10,7 @@ use tracegate::{
     },
     name::Name,
     policy::{Action, AnswerFacts},
+    record::Table,
 };
 
 use crate::{
@@ -277,4 +278,29 @@ fn a_source_may_be_away_so_many_times() {
     assert!(why.contains("bureau: stale since"), "{why}");
     machine.write("bureau", "bad.example\n");
     eventually("it is there again", || node.feeds.why_not().is_none().then_some(()));
+}
+
+#[test]
+fn records_of_rules_wait_while_the_spool_is_fuller_than_their_share() {
+    let mut machine = Machine::new();
+    machine.write("bureau", "bad.example\n");
+    // One segment is more than this.
+    (machine.spool_bytes_max, machine.config.rules_spool_percent) = (16 << 20, 1);
+    let node = machine.node("n1");
+    node.add(&machine.spec("bureau"));
+    node.refresh("bureau");
+    assert!(node.blocks("bad.example"), "rules are in force all the same");
+    // They would be written in no time.
+    let writing = Arc::clone(&node.feeds).write_rows();
+    let in_time = async { tokio::time::timeout(Duration::from_millis(500), writing).await };
+    node.runtime.block_on(in_time).unwrap_err();
+    assert!(node.end()[&Table::Rules].is_empty());
+    machine.config.rules_spool_percent = 90;
+    let node = machine.node("n1");
+    node.run();
+    eventually("room for them", || {
+        let mark = node.with(|f| f.store().mark("rules:bureau")).unwrap()?;
+        mark.contains("\"written\":1").then_some(())
+    });
+    assert_eq!(node.end()[&Table::Rules].len(), 1);
 }

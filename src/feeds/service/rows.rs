@@ -266,8 +266,8 @@ impl Feeds {
 
     /// Whether records of rules may take room now.
     fn has_room(&self) -> bool {
-        let share = self.spool_bytes_max / 100 * u64::from(self.config.rules_spool_percent);
-        self.spool.stats().disk_bytes < share
+        let taken = self.spool.stats().disk_bytes;
+        is_below(taken, self.config.rules_spool_percent, self.spool_bytes_max)
     }
 
     /// Writes the rows of own rules that are missing, those of this node. What cannot be written
@@ -339,6 +339,11 @@ impl Feeds {
         let spec = self.store().spec_at(feed, event)?.ok_or(Error::Unknown("feed"))?;
         Ok(FeedSpec::read(&spec)?)
     }
+}
+
+/// Whether `part` is less than `percent` percent of `whole`.
+fn is_below(part: u64, percent: u8, whole: u64) -> bool {
+    u128::from(part) * 100 < u128::from(whole) * u128::from(percent)
 }
 
 fn mark_name(feed: &str) -> String {
@@ -559,5 +564,25 @@ impl Sink for RowsWriter<'_> {
 
     fn wants_more(&self) -> bool {
         self.failed.is_none() && !self.feeds.stop.is_cancelled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_have_room_below_their_share_of_the_spool() {
+        for (part, percent, whole, below) in [
+            (499, 50, 1_000, true),
+            (500, 50, 1_000, false),
+            (501, 50, 1_000, false),
+            (0, 1, 99, true),
+            (1, 1, 99, false),
+            (u64::MAX - 1, 90, u64::MAX, false),
+            (u64::MAX / 2, 90, u64::MAX, true),
+        ] {
+            assert_eq!(is_below(part, percent, whole), below, "{part} of {whole}");
+        }
     }
 }
