@@ -31,8 +31,21 @@ pub(crate) struct Answer {
     pub manner: Manner,
     /// The rule that decided; none where no rule applies.
     pub applied: Option<Box<Applied>>,
-    /// An upstream that validates may have found this forged: SERVFAIL, and no other cause told.
-    pub bogus: bool,
+    /// Where it is a failure, whose fault that is.
+    pub fault: Fault,
+}
+
+/// Whether a failure is that of validation (RFC 4035 §5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is no failure, or has another cause.
+    Other,
+    /// An upstream that may validate says SERVFAIL, and not why.
+    Unsaid,
+    /// An upstream says that the answer is forged.
+    Bogus,
+    /// An upstream failed although it was asked not to check.
+    Unchecked,
 }
 
 /// How an answer leaves.
@@ -72,7 +85,7 @@ impl Answer {
             upstream: String::new(),
             manner: Manner::Whole,
             applied: None,
-            bogus: false,
+            fault: Fault::Other,
         }
     }
 
@@ -134,8 +147,8 @@ pub(crate) struct Entry {
     validity: Option<Validity>,
     /// There are signatures in it.
     signed: bool,
-    /// See [`Answer::bogus`].
-    bogus: bool,
+    /// See [`Answer::fault`].
+    fault: Fault,
     /// What the rules in force make of it.
     memo: ArcSwapOption<Memo>,
 }
@@ -206,7 +219,7 @@ impl Entry {
             applied: answer.applied.as_ref().map(|a| a.counts.clone().into()),
             validity: None,
             signed: s.answer.iter().chain(&s.authority).any(|r| r.rtype == rtype::RRSIG),
-            bogus: answer.bogus,
+            fault: answer.fault,
             memo: ArcSwapOption::const_empty(),
             tail: Box::default(),
             tail_without_ede: None,
@@ -248,7 +261,7 @@ impl Entry {
             upstream: self.upstream.to_string(),
             manner: if self.cut { Manner::Truncated } else { Manner::Whole },
             applied: None,
-            bogus: self.bogus,
+            fault: self.fault,
         }
     }
 
@@ -257,9 +270,9 @@ impl Entry {
         self.signed
     }
 
-    /// See [`Answer::bogus`].
-    pub(crate) fn is_bogus(&self) -> bool {
-        self.bogus
+    /// Where it is a failure, whose fault that is.
+    pub(crate) fn fault(&self) -> Fault {
+        self.fault
     }
 
     /// What a set of rules made of it, when it was last looked at.

@@ -5,7 +5,7 @@
 //! Everything else is what a forged or careless answer would smuggle in.
 
 use super::{
-    entry::Answer,
+    entry::{Answer, Fault},
     message::{Ede, Extended, Malformed, Rcode, Record, class, rtype},
     query::Query,
     read::{self, Sections},
@@ -67,7 +67,7 @@ fn response_to(q: &Query, r: read::Response, limits: &Limits) -> Judged {
     if !matches!(r.rcode, Rcode::NOERROR | Rcode::NXDOMAIN | Rcode::YXDOMAIN) {
         let text = "every upstream failed or refused";
         let mut judged = failed(Ede::NO_REACHABLE_AUTHORITY, text, limits);
-        judged.answer.bogus = r.rcode == Rcode::SERVFAIL && may_be_bogus(&r.ede);
+        judged.answer.fault = fault(q, &r);
         judged.answer.ede.append(&mut ede);
         return judged;
     }
@@ -106,10 +106,17 @@ fn response_to(q: &Query, r: read::Response, limits: &Limits) -> Judged {
 const VALIDATION: [u16; 10] = [1, 2, 5, 6, 7, 8, 9, 10, 11, 12];
 const NSEC3_ITERATIONS: u16 = 27;
 
-/// Whether SERVFAIL with these extended errors may mean that an answer is bogus: one of them says
-/// so, or none says anything. Servers that validate mostly send no extended errors by default.
-fn may_be_bogus(ede: &[u16]) -> bool {
-    ede.is_empty() || ede.iter().any(|e| VALIDATION.contains(e) || *e == NSEC3_ITERATIONS)
+/// Whose fault a failure is. Servers that validate mostly send no extended errors by default:
+/// without any, SERVFAIL may mean that an answer is bogus.
+fn fault(q: &Query, r: &read::Response) -> Fault {
+    let is_of_validation = |e: &u16| VALIDATION.contains(e) || *e == NSEC3_ITERATIONS;
+    let servfail = r.rcode == Rcode::SERVFAIL;
+    match servfail && r.ede.iter().any(is_of_validation) {
+        true => Fault::Bogus,
+        false if q.cd => Fault::Unchecked,
+        false if servfail && r.ede.is_empty() => Fault::Unsaid,
+        false => Fault::Other,
+    }
 }
 
 fn smallest(records: &[Record]) -> u32 {

@@ -55,8 +55,9 @@ impl Got {
 }
 
 /// Questions to upstream that one client's question may take, one after another: the name asked,
-/// the end of a chain of aliases, and once more when policy changed meanwhile.
-const ASKS_MAX: usize = 4;
+/// the same without checking, the end of a chain of aliases, and once more when policy changed
+/// meanwhile.
+const ASKS_MAX: usize = 5;
 
 /// A response that had to wait.
 #[derive(Debug)]
@@ -324,7 +325,7 @@ pub(super) fn joined(mut answer: Answer, end: &Entry, now: Instant) -> Answer {
     answer.rcode = end.rcode;
     answer.ede.extend(end.ede);
     answer.upstream = end.upstream;
-    answer.bogus = end.bogus;
+    answer.fault = end.fault;
     answer.sections.answer.extend(end.sections.answer.iter().map(|r| r.aged(age)));
     answer.sections.authority.extend(end.sections.authority.iter().map(|r| r.aged(age)));
     answer

@@ -5,6 +5,10 @@ use std::{
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use hickory_proto::{
@@ -13,7 +17,7 @@ use hickory_proto::{
 };
 use tempfile::TempDir;
 use tracegate::{
-    config::Policy,
+    config::{Dns, Policy},
     policy::{Action, Tier},
     resolver::Transport,
 };
@@ -196,6 +200,7 @@ fn a_failure_with_another_cause_is_none_of_it() {
     for (rcode, why, bogus) in [
         (ResponseCode::ServFail, Some(22), false),
         (ResponseCode::ServFail, Some(7), true),
+        (ResponseCode::ServFail, None, false),
         (ResponseCode::Refused, None, false),
     ] {
         let up = Upstream::new(move |q, _| {
@@ -213,5 +218,48 @@ fn a_failure_with_another_cause_is_none_of_it() {
         let code = lab.get(&ask("lame.zz", A)).message.response_code;
         let expected = if bogus { ResponseCode::ServFail } else { ResponseCode::NXDomain };
         assert_eq!(code, expected, "{rcode} {why:?}");
+    }
+}
+
+#[test]
+fn whoever_does_not_say_why_it_fails_is_asked_once_more_without_checking() {
+    // What it does then: nothing, fail again, or answer what it found forged.
+    for (unchecked, expected) in [
+        (None, ResponseCode::ServFail),
+        (Some(ResponseCode::ServFail), ResponseCode::NXDomain),
+        (Some(ResponseCode::Refused), ResponseCode::NXDomain),
+        (Some(ResponseCode::NoError), ResponseCode::ServFail),
+        (Some(ResponseCode::NXDomain), ResponseCode::ServFail),
+    ] {
+        let (checked, not) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let asked = (Arc::clone(&checked), Arc::clone(&not));
+        let up = Upstream::new(move |q, _| {
+            let cd = q.metadata.checking_disabled;
+            (if cd { &asked.1 } else { &asked.0 }).fetch_add(1, Ordering::Relaxed);
+            let rcode = if cd { unchecked? } else { ResponseCode::ServFail };
+            let mut m = reply(q, rcode);
+            match rcode {
+                ResponseCode::NoError => m.answers = vec![a(&asked_name(q), 300, 1)],
+                _ => m.authorities = vec![soa("zz.", 60, 60)],
+            }
+            Some(m)
+        });
+        let zone = "$TTL 300\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.53\nout CNAME lame.zz.\n";
+        let soon = |dns: &mut Dns| {
+            (dns.upstream.timeout_ms, dns.cache_failure_ttl_s) = (500, 60);
+        };
+        let lab =
+            fixture_under(&[("our.test", zone)], &[up.address], Policy::default(), soon).unwrap();
+        lab.get(&ask("lame.zz", A));
+        assert_eq!(not.load(Ordering::Relaxed), 0, "no rule would act");
+        lab.in_force.swap(set(&[&feed("f").rule("lame.zz", Action::Nxdomain)]));
+        for name in ["lame.zz", "lame.zz", "out.our.test"] {
+            let code = lab.get(&ask(name, A)).message.response_code;
+            assert_eq!(code, expected, "{name}: {unchecked:?}");
+        }
+        if unchecked.is_some() {
+            let times = (checked.load(Ordering::Relaxed), not.load(Ordering::Relaxed));
+            assert_eq!(times, (1, 1), "{unchecked:?}");
+        }
     }
 }

@@ -17,9 +17,12 @@
 //!
 //! # What is never done
 //!
-//! - A bogus answer is not made a valid-looking one, by whatever rule ([`Answer::bogus`]): the client
+//! - A bogus answer is not made a valid-looking one, by whatever rule ([`Answer::fault`]): the client
 //!   gets its SERVFAIL, and the record names the rule with the action `leave-bogus`. Where a rule
 //!   decides before anybody was asked, nothing is known, and nobody is asked to find out.
+//! - A name that nobody can resolve is not spared for that: where an upstream does not say why it
+//!   fails and a rule would act, it is asked once more without checking (CD). A failure again has
+//!   nothing to do with validation. Without an answer to that, the first one is left as it is.
 //! - Another failure is not made one by what an answer would trigger: without an answer there are no
 //!   addresses and no servers. Rules about the name itself need none.
 //! - An alias that a rule answers with is followed without policy: one rule per answer.
@@ -40,7 +43,7 @@ use rewrite::{Case, Effect, With};
 use super::{
     Context, Found, Resolver,
     cache::{Hit as Kept, Key},
-    entry::{Answer, Applied, Entry, Life},
+    entry::{Answer, Applied, Entry, Fault, Life},
     message::{Ede, Rcode},
     query::Query,
     wait::{Got, joined},
@@ -198,8 +201,12 @@ impl Resolver {
         if signatures && plain.as_ref().is_some_and(|p| p.is_signed()) {
             effect = Effect::Stand("leave-signed");
         }
-        if looks_valid && plain.as_ref().is_some_and(|p| p.is_bogus()) {
-            effect = Effect::Stand("leave-bogus");
+        if looks_valid && let Some(plain) = &plain {
+            match self.is_bogus(case.q, plain, case.ctx.now_mono, got) {
+                Ok(true) => effect = Effect::Stand("leave-bogus"),
+                Ok(false) => {}
+                Err(ask) => return Found::Ask(ask),
+            }
         }
         let made = match (effect, &plain) {
             (Effect::Replace(action, with), plain) => {
@@ -225,6 +232,24 @@ impl Resolver {
             self.made.insert(&key, Arc::clone(&entry));
         }
         Found::Ready(entry, from)
+    }
+
+    /// Whether an answer is a failure of validation, or may be; or what has to be asked to know.
+    fn is_bogus(
+        &self,
+        q: &Query,
+        plain: &Entry,
+        now: Instant,
+        got: &Got,
+    ) -> Result<bool, Box<Query>> {
+        match plain.fault() {
+            Fault::Other | Fault::Unchecked => Ok(false),
+            Fault::Bogus => Ok(true),
+            Fault::Unsaid => match self.plain(&Query { cd: true, ..*q }, now, got) {
+                Found::Ask(ask) => Err(ask),
+                Found::Ready(unchecked, _) => Ok(unchecked.fault() != Fault::Unchecked),
+            },
+        }
     }
 
     /// What the record says of the rule.
