@@ -4,12 +4,18 @@
 //! line and text up to a limit; the others become an [`Index`]. Only a list that cannot be read at
 //! all, or is longer than a list may be, has no rules.
 
-use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
+    path::Path,
+    sync::Arc,
+};
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    FeedSpec,
+    FeedSpec, Meter,
     format::{self, Encoding, Format, Manifest, Place, Reason, Sink, Summary},
     protected::Protected,
     store::Rejection,
@@ -62,6 +68,8 @@ pub(super) struct Reading<'a> {
     pub(super) spec: &'a FeedSpec,
     pub(super) limits: &'a config::Feeds,
     pub(super) protected: &'a Protected,
+    /// Where it is counted how far it is.
+    pub(super) meter: Option<&'a Meter>,
 }
 
 impl Reading<'_> {
@@ -113,13 +121,43 @@ impl Reading<'_> {
             options.manifest = Some(manifest.into());
         }
         let file = File::open(list).map_err(|e| bad(&e))?;
-        let mut input = BufReader::with_capacity(BUFFER_BYTES, file);
+        if let Some(meter) = self.meter {
+            meter.begin(file.metadata().map_err(|e| bad(&e))?.len());
+        }
+        let counted = Counted { file, meter: self.meter };
+        let mut input = BufReader::with_capacity(BUFFER_BYTES, counted);
         format::read(format, &mut input, &options, sink).map_err(|e| bad(&e))
     }
 
     /// Why a rule may not be.
     fn refuses(&self, rule: &Rule) -> Option<Reason> {
         self.protected.refuses(rule, self.spec.subtree)
+    }
+}
+
+/// A list, while it is read.
+struct Counted<'a> {
+    file: File,
+    meter: Option<&'a Meter>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        if let Some(meter) = self.meter {
+            meter.add(read);
+        }
+        Ok(read)
+    }
+}
+
+impl Seek for Counted<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = self.file.seek(to)?;
+        if let Some(meter) = self.meter {
+            meter.at(at);
+        }
+        Ok(at)
     }
 }
 
@@ -191,6 +229,9 @@ impl Sink for Collector<'_> {
             Added::New => {
                 let of_server = matches!(rule.trigger, Trigger::Nsdname(_) | Trigger::Nsip(_));
                 self.read.server_rules += u64::from(of_server);
+                if let Some(meter) = self.reading.meter {
+                    meter.rules(self.builder.len() as u64);
+                }
             }
             Added::Merged => {}
             Added::Duplicate => {
@@ -227,5 +268,37 @@ impl Sink for Collector<'_> {
 
     fn wants_more(&self) -> bool {
         !self.is_full()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::PublicSuffixes;
+
+    #[test]
+    fn it_is_counted_how_far_reading_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        let suffixes = Arc::new(PublicSuffixes::load(None).unwrap());
+        let (limits, protected) = (config::Feeds::default(), Protected::new(suffixes));
+        // The second has a beginning that is read twice.
+        for (format, text) in [
+            ("domains", "bad.example\nworse.example\nbad.example\n"),
+            ("rpz", "bad.example CNAME .\nbad.example TXT \"x\"\nworse.example CNAME .\n"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let spec = format!(r#"{{"name":"a","source":"/l/a","format":"{format}"}}"#);
+            let (spec, meter) = (FeedSpec::read(&spec).unwrap(), Meter::default());
+            let reading = Reading {
+                spec: &spec,
+                limits: &limits,
+                protected: &protected,
+                meter: Some(&meter),
+            };
+            reading.read(&path, None, None).unwrap();
+            let (done, bytes) = (meter.done(), text.len() as u64);
+            assert_eq!((done.bytes, done.bytes_total, done.rules), (bytes, Some(bytes), 2));
+        }
     }
 }

@@ -14,6 +14,7 @@ pub mod format;
 mod judge;
 mod ledger;
 mod load;
+mod meter;
 mod protected;
 pub mod report;
 mod service;
@@ -32,6 +33,7 @@ use std::path::PathBuf;
 use crate::sql;
 
 pub use events::EventKind;
+pub use meter::{Done, Meter};
 pub use protected::{Protected, Why};
 pub use service::{
     By, Changes, Diff, FeedStatus, Feeds, FeedsOptions, LookState, NewAllow, NewAppeal, NewBlock,

@@ -65,6 +65,8 @@ impl Source for Told {
                     Ok(Looked { brought: Some(brought), ..Looked::SAME })
                 }
                 Does::Waits => {
+                    ask.meter.begin(1_000);
+                    ask.meter.add(250);
                     self.gate.notified().await;
                     Ok(Looked::SAME)
                 }
@@ -116,12 +118,15 @@ fn whoever_waits_sees_how_far_it_is() {
     let (machine, told) = machine(&[("it", Does::Waits)]);
     let node = machine.node("n1");
     node.run();
-    let work = || node.feeds.status("it").unwrap().work;
+    let status = || node.feeds.status("it").unwrap();
     add(&node, "it", "https://lists.example.com/a");
-    eventually("it is being fetched", || (work() == Some(Stage::Fetching)).then_some(()));
+    let done = eventually("a part of it is there", || {
+        status().progress.filter(|done| done.bytes > 0 && status().work == Some(Stage::Fetching))
+    });
+    assert_eq!((done.bytes, done.bytes_total, done.rules), (250, Some(1_000), 0));
     told.gate.notify_one();
     node.runtime.block_on(node.feeds.first_look("it")).unwrap();
-    assert_eq!(work(), None);
+    assert_eq!((status().work, status().progress), (None, None));
     node.end();
 }
 

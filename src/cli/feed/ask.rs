@@ -1,6 +1,7 @@
 //! What each action asks of the API.
 
 use http::Method;
+use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Map, Value, json};
 
 use super::{Action, Allow, Appeal, BlockNow, Why, bytes};
@@ -35,19 +36,15 @@ impl Action {
 
     /// How far a fetch is by now, for a person; none for other actions, and where nothing is known.
     pub(super) async fn stage(&self, api: &Api) -> Option<String> {
-        let (Self::Add { name, .. } | Self::Refresh { name, .. } | Self::Apply { name, .. }) = self
+        let (Self::Add { name, .. }
+        | Self::Change { name, .. }
+        | Self::Refresh { name, .. }
+        | Self::Apply { name, .. }) = self
         else {
             return None;
         };
         let status = Self::send(api, get(["feeds", name])).await.ok()?;
-        let words = match status["work"].as_str()? {
-            "fetching" => "fetching 获取中",
-            "reading" => "reading and compiling 解析编译中",
-            "judging" => "judging 核验中",
-            "activating" => "taking force 生效中",
-            _ => return None,
-        };
-        Some(words.to_owned())
+        far(&status)
     }
 
     async fn send(api: &Api, request: Request) -> anyhow::Result<Value> {
@@ -102,6 +99,29 @@ impl Action {
             Self::Appeal(appeal) => appeal.request(),
         })
     }
+}
+
+/// How far the work on a feed is, from its status.
+fn far(status: &Value) -> Option<String> {
+    let words = match status["work"].as_str()? {
+        "fetching" => "fetching 获取中",
+        "reading" => "reading and compiling 解析编译中",
+        "judging" => return Some("judging 核验中".to_owned()),
+        "activating" => return Some("taking force 生效中".to_owned()),
+        _ => return None,
+    };
+    let done = &status["progress"];
+    let bytes = |key: &str| done[key].as_u64().filter(|n| *n > 0).map(HumanBytes);
+    let mut text = words.to_owned();
+    match (bytes("bytes"), bytes("bytes_total")) {
+        (Some(bytes), Some(total)) => text += &format!(" {bytes} / {total}"),
+        (Some(bytes), None) => text += &format!(" {bytes}"),
+        (None, _) => {}
+    }
+    if let Some(rules) = done["rules"].as_u64().filter(|n| *n > 0) {
+        text += &format!(", {} rules 条规则", HumanCount(rules));
+    }
+    Some(text)
 }
 
 impl BlockNow {
@@ -234,6 +254,31 @@ mod tests {
         for bad in ["", "h", "7", "-7d", "0h", "1y", "99999999999999999w", "1 h"] {
             assert_eq!(span(bad), Err(NoSpan), "{bad}");
         }
+    }
+
+    #[test]
+    fn whoever_waits_is_told_how_far_it_is() {
+        let check = |status: Value, told: Option<&str>| {
+            assert_eq!(far(&status).as_deref(), told, "{status}");
+        };
+        check(json!({"name": "f"}), None);
+        check(
+            json!({"work": "fetching", "progress": {"bytes": 0, "rules": 0}}),
+            Some("fetching 获取中"),
+        );
+        check(
+            json!({"work": "fetching", "progress": {"bytes": 1_572_864, "rules": 0}}),
+            Some("fetching 获取中 1.50 MiB"),
+        );
+        check(
+            json!({"work": "reading", "progress":
+                {"bytes": 1_048_576, "bytes_total": 4_194_304, "rules": 54_321}}),
+            Some("reading and compiling 解析编译中 1.00 MiB / 4.00 MiB, 54,321 rules 条规则"),
+        );
+        check(
+            json!({"work": "judging", "progress": {"bytes": 9, "rules": 9}}),
+            Some("judging 核验中"),
+        );
     }
 
     #[test]

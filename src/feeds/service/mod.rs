@@ -37,7 +37,6 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::force::Force;
 pub use self::{
     appeals::NewAppeal,
     looks::LookState,
@@ -46,6 +45,7 @@ pub use self::{
     view::{Changes, Diff, FeedStatus, OnNode, VersionStatus},
     work::Stage,
 };
+use self::{force::Force, work::Work};
 use super::{
     Error, FeedSpec, Needed,
     blast::PastQuery,
@@ -149,8 +149,8 @@ pub struct Feeds {
     /// Nothing is removed from disk while somebody decides for an older version.
     deciding: Mutex<()>,
     looks: Mutex<HashMap<String, LookState>>,
-    /// What is being done, and by how many.
-    work: Mutex<HashMap<String, (Stage, usize)>>,
+    /// What is being done.
+    work: Mutex<HashMap<String, Work>>,
     /// Wakes whoever waits for a look.
     looked_at: Notify,
     /// Wakes whoever writes the records of rules.
@@ -272,7 +272,7 @@ impl Feeds {
     }
 
     fn reading<'a>(&'a self, spec: &'a FeedSpec) -> Reading<'a> {
-        Reading { spec, limits: &self.config, protected: &self.protected }
+        Reading { spec, limits: &self.config, protected: &self.protected, meter: None }
     }
 
     /// Tries a change upon the newest event of its feed until nobody else was faster.

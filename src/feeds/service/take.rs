@@ -13,7 +13,7 @@ use super::{
         events::EventKind,
         judge::{Case, Hold, holds},
         ledger::Entry,
-        load::{ListRead, Unreadable},
+        load::{ListRead, Reading, Unreadable},
         shelf::Kept,
         source::{ADDRESSES_MAX, Ask, Brought, Looked, SourceError},
         store::{Body, EventQuery, FeedRow, Judgement, NewVersion, VersionRow},
@@ -212,7 +212,9 @@ impl Feeds {
         validator: &str,
         last: Option<&Path>,
     ) -> Result<Looked, SourceError> {
+        let meter = self.meter(&spec.name);
         let ask = Ask {
+            meter: &meter,
             spec,
             validator,
             last,
@@ -546,7 +548,9 @@ impl Feeds {
     ) -> Result<Judged, Unreadable> {
         self.stage(&row.name, Stage::Reading);
         let base = self.loaded(&row.name).map(|l| l.index);
-        let (index, read) = self.reading(spec).read(list, manifest, base.as_deref())?;
+        let meter = self.meter(&row.name);
+        let reading = Reading { meter: Some(&meter), ..self.reading(spec) };
+        let (index, read) = reading.read(list, manifest, base.as_deref())?;
         self.stage(&row.name, Stage::Judging);
         let index = Arc::new(index);
         let mut findings = read.findings();

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     super::{
-        Error,
+        Done, Error,
         events::EventKind,
         store::{Event, EventQuery, FeedRow, Judgement, Rejection, VersionRow},
     },
@@ -51,6 +51,9 @@ pub struct FeedStatus {
     /// What is done about it on this node now; none when nothing is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub work: Option<Stage>,
+    /// How far that is: bytes received or read, rules read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Done>,
     /// Why it is not in force here as it should be.
     pub failure: Option<String>,
     /// How looking at its source goes, on this node.
@@ -207,6 +210,7 @@ impl Feeds {
         let newest: Vec<_> = newest.into_iter().filter(|v| v.event > row.added).collect();
         let held = newest.iter().filter(|v| v.last.kind == EventKind::Held);
         let loaded = self.loaded(&row.name);
+        let (work, progress) = self.stage_of(&row.name).unzip();
         let events = self.events_of(&row.name, None, &[EventKind::InForce], 256)?;
         let decided = self.events_of(&row.name, None, &EventKind::DECIDING, 1)?;
         let since = decided.first().filter(|e| e.id == row.version_event).map(|e| e.ts);
@@ -222,7 +226,8 @@ impl Feeds {
             newest: row.newest,
             state: newest.first().map_or("empty", |v| state(v, row.version)),
             held: held.map(|v| v.number).collect(),
-            work: self.stage_of(&row.name),
+            work,
+            progress,
             failure: self.failure(&row.name),
             source: self.look_state(&row.name),
             nodes: on_nodes(&events),

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Feeds, lock};
+use super::{
+    super::{Done, Meter},
+    Feeds, lock,
+};
 
 /// A stage on the way from a source until a version is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -18,6 +21,14 @@ pub enum Stage {
     Activating,
 }
 
+/// What is being done about one feed, and by how many.
+#[derive(Debug)]
+pub(super) struct Work {
+    stage: Stage,
+    workers: usize,
+    meter: Meter,
+}
+
 /// Somebody is at work on a feed, until this is dropped.
 pub(super) struct Working<'a> {
     feeds: &'a Feeds,
@@ -28,30 +39,36 @@ impl Feeds {
     /// Begins to work on a feed.
     pub(super) fn working<'a>(&'a self, feed: &'a str, stage: Stage) -> Working<'a> {
         let mut all = lock(&self.work);
-        let (at, workers) = all.entry(feed.to_owned()).or_insert((stage, 0));
-        (*at, *workers) = (stage, *workers + 1);
+        let new = || Work { stage, workers: 0, meter: Meter::default() };
+        let work = all.entry(feed.to_owned()).or_insert_with(new);
+        (work.stage, work.workers) = (stage, work.workers + 1);
         Working { feeds: self, feed }
     }
 
     /// The next stage, where somebody may be waiting.
     pub(super) fn stage(&self, feed: &str, stage: Stage) {
-        if let Some((at, _)) = lock(&self.work).get_mut(feed) {
-            *at = stage;
+        if let Some(work) = lock(&self.work).get_mut(feed) {
+            work.stage = stage;
         }
     }
 
-    /// What is done about a feed now; none when nothing is.
-    pub(super) fn stage_of(&self, feed: &str) -> Option<Stage> {
-        lock(&self.work).get(feed).map(|(stage, _)| *stage)
+    /// Where whoever works on a feed counts what is done.
+    pub(super) fn meter(&self, feed: &str) -> Meter {
+        lock(&self.work).get(feed).map(|work| work.meter.clone()).unwrap_or_default()
+    }
+
+    /// What is done about a feed now, and how far it is; none when nothing is.
+    pub(super) fn stage_of(&self, feed: &str) -> Option<(Stage, Done)> {
+        lock(&self.work).get(feed).map(|work| (work.stage, work.meter.done()))
     }
 }
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
         let mut all = lock(&self.feeds.work);
-        if let Some((_, workers)) = all.get_mut(self.feed) {
-            *workers -= 1;
-            if *workers == 0 {
+        if let Some(work) = all.get_mut(self.feed) {
+            work.workers -= 1;
+            if work.workers == 0 {
                 all.remove(self.feed);
             }
         }

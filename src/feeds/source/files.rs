@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     config,
-    feeds::{FeedSpec, Location},
+    feeds::{FeedSpec, Location, Meter},
 };
 
 /// Read at once.
@@ -47,6 +47,7 @@ struct Asked {
     validator: String,
     incoming: PathBuf,
     bytes_max: u64,
+    meter: Meter,
 }
 
 /// The list as it stands.
@@ -246,6 +247,7 @@ fn copy(files: &[&File], path: &Path, asked: &Asked) -> Result<Part, SourceError
     use std::os::unix::fs::FileExt as _;
 
     let mut incoming = Incoming::create(&asked.incoming, asked.bytes_max)?;
+    asked.meter.begin(files.iter().filter_map(|f| Some(f.metadata().ok()?.len())).sum());
     let mut piece = vec![0; PIECE_BYTES];
     for file in files {
         let (mut at, mut last) = (0, b'\n');
@@ -253,6 +255,7 @@ fn copy(files: &[&File], path: &Path, asked: &Asked) -> Result<Part, SourceError
             let read = file.read_at(&mut piece, at).map_err(|e| io(path, &e))?;
             let Some(&end) = piece[..read].last() else { break };
             incoming.push(&piece[..read])?;
+            asked.meter.add(read);
             (at, last) = (at + read as u64, end);
         }
         if files.len() > 1 && last != b'\n' {
@@ -273,6 +276,7 @@ impl Source for Files {
                 validator: ask.validator.to_owned(),
                 incoming: ask.incoming.to_owned(),
                 bytes_max: ask.bytes_max,
+                meter: ask.meter.clone(),
             };
             let asked = std::sync::Arc::new(asked);
             let (own, its, at) = (self.clone(), std::sync::Arc::clone(&asked), path.clone());

@@ -24,7 +24,7 @@ pub use https::{Https, HttpsBounds};
 pub use incoming::{Incoming, Part};
 pub use sources::Sources;
 
-use super::FeedSpec;
+use super::{FeedSpec, Meter};
 
 /// What a source is asked.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,8 @@ pub struct Ask<'a> {
     pub incoming: &'a Path,
     /// The longest list, in bytes.
     pub bytes_max: u64,
+    /// Where it counts the bytes that it receives.
+    pub meter: &'a Meter,
 }
 
 /// What a source brought.

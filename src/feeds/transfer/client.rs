@@ -28,7 +28,7 @@ use super::{
     wire::rtype,
     zone::{Soa, Zone},
 };
-use crate::{clock::Clock, config, name::Name};
+use crate::{clock::Clock, config, feeds::Meter, name::Name};
 
 /// Where a zone is transferred from.
 #[derive(Clone, Debug)]
@@ -105,12 +105,19 @@ pub struct Client {
     clock: Clock,
     bounds: Bounds,
     tls: Option<Tls>,
+    meter: Meter,
 }
 
 impl Client {
     /// A client. Without `tls`, primaries that want it cannot be asked.
-    pub const fn new(clock: Clock, bounds: Bounds, tls: Option<Tls>) -> Self {
-        Self { clock, bounds, tls }
+    pub fn new(clock: Clock, bounds: Bounds, tls: Option<Tls>) -> Self {
+        Self { clock, bounds, tls, meter: Meter::default() }
+    }
+
+    /// The same, which counts the bytes of transfers there.
+    #[must_use]
+    pub fn counting(&self, meter: &Meter) -> Self {
+        Self { meter: meter.clone(), ..self.clone() }
     }
 
     /// What `primary` has that is newer than `held`.
@@ -264,9 +271,12 @@ impl Client {
         let writing = timeout(idle, write(&mut stream, &sent.message));
         writing.await.map_err(|_| Error::Timeout)??;
         let mut message = Vec::new();
+        // How much there is, a primary does not say.
+        self.meter.begin(0);
         loop {
             let reading = timeout(idle, read(&mut stream, &mut message));
             reading.await.map_err(|_| Error::Timeout)??;
+            self.meter.add(message.len());
             sent.verify(&mut message, self.clock.now())?;
             if applier.message(&message)? == Progress::Done {
                 break;

@@ -69,7 +69,8 @@ impl Zones {
             Held::Zone(zone) => Some(zone),
             Held::Newest(_) => None,
         });
-        let outcome = self.client.fetch(&primary, held.as_ref()).await.map_err(|e| problem(&e))?;
+        let client = self.client.counting(ask.meter);
+        let outcome = client.fetch(&primary, held.as_ref()).await.map_err(|e| problem(&e))?;
         let zone = match outcome {
             Outcome::UpToDate(soa) => {
                 return Ok(self.looked(None, &soa));

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tracegate::{
     config,
     feeds::{
-        FeedSpec,
+        FeedSpec, Meter,
         source::{Ask, Brought, Looked, Source, SourceError},
     },
 };
@@ -54,15 +54,24 @@ impl Lab {
         validator: &str,
     ) -> Result<Looked, SourceError> {
         let incoming = self.dir.path().join("incoming");
-        let ask = Ask { spec, validator, last: None, incoming: &incoming, bytes_max: 10_000 };
+        let (incoming, meter) = (&*incoming, &Meter::default());
+        let ask = Ask { spec, validator, last: None, incoming, bytes_max: 10_000, meter };
         let looked = source.look(ask).await;
         // What was refused or is not new leaves nothing behind.
-        let left = fs::read_dir(&incoming).unwrap().count();
+        let left = fs::read_dir(incoming).unwrap().count();
         let kept = match &looked {
             Ok(Looked { brought: Some(b), .. }) => 1 + usize::from(b.manifest.is_some()),
             _ => 0,
         };
         assert_eq!(left, kept);
+        if let Ok(Looked { brought: Some(b), .. }) = &looked
+            && b.manifest.is_none()
+            && spec.minisign_key.is_empty()
+        {
+            let (done, bytes) = (meter.done(), b.list.bytes());
+            // Lines that files of a directory do not end are ended here.
+            assert!(done.bytes <= bytes && (done.bytes > 0 || bytes == 0), "{done:?}: {bytes}");
+        }
         looked
     }
 

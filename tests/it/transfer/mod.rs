@@ -47,9 +47,12 @@ fn primary(address: SocketAddr) -> Primary {
     }
 }
 
+fn client() -> Client {
+    Client::new(Clock::system(), bounds(), None)
+}
+
 fn fetch(primary: &Primary, held: Option<&Arc<Zone>>) -> Result<Outcome, Error> {
-    let client = Client::new(Clock::system(), bounds(), None);
-    Runtime::new().unwrap().block_on(client.fetch(primary, held))
+    Runtime::new().unwrap().block_on(client().fetch(primary, held))
 }
 
 fn lines(zone: &Zone) -> Vec<String> {

@@ -20,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracegate::{
     clock::{Clock, Timestamp},
     feeds::{
+        Meter,
         share::{
             Manner, NotifyBounds, Publisher, PublisherOptions, Registry, ServeBounds, SharedZone,
             Sharing, Sockets, Timers, Wanted, Watched, tell, write,
@@ -35,7 +36,7 @@ use tracegate::{
 };
 
 use super::{
-    fetch, keys,
+    client, fetch, keys,
     peers::{self, KEY, Resolver, SECRET},
     zone,
 };
@@ -87,6 +88,7 @@ pub(super) struct Ours {
     runtime: Runtime,
     pub(super) registry: Arc<Registry>,
     pub(super) address: SocketAddr,
+    metrics: Arc<Metrics>,
     stop: CancellationToken,
     tasks: TaskTracker,
     dir: tempfile::TempDir,
@@ -111,17 +113,29 @@ impl Ours {
         let runtime = Runtime::new().unwrap();
         let registry = Arc::new(Registry::default());
         let any = (Ipv4Addr::LOCALHOST, 0).into();
+        let metrics = Metrics::new();
         let sockets = {
             let _inside = runtime.enter();
             let (registry, clock) = (Arc::clone(&registry), Clock::system());
-            let metrics = Metrics::new();
+            let metrics = Arc::clone(&metrics);
             Sockets::bind(any, registry, keys(SECRET), clock, metrics, serve_bounds()).unwrap()
         };
         let address = sockets.local_addr().unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         runtime.spawn(sockets.run(stop.clone(), tasks.clone()));
         let dir = tempfile::tempdir().unwrap();
-        Self { runtime, registry, address, stop, tasks, dir }
+        Self { runtime, registry, address, metrics, stop, tasks, dir }
+    }
+
+    /// A measure of transfers of [`BY_KEY`].
+    fn measured(&self, name: &str, outcome: &str) -> Option<f64> {
+        let labels = match outcome {
+            "" => format!("{{zone=\"{BY_KEY}\"}}"),
+            outcome => format!("{{zone=\"{BY_KEY}\",outcome=\"{outcome}\"}}"),
+        };
+        let text = self.metrics.render();
+        let line = text.lines().find_map(|l| l.strip_prefix(&format!("{name}{labels} ")))?;
+        Some(line.parse().unwrap())
     }
 
     /// What a primary tells us of [`peers::ZONE`].
@@ -711,4 +725,48 @@ fn a_zones_text_reads_as_the_rules_it_was_made_of() {
         index.iter().map(|r| (r.trigger.to_string(), r.action)).collect()
     };
     assert_eq!(plain(&found.rules), plain(&expected));
+}
+
+#[test]
+fn transfers_to_others_are_measured() {
+    let ours = Ours::new();
+    ours.share(BY_KEY, KEY, vec![]);
+    let serial = |serial: Serial| f64::from(serial.0);
+    let first = ours.publish(BY_KEY, &one_feed(&rules()[..100]));
+    let primary = Primary {
+        addresses: vec![ours.address],
+        tls: None,
+        zone: Name::from_text(BY_KEY).unwrap(),
+        key: keys(SECRET).find(KEY),
+        whole: false,
+    };
+    // It is measured when the other side has it.
+    let counted = |outcome: &'static str, n: f64| {
+        eventually("the transfer is counted", || {
+            (ours.measured("tracegate_transfers_out_total", outcome) == Some(n)).then_some(())
+        });
+    };
+    let sent = || ours.measured("tracegate_transfers_out_bytes_total", "").unwrap();
+    let received = Meter::default();
+    let client = client().counting(&received);
+    let fetch = |held: Option<&Arc<Zone>>| {
+        let (zone, _) = zone(ours.runtime.block_on(client.fetch(&primary, held)));
+        #[expect(clippy::cast_precision_loss, reason = "a measure is a float")]
+        let bytes = received.done().bytes as f64;
+        (zone, bytes)
+    };
+    let (held, whole) = fetch(None);
+    counted("whole", 1.0);
+    assert!(whole > 1_000.0);
+    assert_eq!(sent(), whole, "as many as the other side counts");
+    assert_eq!(ours.measured("tracegate_transfer_out_serial", ""), Some(serial(first)));
+    let second = ours.publish(BY_KEY, &one_feed(&rules()[1..100]));
+    let (_, differences) = fetch(Some(&held));
+    counted("differences", 1.0);
+    assert!(differences < whole);
+    assert_eq!(sent(), whole + differences);
+    assert_eq!(ours.measured("tracegate_transfers_out_total", "whole"), Some(1.0));
+    assert_eq!(ours.measured("tracegate_transfers_out_total", "failed"), None);
+    assert_eq!(ours.measured("tracegate_transfer_out_serial", ""), Some(serial(second)));
+    assert!(ours.measured("tracegate_transfer_out_seconds", "").unwrap() > 0.0);
 }

@@ -1,6 +1,6 @@
 //! One request and its answer, on a connection to an address that was checked.
 
-use std::{io, net::SocketAddr, path::Path, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
@@ -14,7 +14,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use url::{Host, Url};
 
 use super::{
-    super::{Incoming, SourceError},
+    super::{Ask, Incoming, SourceError},
     Answer, Fetched, HttpsBounds, elsewhere, retry, target,
     trust::Trust,
     validator::Validator,
@@ -69,7 +69,7 @@ impl Exchange<'_> {
     pub(super) async fn get(
         self,
         before: &Validator,
-        incoming: &Path,
+        ask: Ask<'_>,
         bytes_max: u64,
     ) -> Result<Answer, SourceError> {
         let Self { url, stream, bounds, now } = self;
@@ -87,7 +87,7 @@ impl Exchange<'_> {
                 let why = format!("{url}: {}", response.status());
                 return Err(SourceError::Busy(why, after.min(bounds.retry_after_max)));
             }
-            take(url, response, idle, incoming, bytes_max).await
+            take(url, response, idle, ask, bytes_max).await
         };
         // The connection works as long as it is looked at; what it has read may still be taken
         // after its end.
@@ -131,7 +131,7 @@ async fn take(
     url: &Url,
     response: Response<Body>,
     idle: Duration,
-    incoming: &Path,
+    ask: Ask<'_>,
     bytes_max: u64,
 ) -> Result<Answer, SourceError> {
     let status = response.status();
@@ -156,12 +156,14 @@ async fn take(
         return Err(SourceError::TooLong(bytes_max));
     }
     let validator = Validator::of(headers);
-    let mut file = Incoming::create(incoming, bytes_max)?;
+    let mut file = Incoming::create(ask.incoming, bytes_max)?;
+    ask.meter.begin(length.unwrap_or(0));
     let mut body = response.into_body();
     while let Some(frame) = within(idle, url, body.frame()).await? {
         let frame = frame.map_err(|e| SourceError::Away(format!("{url}: {e}")))?;
         if let Some(piece) = frame.data_ref() {
             file.push(piece)?;
+            ask.meter.add(piece.len());
         }
     }
     Ok(Answer::Body(Fetched { part: file.finish()?, from: url.clone(), validator }))

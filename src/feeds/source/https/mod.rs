@@ -207,7 +207,7 @@ impl Fetch<'_> {
         let stream = exchange::connect(&addresses, &host, self.trust, bounds, url).await?;
         let now = self.https.files.now();
         let exchange = Exchange { url, stream, bounds, now };
-        exchange.get(before, self.ask.incoming, bytes_max).await
+        exchange.get(before, self.ask, bytes_max).await
     }
 
     /// The file, and who signed it: nobody where the feed has no key.
