@@ -68,12 +68,13 @@
 //! | `policy` | what is to be done with a question | `record`, `config`, `clock`, `metrics`, `name` |
 //! | `feeds` | lists of rules, from their source until they are in force | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `policy`, `links`, `spool`, `sql` |
 //! | `resolver` | zones, cache, upstreams | `record`, `config`, `clock`, `metrics`, `name`, `policy`, `spool` |
-//! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `policy`, `links`, `resolver`, `spool` |
+//! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `policy`, `links`, `reports`, `resolver`, `spool` |
 //! | `links` | links, revisions, tokens | `record`, `config`, `clock`, `metrics`, `spool`, `sql` |
+//! | `reports` | reports and appeals by the public | `record`, `config`, `clock`, `metrics`, `links`, `spool`, `sql` |
 //! | `spool` | the local log every row goes through | `record`, `config`, `clock`, `metrics` |
 //! | `store` | ClickHouse: migrations, shipping, retention, the engine | `record`, `config`, `clock`, `metrics`, `spool` |
 //! | `trace` | questions and chains | `record`, `config`, `clock`, `metrics`, `store`, `links`, `spool` |
-//! | `api` | the HTTP API | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `feeds`, `listener`, `policy`, `resolver`, `gateway`, `links`, `spool`, `store`, `trace` |
+//! | `api` | the HTTP API | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `feeds`, `listener`, `policy`, `resolver`, `gateway`, `links`, `reports`, `spool`, `store`, `trace` |
 //! | `cli` | the commands | everything |
 //! | `server` | builds the stages, owns their tasks, drains them | everything |
 //!
@@ -100,6 +101,7 @@ pub mod notify;
 pub mod policy;
 mod rate;
 pub mod record;
+pub mod reports;
 pub mod resolver;
 pub mod server;
 pub mod spool;

@@ -1,5 +1,7 @@
 //! Appeals: what those who are listed say against it, and what was decided.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -12,6 +14,7 @@ use serde_json::json;
 use super::{
     ApiState, Body, Caller, Params, Problem,
     feeds::{blocking, by},
+    reports,
 };
 use crate::feeds::{AppealStatus, NewAppeal};
 
@@ -98,6 +101,19 @@ pub(super) async fn decide(
 ) -> Result<Response, Problem> {
     let status = status(&decided.status)?;
     let who = by(&caller, decided.reason);
+    let (actor, reason) = (who.actor.clone(), who.reason.clone());
     let appeal = blocking(&api, move |feeds| feeds.decide_appeal(id, status, &who)).await?;
+    // Where the public appealed, the claimant is told.
+    let desk = Arc::clone(&api.reports);
+    let told = tokio::task::spawn_blocking(move || {
+        reports::appeal_decided(&desk, id, status, &actor, &reason)
+    });
+    match told.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(%error, id, "a report does not say how its appeal was decided")
+        }
+        Err(error) => return Err(Problem::internal(&error)),
+    }
     Ok(Json(appeal).into_response())
 }

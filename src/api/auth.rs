@@ -40,6 +40,10 @@ pub enum Right {
     Reload,
     /// Make, list and revoke tokens.
     Tokens,
+    /// See reports by the public, without persons.
+    ReadReports,
+    /// Decide them.
+    DecideReports,
     /// See feeds, their versions, blocks, allow rules and appeals; ask what is listed.
     ReadFeeds,
     /// Change any of them, and decide.
@@ -51,11 +55,13 @@ pub const fn may(role: Role, right: Right) -> bool {
     match right {
         Right::ReadLinks => true,
         Right::WriteLinks => matches!(role, Role::Operator | Role::Writer),
-        Right::Trace | Right::ReadFeeds => {
+        Right::Trace | Right::ReadFeeds | Right::ReadReports => {
             matches!(role, Role::Operator | Role::Investigator | Role::Auditor)
         }
         Right::Metrics => matches!(role, Role::Operator | Role::Auditor),
-        Right::Reload | Right::Tokens | Right::ChangeFeeds => matches!(role, Role::Operator),
+        Right::Reload | Right::Tokens | Right::ChangeFeeds | Right::DecideReports => {
+            matches!(role, Role::Operator)
+        }
     }
 }
 

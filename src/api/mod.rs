@@ -17,6 +17,7 @@ mod notices;
 mod outbound;
 mod own;
 mod problem;
+mod reports;
 mod routes;
 mod rules;
 mod system;
@@ -41,6 +42,7 @@ use crate::{
     feeds::Feeds,
     links::{Links, Tokens},
     metrics::Metrics,
+    reports::Reports,
     resolver::ZoneReport,
 };
 
@@ -66,6 +68,8 @@ pub struct ApiParts {
     pub short_url_base: String,
     /// Feeds, and the policy in force.
     pub feeds: Arc<Feeds>,
+    /// Reports by the public.
+    pub reports: Arc<Reports>,
     /// Owns what goes on after a handler has answered.
     pub tasks: TaskTracker,
     /// The tokens.

@@ -15,7 +15,8 @@ use axum::{
 use http::{HeaderValue, Method, header};
 
 use super::{
-    ApiState, Problem, Right, appeals, auth, feeds, links, outbound, own, problem, system, tokens,
+    ApiState, Problem, Right, appeals, auth, feeds, links, outbound, own, problem, reports, system,
+    tokens,
 };
 
 /// What a caller needs for a route.
@@ -111,6 +112,11 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/v1/trace", Need::Token),
     route(Method::GET, "/api/v1/records/{id}", Need::Token),
     route(Method::GET, "/api/v1/notices/summary", Need::Token),
+    right(Method::GET, "/api/v1/reports", Right::ReadReports),
+    right(Method::GET, "/api/v1/reports/{number}", Right::ReadReports),
+    // A look at persons: whoever asks is recorded, refused or not.
+    route(Method::GET, "/api/v1/reports/{number}/person", Need::Token),
+    right(Method::POST, "/api/v1/reports/{number}/decision", Right::DecideReports),
     right(Method::GET, "/api/v1/feeds", Right::ReadFeeds),
     right(Method::POST, "/api/v1/feeds", Right::ChangeFeeds),
     right(Method::GET, "/api/v1/feeds/{name}", Right::ReadFeeds),
@@ -155,6 +161,9 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/api/v1/links/{code}", get(links::read).patch(links::change))
         .route("/api/v1/outbound", post(outbound::sign))
         .route("/api/v1/zones/reload", post(system::reload_zones))
+        .route("/api/v1/reports", get(reports::list))
+        .route("/api/v1/reports/{number}", get(reports::read))
+        .route("/api/v1/reports/{number}/decision", post(reports::decide))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{name}", delete(tokens::revoke))
         .merge(policy())

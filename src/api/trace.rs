@@ -12,7 +12,7 @@ use axum::{
 };
 use http::{StatusCode, header};
 
-use super::{ApiState, Caller, Problem, Words, feeds, notices, rules};
+use super::{ApiState, Caller, Problem, Words, feeds, notices, reports, rules};
 use crate::trace::{Ask, Error, Look, Tracer};
 
 /// The routes, for [`super::router`].
@@ -23,6 +23,7 @@ pub fn routes(tracer: Tracer) -> Router<ApiState> {
         .route("/api/v1/links/{code}/stats", get(stats))
         .route("/api/v1/rules", get(rules::rules))
         .route("/api/v1/notices/summary", get(notices::summary))
+        .route("/api/v1/reports/{number}/person", get(reports::person))
         .route("/api/v1/feeds/{name}/report", get(feeds::report))
         .layer(Extension(tracer))
 }
@@ -105,7 +106,7 @@ impl Given {
     }
 }
 
-fn json(page: Vec<u8>) -> Response {
+pub(super) fn json(page: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], page).into_response()
 }
 

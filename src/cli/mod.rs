@@ -14,6 +14,7 @@ mod link;
 mod migrate;
 mod progress;
 mod remote;
+mod report;
 mod rules;
 mod serve;
 mod spool;
@@ -70,6 +71,8 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     Engine(engine::Engine),
     Feed(Box<feed::Feed>),
+    /// List, look into and decide what the public reports.
+    Report(Remote<report::Report>),
     Rules(rules::Rules),
     Spool(spool::Spool),
     Migrate(migrate::Migrate),
@@ -117,6 +120,7 @@ impl Cli {
             Command::CheckConfig(command) => command.run(&self.global),
             Command::Engine(command) => command.run(&self.global),
             Command::Feed(command) => command.run(&self.global),
+            Command::Report(command) => command.run(&self.global),
             Command::Rules(command) => command.run(&self.global),
             Command::Spool(command) => command.run(&self.global),
             Command::Migrate(command) => command.run(&self.global),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Certificate, JumpLimits, Notices, Outbound, SecurityTxt, listen,
+    Certificate, JumpLimits, Notices, Outbound, Reports, SecurityTxt, listen,
     ranges::{Limits, limits},
 };
 
@@ -34,6 +34,8 @@ pub struct Gateway {
     pub resolve_timeout_ms: u64,
     /// A target that could not be resolved in time: jump all the same, or stop.
     pub on_unresolved: OnUnresolved,
+    /// Whom to tell of abuse, besides `/report`: `mailto:`, `https:` or `tel:`; empty for nobody.
+    pub abuse_contact: String,
     /// Connections at once.
     pub connections_max: usize,
     /// A connection without a request is closed after this, in milliseconds.
@@ -69,6 +71,8 @@ pub struct Gateway {
     pub notices: Notices,
     /// Pages that visitors leave other sites through.
     pub outbound: Outbound,
+    /// Reports and appeals by the public.
+    pub reports: Reports,
     /// What it proves itself with over TLS.
     pub certificates: Vec<Certificate>,
 }
@@ -200,6 +204,7 @@ impl Default for Gateway {
             domains: Vec::new(),
             resolve_timeout_ms: 250,
             on_unresolved: OnUnresolved::Jump,
+            abuse_contact: String::new(),
             connections_max: 20_000,
             idle_timeout_ms: 60_000,
             header_timeout_ms: 10_000,
@@ -217,6 +222,7 @@ impl Default for Gateway {
             security_txt: SecurityTxt::default(),
             notices: Notices::default(),
             outbound: Outbound::default(),
+            reports: Reports::default(),
             certificates: Vec::new(),
         }
     }

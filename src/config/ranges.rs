@@ -2,8 +2,8 @@
 //! to the keys, so that no number is without limits.
 
 use super::{
-    Config, Problem, Source, control, dns, feeds, gateway, jumps, notices, outbound, policy, spool,
-    store, transfer,
+    Config, Problem, Source, control, dns, feeds, gateway, jumps, notices, outbound, policy,
+    reports, spool, store, transfer,
 };
 
 /// What a number may be.
@@ -40,6 +40,7 @@ const SECTIONS: &[&[Limits]] = &[
     jumps::LIMITS,
     notices::LIMITS,
     outbound::LIMITS,
+    reports::LIMITS,
     control::LIMITS,
     spool::LIMITS,
     store::LIMITS,

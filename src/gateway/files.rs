@@ -72,6 +72,13 @@ fn security(config: &config::Gateway) -> String {
         "" => String::new(),
         base => format!("{base}/.well-known/security.txt"),
     };
+    if !config.abuse_contact.is_empty() {
+        // Its fields are about weaknesses alone.
+        write!(text, "# Abuse of links: {}\r\n", config.abuse_contact).ok();
+    }
+    if config.reports.enabled && !base.is_empty() {
+        write!(text, "# Reports and appeals: {base}/report\r\n").ok();
+    }
     let contacts = s.contact.iter().map(|c| ("Contact", c));
     for (name, value) in contacts.chain([
         ("Expires", &s.expires),
@@ -96,10 +103,13 @@ mod tests {
         config.security_txt.expires = "2030-01-31T12:00:00Z".into();
         assert!(Files::new(&config).find("/.well-known/security.txt").is_none());
         config.public_url = "https://s.example.org/".into();
+        config.abuse_contact = "mailto:abuse@example.org".into();
         config.security_txt.contact = vec!["mailto:a@example.org".into(), "tel:+86-10-1".into()];
         assert_eq!(
             security(&config),
-            "Contact: mailto:a@example.org\r\nContact: tel:+86-10-1\r\n\
+            "# Abuse of links: mailto:abuse@example.org\r\n\
+             # Reports and appeals: https://s.example.org/report\r\n\
+             Contact: mailto:a@example.org\r\nContact: tel:+86-10-1\r\n\
              Expires: 2030-01-31T12:00:00Z\r\n\
              Canonical: https://s.example.org/.well-known/security.txt\r\n"
         );

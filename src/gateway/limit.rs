@@ -29,6 +29,8 @@ pub(super) struct Limits {
     clients: Vec<Mutex<Buckets>>,
     /// By client and link.
     passwords: Mutex<Buckets>,
+    reports: Mutex<Buckets>,
+    of_reports: (u32, u32),
     hasher: RandomState,
 }
 
@@ -41,7 +43,9 @@ pub(super) struct Over {
 }
 
 impl Limits {
-    pub(super) fn new(config: &config::JumpLimits, now: Instant) -> Self {
+    pub(super) fn new(gateway: &config::Gateway, now: Instant) -> Self {
+        let (config, desk) = (&gateway.limits, &gateway.reports);
+        let of_reports = (desk.client_reports_max, desk.window_s);
         let (quota, window) = (config.client_requests_max, config.window_s);
         let each = config.table_max.div_ceil(SHARDS);
         let shard = |_| Mutex::new(Buckets::new(quota, window, each, now));
@@ -50,6 +54,8 @@ impl Limits {
             config: config.clone(),
             clients: (0..SHARDS).map(shard).collect(),
             passwords: Mutex::new(Buckets::new(attempts, window, config.table_max, now)),
+            reports: Mutex::new(Buckets::new(of_reports.0, of_reports.1, config.table_max, now)),
+            of_reports,
             hasher: RandomState::new(),
         }
     }
@@ -89,6 +95,17 @@ impl Limits {
         }
     }
 
+    /// Takes one report of `client`; nobody is exempt.
+    pub(super) fn report(&self, client: IpAddr, now: Instant) -> Option<Over> {
+        let (quota, window_s) = self.of_reports;
+        let key = self.prefix(client.to_canonical());
+        let mut buckets = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        match buckets.take(key, now) {
+            Taken::Within => None,
+            Taken::Over { wait, .. } => Some(Over { quota, window_s, wait }),
+        }
+    }
+
     fn prefix(&self, client: IpAddr) -> u128 {
         let bits = match client {
             IpAddr::V4(_) => 96 + u32::from(self.config.ipv4_prefix.min(32)),
@@ -124,9 +141,14 @@ mod tests {
 
     #[test]
     fn a_prefix_has_one_quota_and_the_exempt_have_none() {
-        let config = config::JumpLimits { client_requests_max: 3, ..config::JumpLimits::default() };
+        let mut config = config::Gateway::default();
+        config.limits.client_requests_max = 3;
+        config.reports.client_reports_max = 2;
         let now = Clock::system().monotonic();
         let limits = Limits::new(&config, now);
+        let home = "127.0.0.1".parse().unwrap();
+        let reports = (0..5).filter(|_| limits.report(home, now).is_none()).count();
+        assert_eq!(reports, 2, "nobody is exempt");
         let passed = |client: &str| {
             let client = client.parse().unwrap();
             (0..10).filter(|_| limits.client(client, now).is_none()).count()

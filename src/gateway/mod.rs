@@ -13,6 +13,7 @@
 //! | a target that a rule of targets stops now | 403 | `stopped`, with a reason |
 //! | a way that comes back to us | 508 | `stopped`, with a reason |
 //! | too many requests of one client | 429 | not at all: counted |
+//! | [`/report`](report) and below | a form, a page, a JSON object | in `reports` |
 //! | `/robots.txt`, `/.well-known/security.txt` | 200 | not at all |
 //! | a link that is not open yet | 404 | `not_yet` |
 //! | a link that was followed as often as it may be | 410 | `used_up` |
@@ -43,6 +44,7 @@ mod outbound;
 mod page;
 mod peer;
 mod record;
+mod report;
 mod request;
 mod respond;
 mod rules;
@@ -52,6 +54,7 @@ mod worker;
 pub use language::Language;
 pub use peer::Peer;
 pub use record::Lanes;
+pub use report::body_bytes_max;
 pub use rules::is_listed;
-pub use terms::FORM_BYTES_MAX;
+use terms::FORM_BYTES_MAX;
 pub use worker::{Gateway, GatewayParts, Worker};

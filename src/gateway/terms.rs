@@ -25,7 +25,7 @@ use super::{
 use crate::links::{Link, is_password};
 
 /// The largest form read, in bytes.
-pub const FORM_BYTES_MAX: usize = 4_096;
+pub(super) const FORM_BYTES_MAX: usize = 4_096;
 
 /// Passwords checked at once: each takes some 19 MiB and tens of milliseconds.
 pub(super) const CHECKS_MAX: usize = 2;

@@ -23,6 +23,7 @@ use super::{
     outbound::{self, Unproven},
     page::Page,
     record::Recorder,
+    report,
     request::code_and_rest,
     respond,
     terms::{self, CHECKS_MAX, password},
@@ -34,6 +35,7 @@ use crate::{
     metrics::Metrics,
     policy::InForce,
     record::{Flow, PublicSuffixes},
+    reports::Reports,
     resolver::{Lookup, Resolver},
     spool,
 };
@@ -58,6 +60,8 @@ pub struct GatewayParts {
     pub links: Arc<Links>,
     /// Resolves targets' hosts.
     pub resolver: Arc<Resolver>,
+    /// Takes reports of the public; none where they may not.
+    pub reports: Option<Arc<Reports>>,
     /// The clock.
     pub clock: Clock,
     /// What is measured.
@@ -72,7 +76,7 @@ pub struct Gateway {
     /// Passwords that may be checked now.
     pub(super) checks: Arc<Semaphore>,
     files: Files,
-    limits: Limits,
+    pub(super) limits: Limits,
 }
 
 /// One thread's part of the gateway.
@@ -130,7 +134,7 @@ impl Gateway {
             own: OwnHosts::new(&parts.config),
             checks: Arc::new(Semaphore::new(CHECKS_MAX)),
             files: Files::new(&parts.config),
-            limits: Limits::new(&parts.config.limits, parts.clock.monotonic()),
+            limits: Limits::new(&parts.config, parts.clock.monotonic()),
             parts,
         })
     }
@@ -180,6 +184,10 @@ impl Worker {
         }
         if let Some(wanted) = notice::wanted(uri) {
             return self.answer(&asked, wanted).await;
+        }
+        if let Some(wanted) = report::wanted(uri.path()) {
+            // Boxed: it is rare, and would make every request's future larger.
+            return Box::pin(self.report(&asked, wanted, request.body().as_ref())).await;
         }
         if let Some(response) = self.at_name(&asked).await {
             return response;

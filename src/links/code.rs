@@ -22,8 +22,10 @@ pub const LENGTHS: std::ops::RangeInclusive<u8> = 4..=10;
 pub const CHOSEN_LENGTH_MAX: usize = 64;
 
 /// Paths that are, or will be, something else at the gateway's root, or beside links in the API.
-const RESERVED: [&str; 10] = [
+const RESERVED: [&str; 12] = [
     "go",
+    "report",
+    "reports",
     "bulk",
     "export",
     "api",

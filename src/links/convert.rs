@@ -364,7 +364,11 @@ impl Links {
             }
             for number in numbers.by_ref().take(count - codes.len()) {
                 let code = self.codes.encode(number);
-                codes.push(code.ok_or_else(|| Error::Exhausted(self.codes.length()))?);
+                let code = code.ok_or_else(|| Error::Exhausted(self.codes.length()))?;
+                // A few words are paths of ours.
+                if super::code::may_be_taken_over(&code) {
+                    codes.push(code);
+                }
             }
         }
         Ok(codes)

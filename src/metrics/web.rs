@@ -26,6 +26,14 @@ pub struct GatewayMetrics {
     pub jump_seconds: Histogram,
     /// Links created or changed.
     pub conversions: Counter,
+    /// Reports and appeals taken.
+    pub reports: Counter,
+    /// Of them, decided.
+    pub reports_decided: Counter,
+    /// Those that nobody has decided.
+    pub reports_open: Gauge,
+    /// Of them, those whose time is over.
+    pub reports_overdue: Gauge,
 }
 
 /// The API and looks at the records.
@@ -72,6 +80,14 @@ impl GatewayMetrics {
                 .histogram("tracegate_gateway_jump_seconds", "From a request to its response"),
             conversions: m
                 .counter("tracegate_gateway_conversions_total", "Links created or changed"),
+            reports: m
+                .counter("tracegate_reports_received_total", "Reports and appeals by the public"),
+            reports_decided: m.counter("tracegate_reports_decided_total", "Reports decided"),
+            reports_open: m.gauge("tracegate_reports_open", "Reports that nobody has decided"),
+            reports_overdue: m.gauge(
+                "tracegate_reports_overdue",
+                "Of them, those later than gateway.reports.decide_within_s",
+            ),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Error, alive::Alive, clock_check, policy, transfers::Transfers};
+use super::{Error, alive::Alive, clock_check, policy, reports, transfers::Transfers};
 use crate::{
     clock::Clock,
     config::{Config, OnDown},
@@ -19,6 +19,7 @@ use crate::{
     metrics::Metrics,
     policy::InForce,
     record::{NodeName, PublicSuffixes, Table},
+    reports::Reports,
     resolver::{self, Resolver},
     spool::{self, Spool},
     sql::postgres::Settings,
@@ -39,6 +40,7 @@ pub(super) struct Core {
     pub(super) spool: Spool,
     pub(super) suffixes: Arc<PublicSuffixes>,
     pub(super) links: Arc<Links>,
+    pub(super) reports: Arc<Reports>,
     pub(super) tokens: Arc<Tokens>,
     /// The rules in force: whoever changes them swaps the set here.
     pub(super) in_force: InForce,
@@ -90,11 +92,14 @@ impl Core {
         let secrets = Secrets::open(dir)?;
         let (control, shared) = open_control(&config, &node, &clock)?;
         let kept = links::restore(&*control, &mut recovery)?;
+        let settings = shared.is_some().then(|| control_settings(&config, &node));
+        let of_reports = reports::Opened::new(&config, &node, &clock, settings, &mut recovery)?;
         let of_feeds = policy::Opened::new(&config, &node, &mut recovery)?;
         let report = recovery.finish()?;
         alive.recovered();
         if report.deferred == 0 {
             control.forget(&kept)?;
+            of_reports.forget()?;
             of_feeds.forget(&node)?;
         }
         let spool::Report { frames, restored, missing, damaged, .. } = report;
@@ -107,7 +112,7 @@ impl Core {
         let suffixes = Arc::new(PublicSuffixes::load(config.dns.public_suffix_file.as_deref())?);
         let tasks = TaskTracker::new();
         let (in_force, feeds_stop) = (InForce::new(), CancellationToken::new());
-        let (feeds, transfers) = of_feeds.start(&policy::Parts {
+        let parts = policy::Parts {
             config: &config,
             spool: &spool,
             node: &node,
@@ -118,7 +123,8 @@ impl Core {
             sockets: &sockets,
             tasks: &tasks,
             stop: &feeds_stop,
-        })?;
+        };
+        let (feeds, transfers) = of_feeds.start(&parts)?;
         let resolver = resolver_of(&config, &node, &in_force, &suffixes, &metrics, &clock, &tasks)?;
         let tokens = Arc::new(Tokens::open(
             Arc::clone(&control),
@@ -126,20 +132,8 @@ impl Core {
             clock.clone(),
             config.api.tokens_max,
         )?);
-        let codes = Codes::new(&secrets.load_or_make("codes.key")?, config.gateway.code_length);
-        let links = Links::new(LinksOptions {
-            store: control,
-            lane: spool.shared(Table::Conversions)?,
-            codes,
-            rules: TargetRules::new(&config.gateway, &sockets.addresses()),
-            is_listed: is_listed(&in_force, &clock),
-            suffixes: Arc::clone(&suffixes),
-            clock: clock.clone(),
-            metrics: Arc::clone(&metrics),
-            gateway: config.gateway.clone(),
-            batch_bytes_max: config.spool.batch_bytes_max as usize,
-        })?;
-        let links = Arc::new(links.with_outbound(Arc::new(outbound_keys(&config, &secrets)?)));
+        let links = links_of(control, &parts, &secrets)?;
+        let desk = of_reports.start(&parts, &secrets, &feeds)?;
         let follower = shared.map(|store| follower_of(store, &links, &tokens, &feeds_stop));
         Ok(Self {
             follower,
@@ -153,6 +147,7 @@ impl Core {
             spool,
             suffixes,
             links,
+            reports: desk,
             tokens,
             in_force,
             feeds,
@@ -210,7 +205,40 @@ fn open_control(config: &Config, node: &NodeName, clock: &Clock) -> Result<Contr
         let store = SqliteLinks::open(&file, config.gateway.link_readers_max)?;
         return Ok((Arc::new(store), None));
     }
-    let settings = Settings {
+    let settings = control_settings(config, node);
+    let stale_max = Duration::from_millis(c.stale_max_ms);
+    let fresh = Freshness::new(clock.clone(), stale_max, c.on_down == OnDown::Serve);
+    let store = Arc::new(PostgresLinks::open(settings, node, Arc::new(fresh), clock.clone())?);
+    Ok((Arc::<PostgresLinks>::clone(&store), Some(store)))
+}
+
+/// The links over their database.
+fn links_of(
+    store: Arc<dyn LinkStore>,
+    parts: &policy::Parts<'_>,
+    secrets: &Secrets,
+) -> Result<Arc<Links>, Error> {
+    let gateway = &parts.config.gateway;
+    let links = Links::new(LinksOptions {
+        store,
+        lane: parts.spool.shared(Table::Conversions)?,
+        codes: Codes::new(&secrets.load_or_make("codes.key")?, gateway.code_length),
+        rules: TargetRules::new(gateway, &parts.sockets.addresses()),
+        is_listed: is_listed(parts.in_force, parts.clock),
+        suffixes: Arc::clone(parts.suffixes),
+        clock: parts.clock.clone(),
+        metrics: Arc::clone(parts.metrics),
+        gateway: gateway.clone(),
+        batch_bytes_max: parts.config.spool.batch_bytes_max as usize,
+    });
+    let keys = outbound_keys(parts.config, secrets)?;
+    Ok(Arc::new(links?.with_outbound(Arc::new(keys))))
+}
+
+/// How PostgreSQL is reached.
+fn control_settings(config: &Config, node: &NodeName) -> Settings {
+    let c = &config.control;
+    Settings {
         url: c.url.clone(),
         password_file: c.password_file.clone(),
         ca_file: c.ca_file.clone(),
@@ -218,11 +246,7 @@ fn open_control(config: &Config, node: &NodeName, clock: &Clock) -> Result<Contr
         connect_timeout: Duration::from_millis(c.connect_timeout_ms),
         statement_timeout: Duration::from_millis(c.statement_timeout_ms),
         name: format!("tracegate {node}"),
-    };
-    let stale_max = Duration::from_millis(c.stale_max_ms);
-    let fresh = Freshness::new(clock.clone(), stale_max, c.on_down == OnDown::Serve);
-    let store = Arc::new(PostgresLinks::open(settings, node, Arc::new(fresh), clock.clone())?);
-    Ok((Arc::<PostgresLinks>::clone(&store), Some(store)))
+    }
 }
 
 fn resolver_of(

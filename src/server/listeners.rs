@@ -199,6 +199,7 @@ fn start_gateway(
         on_full: core.config.spool.on_full.clone(),
         links: Arc::clone(&core.links),
         resolver: Arc::clone(&core.resolver),
+        reports: core.config.gateway.reports.enabled.then(|| Arc::clone(&core.reports)),
         clock: core.clock.clone(),
         metrics: Arc::clone(&core.metrics),
     });
@@ -348,6 +349,7 @@ fn api_router(
         links: Arc::clone(&core.links),
         short_url_base: public_url,
         feeds: Arc::clone(&core.feeds),
+        reports: Arc::clone(&core.reports),
         tasks: core.tasks.clone(),
         tokens: Arc::clone(&core.tokens),
         metrics: Arc::clone(&core.metrics),

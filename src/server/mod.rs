@@ -22,6 +22,7 @@ mod expiry;
 mod listeners;
 mod past;
 mod policy;
+mod reports;
 mod run_file;
 mod storage;
 mod transfers;
@@ -66,6 +67,9 @@ pub enum Error {
     /// Links, tokens and the rest of the control state.
     #[error("control state: {0}")]
     Links(#[from] links::Error),
+    /// Reports by the public.
+    #[error("reports: {0}")]
+    Reports(#[from] crate::reports::Error),
     /// Feeds and their control state.
     #[error("feeds: {0}")]
     Feeds(crate::feeds::Error),
@@ -167,6 +171,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let mut listeners = listeners::Listeners::start(&mut core, &mut storage)?;
     let addresses = Addresses { transfers: transfers_address, ..listeners.addresses(&storage) };
     let expiry = expiry::Expiry::start(&core);
+    let counting = reports::Counting::start(&core);
     let run_file = run_file::RunFile::write(&core.config.data_dir, &addresses)
         .map_err(Error::io("run.json"))?;
     ready(&addresses);
@@ -194,6 +199,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let deadline = core.clock.monotonic() + grace;
     let stopped = listeners.stop(grace).await;
     expiry.stop().await;
+    counting.stop().await;
     core.tasks.close();
     let left = deadline.saturating_duration_since(core.clock.monotonic());
     following.stop(left).await;

@@ -43,6 +43,7 @@ mod hits;
 mod listed;
 mod lists;
 mod matching;
+mod person;
 mod persons;
 mod query;
 mod question;

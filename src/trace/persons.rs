@@ -67,7 +67,7 @@ fn asks_about_a_person(record: &Map<String, Value>) -> bool {
     let Ok(question) = serde_json::from_str::<Value>(question) else { return true };
     !matches!(
         question["kind"].as_str(),
-        Some("record" | "url" | "link" | "address" | "domain" | "rules" | "feed")
+        Some("record" | "url" | "link" | "address" | "domain" | "rules" | "feed" | "report")
     )
 }
 

@@ -59,6 +59,8 @@ mod policy_peers;
 mod policy_ways;
 mod postgres;
 mod postgres_lab;
+mod reports;
+mod reports_conformance;
 mod server;
 mod site;
 mod spool;

@@ -18,7 +18,7 @@ use tracegate::{
     api::{ApiParts, ApiState, Check, Hosts, router, trace_routes},
     clock::{Clock, Timestamp},
     config::{Config, UpstreamMode, Zone},
-    feeds::{Feeds, FeedsOptions, Protected, SqliteFeeds, source::Files},
+    feeds::{By, Feeds, FeedsOptions, NewAppeal, Protected, SqliteFeeds, source::Files},
     gateway::{
         Gateway, GatewayParts, Lanes, is_listed,
         notice::{Keys, Notices},
@@ -31,6 +31,7 @@ use tracegate::{
     metrics::Metrics,
     policy::InForce,
     record::{NodeName, PublicSuffixes, Table, rowbinary::Reader},
+    reports::{self, AppealAsked, ReportStore, Reports, ReportsOptions, SqliteReports},
     resolver::{self, Resolver},
     spool::{self, Spool},
     trace::{Parts, ShortUrls, Tracer},
@@ -192,6 +193,42 @@ fn open_feeds(
     Feeds::open(options).unwrap()
 }
 
+/// The desk of reports over a database in `dir`; appeals are those of `feeds`.
+fn open_desk(
+    dir: &Path,
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+    spool: &Spool,
+    feeds: &Arc<Feeds>,
+) -> Arc<Reports> {
+    let node: NodeName = "it".parse().unwrap();
+    let store: Arc<dyn ReportStore> =
+        Arc::new(SqliteReports::open(&dir.join("reports.sqlite"), &node).unwrap());
+    let feeds = Arc::clone(feeds);
+    let open_appeal = move |asked: &AppealAsked<'_>| {
+        let new = NewAppeal {
+            feed: String::new(),
+            what: asked.what.to_owned(),
+            claimant: asked.claimant.to_owned(),
+        };
+        let by = By { reason: asked.reason.to_owned(), ..By::default() };
+        let opened = feeds.open_appeal(&new, &by);
+        opened.map(|a| a.id).map_err(|e| reports::Error::Appeal(e.to_string()))
+    };
+    Arc::new(Reports::new(ReportsOptions {
+        config: config.gateway.reports.clone(),
+        store,
+        lane: spool.shared(Table::Reports).unwrap(),
+        node,
+        key: [3; 32],
+        open_appeal: Box::new(open_appeal),
+        suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
+        clock: clock.clone(),
+        metrics: Arc::clone(metrics),
+    }))
+}
+
 impl Site {
     pub(crate) fn start(change: impl FnOnce(&mut Config)) -> Self {
         Self::start_with(change, Vec::new())
@@ -254,6 +291,11 @@ impl Site {
         };
         assert_eq!(reports.len(), config.dns.zones.len());
         let stop = CancellationToken::new();
+        let feeds = {
+            let _inside = runtime.enter();
+            open_feeds(dir.path(), &config, &clock, &metrics, &spool, &in_force, &tasks, &stop)
+        };
+        let desk = open_desk(dir.path(), &config, &clock, &metrics, &spool, &feeds);
         let gateway = Gateway::new(GatewayParts {
             config: config.gateway.clone(),
             rules: config.policy.clone(),
@@ -265,6 +307,7 @@ impl Site {
             on_full: config.spool.on_full.clone(),
             links: Arc::clone(&links),
             resolver: Arc::clone(&resolver),
+            reports: Some(Arc::clone(&desk)),
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
         });
@@ -300,10 +343,6 @@ impl Site {
             threads.push(thread::spawn(move || thread.run().unwrap()));
         }
         let tracer = storeless_tracer(&spool, &links, &config, &clock, &metrics);
-        let feeds = {
-            let _inside = runtime.enter();
-            open_feeds(dir.path(), &config, &clock, &metrics, &spool, &in_force, &tasks, &stop)
-        };
         let secrets = Secrets::open(dir.path()).unwrap();
         let tokens =
             Tokens::open(Arc::clone(links.store()), &secrets, clock.clone(), config.api.tokens_max)
@@ -313,6 +352,7 @@ impl Site {
             links: Arc::clone(&links),
             short_url_base: format!("http://{gateway_address}/"),
             feeds,
+            reports: desk,
             tasks: tasks.clone(),
             tokens: Arc::new(tokens),
             metrics: Arc::clone(&metrics),

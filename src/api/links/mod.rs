@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::{ApiState, Body, Caller, Params, Problem, Words, time};
 use crate::{
     clock::Timestamp,
-    links::{By, Error, How, NotConverted, Revision},
+    links::{By, Edit, Error, How, NotConverted, Revision},
 };
 
 pub(super) use bulk::bulk;
@@ -126,6 +126,18 @@ pub(super) async fn change(
     let mut response = Json(shown(&api, &made.revision, first, &made)).into_response();
     response.headers_mut().insert(header::ETAG, tag(made.revision.revision));
     Ok(response)
+}
+
+/// A change that somebody else's decision asks for; the revision that it made.
+pub(super) async fn edit(
+    api: &ApiState,
+    caller: &Caller,
+    code: &str,
+    edit: Edit,
+) -> Result<u32, Problem> {
+    let (api, code) = (api.clone(), code.to_owned());
+    let by = By { actor: caller.actor.clone(), client: caller.peer.client };
+    blocking(move || Ok(api.links.edit(&code, &edit, &by)?.revision.revision)).await
 }
 
 /// Runs what blocks on a disk where it may.

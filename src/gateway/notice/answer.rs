@@ -266,12 +266,13 @@ impl Worker {
         let notices = &self.gateway.parts.notices;
         match self.note(asked, token, event).await {
             Some(busy) => busy,
+            None if event == "reported" => notices.reported(token),
             None => notices.message(event, StatusCode::OK, token.language, false),
         }
     }
 
     /// Records an event; what to answer where it cannot be.
-    async fn note(
+    pub(in crate::gateway) async fn note(
         &self,
         asked: &Asked<'_>,
         token: &Token,
@@ -337,7 +338,7 @@ fn see_other(to: &str) -> Response<Full<Bytes>> {
 
 /// Whether a form of another site was sent: somebody else's page must not answer for the visitor.
 /// Browsers say so; of those that do not we know nothing, and a token is needed all the same.
-fn is_elsewhere(asked: &Asked<'_>) -> bool {
+pub(in crate::gateway) fn is_elsewhere(asked: &Asked<'_>) -> bool {
     let value = |headers: &HeaderMap, name: HeaderName| {
         headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
     };

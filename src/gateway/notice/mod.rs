@@ -38,6 +38,7 @@
 //! the token says which one the visitor agreed to.
 
 mod answer;
+mod desk;
 mod destination;
 mod name;
 mod page;
@@ -48,7 +49,7 @@ mod token;
 
 use std::{io, path::PathBuf};
 
-pub(super) use answer::{Agreed, Leads, event, wanted};
+pub(super) use answer::{Agreed, Leads, event, is_elsewhere, wanted};
 pub(super) use name::OwnHosts;
 pub use page::Notices;
 pub(super) use page::Warned;

@@ -33,6 +33,11 @@ impl OwnHosts {
         Self(own.chain(public).chain(["localhost".to_owned()]).collect())
     }
 
+    /// Whether a host is ours; addresses may be.
+    pub(in crate::gateway) fn is_own(&self, host: &str) -> bool {
+        self.foreign(host).is_none()
+    }
+
     /// The name asked for, where it is not ours; addresses are.
     fn foreign(&self, host: &str) -> Option<String> {
         let name = match host.rsplit_once(':') {

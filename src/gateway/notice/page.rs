@@ -1,6 +1,6 @@
 //! A notice from its tier to its page.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -32,10 +32,12 @@ const PLAIN_STYLE: &str = "/.notice/style.css";
 /// Everything that makes notices.
 pub struct Notices {
     rules: TierRules,
-    templates: Templates,
+    pub(super) templates: Templates,
     tokens: Tokens,
     pub(super) step_up: Option<StepUp>,
     config: config::Notices,
+    /// Whether the public may report and appeal here.
+    reports: bool,
     blocked_by: String,
 }
 
@@ -77,7 +79,7 @@ struct Line<'a> {
 }
 
 #[derive(Serialize)]
-struct Other {
+pub(super) struct Other {
     url: String,
     tag: &'static str,
     name: &'static str,
@@ -97,7 +99,7 @@ struct Way {
 
 /// What every page has.
 #[derive(Serialize)]
-struct Frame<'a> {
+pub(super) struct Frame<'a> {
     lang: &'static str,
     kind: &'a str,
     title: String,
@@ -106,7 +108,9 @@ struct Frame<'a> {
     other: Option<Other>,
     w: &'a Value,
     help: Vec<Line<'a>>,
-    appeal_url: &'a str,
+    appeal_url: Cow<'a, str>,
+    /// Where more can be said; empty for nowhere.
+    report_url: String,
 }
 
 #[derive(Serialize)]
@@ -155,6 +159,7 @@ impl Notices {
             step_up: StepUp::new(&config.step_up_url, &gateway.public_url, &keys, config.valid_s),
             tokens: Tokens::new(keys, Duration::from_secs(config.valid_s)),
             config,
+            reports: gateway.reports.enabled,
             blocked_by: blocked_by.to_owned(),
         };
         new.try_all()?;
@@ -165,9 +170,10 @@ impl Notices {
     fn try_all(&self) -> Result<(), Error> {
         for language in [Language::English, Language::Chinese] {
             for name in MESSAGES {
-                self.render_message(name, language, true)?;
+                self.render_message(name, language, true, String::new())?;
             }
             self.render_password(language, true, true)?;
+            self.try_desk(language)?;
             for (tier, form, service) in [
                 (Tier::Hint, Form::Stop, Service::Link),
                 (Tier::Interstitial, Form::Stop, Service::Link),
@@ -280,7 +286,8 @@ impl Notices {
             other: comfort.then(|| Other { url: format!("{act}/{other}{}", w.rest), tag, name }),
             w: words,
             help: self.help(w.language),
-            appeal_url: &self.config.appeal_url,
+            appeal_url: self.appeal_url(w, &act),
+            report_url: String::new(),
         };
         let destination = match w.service {
             Service::Name => Destination::host(host_of(w.target), w.registrable_domain),
@@ -320,7 +327,8 @@ impl Notices {
         language: Language,
         switches: bool,
     ) -> Response<Full<Bytes>> {
-        let page = self.render_message(name, language, switches).unwrap_or_else(|e| {
+        let page = self.render_message(name, language, switches, String::new());
+        let page = page.unwrap_or_else(|e| {
             tracing::error!(error = %e, page = name, "a page cannot be shown");
             status.as_str().to_owned()
         });
@@ -360,18 +368,8 @@ impl Notices {
 
     /// What a page that is no notice has of every page.
     fn frame(&self, language: Language, title: String, switches: bool) -> Frame<'_> {
-        let (tag, other, shown) = language.other();
-        Frame {
-            lang: language.tag(),
-            kind: "message",
-            title,
-            style: PLAIN_STYLE.to_owned(),
-            refresh: None,
-            other: switches.then(|| Other { url: format!("?lang={other}"), tag, name: shown }),
-            w: self.templates.words(language),
-            help: Vec::new(),
-            appeal_url: "",
-        }
+        let (_, other, _) = language.other();
+        self.frame_at(language, title, switches.then(|| format!("?lang={other}")))
     }
 
     fn render_message(
@@ -379,6 +377,7 @@ impl Notices {
         name: &str,
         language: Language,
         switches: bool,
+        report_url: String,
     ) -> Result<String, Error> {
         let text = |key| self.templates.text(language, &["message", name, key]);
         let mut frame = self.frame(language, text("title"), switches);
@@ -386,9 +385,58 @@ impl Notices {
             frame.help = self.help(language);
         }
         if name == "reported" {
-            frame.appeal_url = &self.config.appeal_url;
+            frame.appeal_url = Cow::Borrowed(&self.config.appeal_url);
         }
+        frame.report_url = report_url;
         self.templates.render("message.html", &Message { text: text("text"), frame })
+    }
+
+    /// The same; `other` is its place in the other language.
+    pub(super) fn frame_at(
+        &self,
+        language: Language,
+        title: String,
+        other: Option<String>,
+    ) -> Frame<'_> {
+        let (tag, _, name) = language.other();
+        Frame {
+            lang: language.tag(),
+            kind: "message",
+            title,
+            style: PLAIN_STYLE.to_owned(),
+            refresh: None,
+            other: other.map(|url| Other { url, tag, name }),
+            w: self.templates.words(language),
+            help: Vec::new(),
+            appeal_url: "".into(),
+            report_url: String::new(),
+        }
+    }
+
+    /// Where the decision behind a notice can be appealed: where the operator says, else at our desk.
+    fn appeal_url(&self, w: &Warned<'_>, act: &str) -> Cow<'_, str> {
+        if !self.reports || !self.config.appeal_url.is_empty() {
+            return Cow::Borrowed(&self.config.appeal_url);
+        }
+        let token = act.rsplit('/').next().unwrap_or("");
+        let subject = match w.service {
+            Service::Name => format!("&subject={}", host_of(w.target)),
+            _ => String::new(),
+        };
+        format!("/report?notice={token}&category=appeal{subject}").into()
+    }
+
+    /// Thanks for a report by one press, and the way to say more.
+    pub(in crate::gateway) fn reported(&self, token: &Token) -> Response<Full<Bytes>> {
+        let language = token.language;
+        let more = match self.reports {
+            true => format!("/report?notice={}", self.tokens.write(token)),
+            false => String::new(),
+        };
+        match self.render_message("reported", language, false, more) {
+            Ok(page) => html(language, page, "'none'"),
+            Err(_) => self.message("reported", StatusCode::OK, language, false),
+        }
     }
 
     /// The style sheet.
@@ -487,7 +535,7 @@ fn facts(hit: &Hit) -> Vec<Fact> {
 }
 
 /// A page as a response with status 200.
-fn html(language: Language, page: String, form_action: &str) -> Response<Full<Bytes>> {
+pub(super) fn html(language: Language, page: String, form_action: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(page));
     let headers = response.headers_mut();
     common(headers);

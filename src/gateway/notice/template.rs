@@ -18,12 +18,13 @@ const FILE_BYTES_MAX: u64 = 256 << 10;
 pub(super) const PAGE_BYTES_MAX: usize = 30_000;
 
 /// Every file, in the order in which the digest takes them.
-const OURS: [(&str, &str); 8] = [
+const OURS: [(&str, &str); 9] = [
     ("notices.toml", include_str!("templates/notices.toml")),
     ("layout.html", include_str!("templates/layout.html")),
     ("notice.html", include_str!("templates/notice.html")),
     ("message.html", include_str!("templates/message.html")),
     ("password.html", include_str!("templates/password.html")),
+    ("report.html", include_str!("templates/report.html")),
     ("style.css", include_str!("templates/style.css")),
     ("en.toml", include_str!("templates/en.toml")),
     ("zh.toml", include_str!("templates/zh.toml")),
@@ -73,8 +74,8 @@ impl Templates {
         Self::compile(&files)
     }
 
-    fn compile(files: &[(&str, String, String); 8]) -> Result<Self, Error> {
-        let [edition, layout, notice, message, password, style, english, chinese] = files;
+    fn compile(files: &[(&str, String, String); 9]) -> Result<Self, Error> {
+        let [edition, layout, notice, message, password, report, style, english, chinese] = files;
         let (declared, source) = config::table::<Edition>(Path::new(&edition.1), &edition.2)?;
         if let Some(problem) = super::bad_version(&declared.version) {
             let advice = "Write a name of yours for this edition, such as \"2026-11-a\"";
@@ -89,7 +90,7 @@ impl Templates {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
         environment.set_formatter(escaped);
-        for (name, shown, text) in [layout, notice, message, password] {
+        for (name, shown, text) in [layout, notice, message, password, report] {
             let added = environment.add_template_owned((*name).to_owned(), text.clone());
             added.map_err(|e| template(shown, &e))?;
         }

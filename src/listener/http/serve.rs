@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    gateway::{FORM_BYTES_MAX, Gateway, Lanes, Peer, Worker},
+    gateway::{Gateway, Lanes, Peer, Worker, body_bytes_max},
     metrics::Metrics,
     spool,
 };
@@ -164,7 +164,8 @@ async fn whole(request: Request<Incoming>, wait: Duration) -> Request<Bytes> {
     let (head, body) = request.into_parts();
     let mut form = Bytes::new();
     if head.method == Method::POST {
-        let read = timeout(wait, Limited::new(body, FORM_BYTES_MAX).collect()).await;
+        let read =
+            timeout(wait, Limited::new(body, body_bytes_max(head.uri.path())).collect()).await;
         if let Ok(Ok(read)) = read {
             form = read.to_bytes();
         }
