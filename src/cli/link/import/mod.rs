@@ -1,0 +1,129 @@
+//! `link import`: links taken over from another service, a line of report for each.
+//!
+//! Columns are known by their usual names, whatever the service; `--column` names others. Rows go
+//! to the API in batches under keys made of the file's digest: the same import again makes what is
+//! missing and nothing twice. What would be another link than it was (one with a password, which
+//! no export has, or one that was banned) is refused, not softened.
+
+mod rows;
+mod values;
+mod work;
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal as _, Read as _, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use self::work::{Sum, Work};
+use crate::cli::{Exit, Format, client::Api, layout};
+
+/// Where a file comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum From {
+    /// A table with a line of names.
+    Csv,
+    /// Shlink: its web client's CSV, or the JSON of its API.
+    Shlink,
+    /// YOURLS: a CSV of its table of URLs.
+    Yourls,
+    /// Kutt: the JSON of its API, or CSV.
+    Kutt,
+    /// Bitly: its CSV.
+    Bitly,
+    /// Dub: its CSV, or the JSON of its API.
+    Dub,
+}
+
+/// Take links over from a file.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Import {
+    /// The file.
+    file: PathBuf,
+    /// What wrote it.
+    #[arg(long, default_value = "csv")]
+    from: From,
+    /// A column by its name in the file, as target="Long URL"; also code, short_url, expires,
+    /// not_before, visits_max, tags, purpose and owner.
+    #[arg(long = "column", value_name = "MEMBER=NAME")]
+    columns: Vec<String>,
+    /// Whose the links are, where no column says so.
+    #[arg(long)]
+    owner: Option<String>,
+    /// Why.
+    #[arg(long)]
+    reason: Option<String>,
+    /// The host they are served at, one of gateway.domains.
+    #[arg(long)]
+    domain: Option<String>,
+    /// A new file for the report, a JSON object for each row; standard output with --format json.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// A row of a file by member, or why there is none.
+type Row = Result<Map<String, Value>, String>;
+
+impl Import {
+    /// Takes over every row; fails when one was refused.
+    pub(super) fn run(self, api: &Api, format: Format) -> anyhow::Result<Exit> {
+        let shown = self.file.display().to_string();
+        let report: Option<Box<dyn Write>> = match (&self.report, format) {
+            (Some(file), _) => {
+                let made = File::create_new(file);
+                Some(Box::new(made.with_context(|| format!("{}", file.display()))?))
+            }
+            (None, Format::Json) => Some(Box::new(io::stdout())),
+            (None, Format::Text) => None,
+        };
+        let key = self.key().with_context(|| shown.clone())?;
+        let mut work = Work { api, key, batches: 0, report, sum: Sum::default() };
+        let bar = bar(&self.file);
+        let done = self.rows(&bar, |batch| work.send(batch));
+        bar.finish_and_clear();
+        done.with_context(|| shown)?;
+        let Sum { rows, made, before, refused } = work.sum;
+        if format == Format::Text {
+            let sum = json!({ "rows": rows, "made": made, "made_before": before,
+                "refused": refused });
+            io::stdout().lock().write_all(layout::print(&sum, format).as_bytes())?;
+        }
+        Ok(if refused == 0 { Exit::Ok } else { Exit::Failed })
+    }
+
+    /// What an import is known by: the file and everything that says how it is read.
+    fn key(&self) -> anyhow::Result<String> {
+        let mut hash = Sha256::new();
+        let mut file = File::open(&self.file)?;
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let read = file.read(&mut buffer)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&buffer[..read]);
+        }
+        hash.update(format!("{:?}", (self.from, &self.columns, &self.owner, &self.domain)));
+        let digest: [u8; 32] = hash.finalize().into();
+        Ok(format!("import-{}", hex::encode(&digest[..16])))
+    }
+}
+
+/// Bytes of the file read, on a terminal.
+fn bar(file: &Path) -> ProgressBar {
+    let bytes = std::fs::metadata(file).map_or(0, |m| m.len());
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(bytes);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}

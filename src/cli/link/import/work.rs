@@ -1,0 +1,86 @@
+//! Sending rows, and reporting what became of each.
+
+use std::io::{self, Write};
+
+use anyhow::Context as _;
+use serde_json::{Map, Value, json};
+
+use super::Row;
+use crate::{
+    cli::client::{Api, block_on},
+    escape,
+};
+
+/// How it went.
+#[derive(Default)]
+pub(super) struct Sum {
+    pub(super) rows: u64,
+    pub(super) made: u64,
+    pub(super) before: u64,
+    pub(super) refused: u64,
+}
+
+/// What is under way.
+pub(super) struct Work<'a> {
+    pub(super) api: &'a Api,
+    pub(super) key: String,
+    pub(super) batches: u64,
+    pub(super) report: Option<Box<dyn Write>>,
+    pub(super) sum: Sum,
+}
+
+impl Work<'_> {
+    /// Sends rows and reports what became of each.
+    pub(super) fn send(&mut self, rows: Vec<Row>) -> anyhow::Result<()> {
+        let mut lines = String::new();
+        for link in rows.iter().flatten() {
+            lines.push_str(&serde_json::to_string(link)?);
+            lines.push('\n');
+        }
+        let key = format!("{}-{}", self.key, self.batches);
+        self.batches += 1;
+        let answers = match lines.is_empty() {
+            true => String::new(),
+            false => block_on(self.api.lines(&["api", "v1", "links", "bulk"], &key, lines))?,
+        };
+        let mut answers = answers.lines();
+        for row in rows {
+            self.sum.rows += 1;
+            let mut told = match row {
+                Ok(link) => {
+                    let answer = answers.next().context("the answer ends early")?;
+                    let answer: Value =
+                        serde_json::from_str(answer).context("no JSON came back")?;
+                    let mut told = Map::from_iter([
+                        ("target".to_owned(), link["target"].clone()),
+                        ("wanted".to_owned(), link.get("code").cloned().unwrap_or_default()),
+                    ]);
+                    for name in ["status", "code", "short_url", "repeated", "problem"] {
+                        told.extend(answer.get(name).map(|v| (name.to_owned(), v.clone())));
+                    }
+                    told
+                }
+                Err(why) => Map::from_iter([("problem".to_owned(), json!({ "title": why }))]),
+            };
+            match (told.contains_key("problem"), &told.get("repeated")) {
+                (true, _) => self.sum.refused += 1,
+                (_, Some(Value::Bool(true))) => self.sum.before += 1,
+                _ => self.sum.made += 1,
+            }
+            told.insert("row".into(), self.sum.rows.into());
+            self.report(&Value::Object(told))?;
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, told: &Value) -> anyhow::Result<()> {
+        let line = escape::json(&told.to_string()).into_owned();
+        match &mut self.report {
+            Some(report) => writeln!(report, "{line}")?,
+            // What was refused is told all the same.
+            None if told.get("problem").is_some() => writeln!(io::stdout(), "{line}")?,
+            None => {}
+        }
+        Ok(())
+    }
+}
