@@ -74,7 +74,7 @@
 //! | `spool` | the local log every row goes through | `record`, `config`, `clock`, `metrics` |
 //! | `store` | ClickHouse: migrations, shipping, retention, the engine | `record`, `config`, `clock`, `metrics`, `spool` |
 //! | `trace` | questions and chains | `record`, `config`, `clock`, `metrics`, `store`, `links`, `spool` |
-//! | `api` | the HTTP API | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `feeds`, `listener`, `policy`, `resolver`, `gateway`, `links`, `reports`, `spool`, `store`, `trace` |
+//! | `api` | the HTTP API | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `feeds`, `listener`, `policy`, `resolver`, `gateway`, `links`, `reports`, `spool`, `store`, `trace` |
 //! | `cli` | the commands | everything |
 //! | `server` | builds the stages, owns their tasks, drains them | everything |
 //!

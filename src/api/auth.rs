@@ -129,6 +129,9 @@ fn admit(api: &ApiState, request: &mut Request) -> Result<(), Problem> {
             if !allowed && !open {
                 return Err(forbidden());
             }
+            if !open {
+                api.0.quotas.request(&actor, api.clock.monotonic())?;
+            }
             request.extensions_mut().insert(Caller { actor, peer });
         }
         None if open => {}

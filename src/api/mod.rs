@@ -17,6 +17,7 @@ mod notices;
 mod outbound;
 mod own;
 mod problem;
+mod quota;
 mod reports;
 mod routes;
 mod rules;
@@ -86,12 +87,18 @@ pub struct ApiParts {
 
 /// The handlers' state; cheap to clone.
 #[derive(Clone)]
-pub struct ApiState(Arc<ApiParts>);
+pub struct ApiState(Arc<Shared>);
+
+struct Shared {
+    parts: ApiParts,
+    quotas: quota::Quotas,
+}
 
 impl ApiState {
     /// Shares the parts.
     pub fn new(parts: ApiParts) -> Self {
-        Self(Arc::new(parts))
+        let quotas = quota::Quotas::new(&parts.config.limits, parts.clock.monotonic());
+        Self(Arc::new(Shared { parts, quotas }))
     }
 }
 
@@ -99,6 +106,6 @@ impl Deref for ApiState {
     type Target = ApiParts;
 
     fn deref(&self) -> &ApiParts {
-        &self.0
+        &self.0.parts
     }
 }

@@ -103,6 +103,7 @@ pub const ROUTES: &[Route] = &[
     right(Method::POST, "/api/v1/outbound", Right::WriteLinks),
     // Read from records: whoever asks is recorded, refused or not.
     route(Method::GET, "/api/v1/links/{code}/stats", Need::Token),
+    right(Method::GET, "/api/v1/links/{code}/qr", Right::ReadLinks),
     route(Method::GET, "/api/v1/links/{code}", Need::Right(Right::ReadLinks)),
     route(Method::PATCH, "/api/v1/links/{code}", Need::Right(Right::WriteLinks)),
     route(Method::POST, "/api/v1/zones/reload", Need::Right(Right::Reload)),
@@ -158,6 +159,7 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/api/v1/links", get(links::list).post(links::create))
         .route("/api/v1/links/bulk", post(links::bulk))
         .route("/api/v1/links/export", get(links::export))
+        .route("/api/v1/links/{code}/qr", get(links::qr))
         .route("/api/v1/links/{code}", get(links::read).patch(links::change))
         .route("/api/v1/outbound", post(outbound::sign))
         .route("/api/v1/zones/reload", post(system::reload_zones))

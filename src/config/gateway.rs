@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Certificate, JumpLimits, Notices, Outbound, Reports, SecurityTxt, listen,
+    ApiLimits, Certificate, JumpLimits, Notices, Outbound, Reports, SecurityTxt, listen,
     ranges::{Limits, limits},
 };
 
@@ -156,6 +156,8 @@ pub struct Api {
     pub report_rejected_max: usize,
     /// Tokens at once, besides the operator's own.
     pub tokens_max: usize,
+    /// Fair use.
+    pub limits: ApiLimits,
 }
 
 /// What the numbers may be.
@@ -262,6 +264,7 @@ impl Default for Api {
             report_versions_max: 1_000,
             report_rejected_max: 10_000,
             tokens_max: 1_000,
+            limits: ApiLimits::default(),
         }
     }
 }

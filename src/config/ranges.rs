@@ -2,8 +2,8 @@
 //! to the keys, so that no number is without limits.
 
 use super::{
-    Config, Problem, Source, control, dns, feeds, gateway, jumps, notices, outbound, policy,
-    reports, spool, store, transfer,
+    Config, Problem, Source, api_limits, control, dns, feeds, gateway, jumps, notices, outbound,
+    policy, reports, spool, store, transfer,
 };
 
 /// What a number may be.
@@ -37,6 +37,7 @@ const SECTIONS: &[&[Limits]] = &[
     feeds::LIMITS,
     transfer::LIMITS,
     gateway::LIMITS,
+    api_limits::LIMITS,
     jumps::LIMITS,
     notices::LIMITS,
     outbound::LIMITS,

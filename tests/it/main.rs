@@ -19,6 +19,7 @@ mod dns_tcp;
 mod engine;
 mod engine_http;
 mod engine_readers;
+mod fair_use;
 mod faults;
 mod feeds_api;
 mod feeds_cli;

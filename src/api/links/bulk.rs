@@ -127,7 +127,7 @@ impl Work {
     fn read(&self, line: &[u8], item: usize) -> Result<CheckedDraft, Problem> {
         let new: NewLink = serde_json::from_slice(line).map_err(Problem::bad_request)?;
         let request = self.request.as_ref().map(|key| format!("{key} {item}"));
-        new.check(&self.api, &self.by.actor.name, request.unwrap_or_default())
+        new.check(&self.api, &self.by.actor, request.unwrap_or_default())
     }
 
     /// Answers the line behind those that were read, and ends.

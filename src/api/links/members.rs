@@ -7,8 +7,8 @@ use super::super::{ApiState, Problem, time};
 use crate::{
     clock::Timestamp,
     links::{
-        Draft, Edit, LinkSettings, NotConverted, OwnerVerification, STATUS, STATUSES, SettingsEdit,
-        State, hash_password,
+        Actor, Draft, Edit, LinkSettings, NotConverted, OwnerVerification, STATUS, STATUSES,
+        SettingsEdit, State, hash_password,
     },
 };
 
@@ -119,11 +119,11 @@ impl NewLink {
     pub(super) fn check(
         self,
         api: &ApiState,
-        actor: &str,
+        actor: &Actor,
         request: String,
     ) -> Result<CheckedDraft, Problem> {
         let target = self.target.ok_or_else(|| Problem::bad_request("missing member target"))?;
-        let owner = self.owner.unwrap_or_else(|| actor.to_owned());
+        let owner = self.owner.unwrap_or_else(|| actor.name.to_string());
         let settings = LinkSettings {
             not_before: instant(self.not_before.as_deref())?,
             visits_max: self.visits_max.unwrap_or(0),
@@ -145,6 +145,7 @@ impl NewLink {
         of.verification(settings.owner_verification.as_ref())?;
         status(settings.status)?;
         tier_hint(&settings.tier_hint)?;
+        api.0.quotas.link(actor, &owner, api.clock.monotonic())?;
         let draft = Draft {
             target,
             code: self.code,

@@ -3,6 +3,7 @@
 mod bulk;
 mod list;
 mod members;
+mod qr;
 mod shown;
 
 use axum::{
@@ -23,6 +24,7 @@ use crate::{
 pub(super) use bulk::bulk;
 pub(super) use list::{export, list};
 use members::{Change, NewLink, request_of};
+pub(super) use qr::qr;
 pub(super) use shown::base_at;
 use shown::{described, revision, shown};
 
@@ -43,7 +45,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let by = By { actor: caller.actor, client: caller.peer.client };
     let request = request_of(&headers, &by.actor.name)?;
-    let checked = new.check(&api, &by.actor.name, request.unwrap_or_default())?;
+    let checked = new.check(&api, &by.actor, request.unwrap_or_default())?;
     let (made, first) = {
         let api = api.clone();
         blocking(move || {

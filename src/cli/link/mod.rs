@@ -99,6 +99,14 @@ enum Action {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Write a link's short URL as a QR code.
+    Qr {
+        /// Its code.
+        code: String,
+        /// The file, which is made: .png for PNG, else SVG; SVG on standard output without.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Count visits and clients of a link; the look is recorded.
     Stats {
         /// Its code.
@@ -198,6 +206,7 @@ impl Link {
                     Action::Export { revisions, out } => {
                         return block_on(export(&api, revisions, out));
                     }
+                    Action::Qr { code, out } => return block_on(qr(&api, &code, out)),
                     Action::Import(import) => return import.run(&api, global.format()),
                     action => block_on(ask(action, &api))?,
                 }
@@ -298,9 +307,26 @@ fn request(action: Action) -> anyhow::Result<(Method, Option<String>, Option<Val
         | Action::Notices { .. }
         | Action::Import(_)
         | Action::Export { .. }
+        | Action::Qr { .. }
         | Action::Backup { .. }
         | Action::Restore { .. } => anyhow::bail!("not one request"),
     })
+}
+
+async fn qr(api: &Api, code: &str, out: Option<PathBuf>) -> anyhow::Result<Exit> {
+    let png =
+        out.as_ref().and_then(|f| f.extension()).is_some_and(|e| e.eq_ignore_ascii_case("png"));
+    let query = [("format", if png { "png" } else { "svg" })];
+    let mut image = Vec::new();
+    api.download(&["api", "v1", "links", code, "qr"], &query, &mut image).await?;
+    match &out {
+        Some(file) => {
+            let made = File::create_new(file).and_then(|mut f| f.write_all(&image));
+            made.with_context(|| format!("{}", file.display()))?;
+        }
+        None => std::io::stdout().lock().write_all(&image)?,
+    }
+    Ok(Exit::Ok)
 }
 
 async fn export(api: &Api, revisions: bool, out: Option<PathBuf>) -> anyhow::Result<Exit> {

@@ -1,0 +1,101 @@
+//! Fair use of the API, and links on paper.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::{harness::Server, server::call, site::Site};
+
+fn token(site: &Site, name: &str) -> String {
+    let body = json!({"name": name, "role": "writer"}).to_string();
+    let made = site.call(&site.operator, "POST", "/api/v1/tokens", &body);
+    made.json()["token"].as_str().unwrap().to_owned()
+}
+
+fn make(site: &Site, token: &str, owner: &str) -> crate::site::Reply {
+    let body = json!({"target": "https://www.demo.test/", "owner": owner}).to_string();
+    site.call(token, "POST", "/api/v1/links", &body)
+}
+
+#[test]
+fn an_owner_makes_so_many_links_a_day_and_others_as_many() {
+    let site = Site::start(|c| c.api.limits.owner_links_day_max = 3);
+    let writer = token(&site, "shop");
+    for _ in 0..3 {
+        assert_eq!(make(&site, &writer, "shop").status, 201);
+    }
+    let over = make(&site, &writer, "shop");
+    assert_eq!((over.status, &over.json()["code"]), (429, &"owner_quota".into()));
+    assert_eq!(over.header("RateLimit-Policy"), Some("\"owner\";q=3;w=86400"));
+    assert!(over.header("RateLimit").unwrap().starts_with("\"owner\";r=0;t="));
+    assert!(over.header("Retry-After").unwrap().parse::<u32>().unwrap() <= 86_400);
+    // In bulk they count alike, and one that is refused takes no other with it.
+    let line =
+        |owner: &str| json!({"target": "https://www.demo.test/", "owner": owner}).to_string();
+    let host = site.api.to_string();
+    let bearer = format!("Bearer {writer}");
+    let headers = [
+        ("Host", host.as_str()),
+        ("Authorization", &bearer),
+        ("Content-Type", "application/x-ndjson"),
+    ];
+    let lines = format!("{}\n{}\n", line("shop"), line("other"));
+    let bulk = crate::site::ask(site.api, "POST", "/api/v1/links/bulk", &headers, &lines);
+    let statuses: Vec<Value> = bulk
+        .body
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["status"].clone())
+        .collect();
+    assert_eq!(statuses, [json!(429), json!(201)], "{}", bulk.body);
+    assert_eq!(make(&site, &site.operator, "shop").status, 201, "operators are exempt");
+    site.stop();
+}
+
+#[test]
+fn a_token_asks_so_often_and_another_one_as_often() {
+    let site = Site::start(|c| c.api.limits.token_requests_max = 4);
+    let (one, other) = (token(&site, "one"), token(&site, "other"));
+    let ask = |token: &str| site.call(token, "GET", "/api/v1/links", "");
+    for _ in 0..4 {
+        assert_eq!(ask(&one).status, 200);
+    }
+    let over = ask(&one);
+    assert_eq!((over.status, &over.json()["code"]), (429, &"rate_limited".into()));
+    assert_eq!(over.header("RateLimit-Policy"), Some("\"token\";q=4;w=60"));
+    assert_eq!(ask(&other).status, 200);
+    site.stop();
+}
+
+#[test]
+fn a_qr_code_is_read_as_the_short_url() {
+    let server = Server::builder()
+        .config(|c| {
+            c.store.url = "http://127.0.0.1:9".into();
+            c.dns.listen.clear();
+            c.gateway.public_url = "https://s.example.org".into();
+        })
+        .start();
+    let body = json!({"target": "https://www.example.com/", "code": "on-paper"}).to_string();
+    let made = call(&server, &server.token(), "POST", "/api/v1/links", &body);
+    assert_eq!(made.status, 201, "{}", made.body);
+    let place = "/api/v1/links/on-paper/qr";
+    let svg = call(&server, &server.token(), "GET", place, "");
+    assert_eq!((svg.status, svg.header("Content-Type")), (200, Some("image/svg+xml")));
+    assert!(svg.body.starts_with("<svg xmlns=") && !svg.body.contains("on-paper"), "{}", svg.body);
+    let bad =
+        |query: &str| call(&server, &server.token(), "GET", &format!("{place}?{query}"), "").status;
+    assert_eq!((bad("format=gif"), bad("scale=0"), bad("scale=41")), (400, 400, 400));
+    let none = call(&server, &server.token(), "GET", "/api/v1/links/nobody/qr", "");
+    assert_eq!(none.status, 404);
+    let dir = tempfile::tempdir().unwrap();
+    let png = dir.path().join("code.png");
+    let out = crate::harness::tracegate(["link", "qr", "on-paper", "--out"])
+        .arg(&png)
+        .arg("--data-dir")
+        .arg(server.data())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let read = Command::new("zbarimg").args(["--quiet", "--raw"]).arg(&png).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&read.stdout).trim(), "https://s.example.org/on-paper");
+}
