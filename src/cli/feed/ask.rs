@@ -56,10 +56,12 @@ impl Action {
 
     fn request(&self, format: Option<&str>) -> anyhow::Result<Request> {
         Ok(match self {
-            Self::Add { name, spec } => post(["feeds"], spec.body(Some(name), format)?),
-            Self::Change { name, spec } => Request {
+            Self::Add { name, spec, why } => {
+                post(["feeds"], why.beside(spec.body(Some(name), format)?))
+            }
+            Self::Change { name, spec, why } => Request {
                 method: Method::PATCH,
-                body: Some(spec.body(None, format)?.into()),
+                body: Some(why.beside(spec.body(None, format)?).into()),
                 ..get(["feeds", name])
             },
             Self::Remove { name, why } => delete(["feeds", name], why),
@@ -184,6 +186,12 @@ impl Why {
     fn member(&self) -> (&'static str, Option<Value>) {
         ("reason", self.reason.as_ref().map(|v| json!(v)))
     }
+
+    /// Settings, and the reason beside them.
+    fn beside(&self, mut settings: Map<String, Value>) -> Map<String, Value> {
+        settings.extend(members([self.member()]));
+        settings
+    }
 }
 
 fn get<const N: usize>(path: [&str; N]) -> Request {
@@ -245,6 +253,7 @@ pub(super) struct NoSpan;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::feed::SpecArgs;
 
     #[test]
     fn spans_have_units() {
@@ -291,9 +300,13 @@ mod tests {
         let why = Why { reason: Some("a call".into()) };
         let action = Action::Refresh { name: "f".into(), why: why.clone() };
         assert_eq!(action.request(None).unwrap().body, Some(json!({ "reason": "a call" })));
+        let why_said = why.clone();
         let action = Action::Apply { name: "f".into(), dry_run: false, file: None, why };
         let body = json!({ "dry_run": false, "reason": "a call" });
         assert_eq!(action.request(None).unwrap().body, Some(body));
+        let spec = Box::new(SpecArgs::default());
+        let action = Action::Change { name: "f".into(), spec, why: why_said };
+        assert_eq!(action.request(None).unwrap().body, Some(json!({ "reason": "a call" })));
         let action = Action::Diff { name: "f".into(), from: Some(3), to: None };
         let request = action.request(None).unwrap();
         assert_eq!(request.query, [("from", "3".to_owned())]);

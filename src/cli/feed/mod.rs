@@ -50,13 +50,18 @@ enum Action {
         name: String,
         #[command(flatten)]
         spec: Box<SpecArgs>,
+        #[command(flatten)]
+        why: Why,
     },
-    /// Change a feed's settings; what is not given stays.
+    /// Change a feed's settings; what is not given stays. What makes its rules reach further is
+    /// judged first, and may be held.
     Change {
         /// Which feed.
         name: String,
         #[command(flatten)]
         spec: Box<SpecArgs>,
+        #[command(flatten)]
+        why: Why,
     },
     /// End a feed: its rules lose effect, its history stays.
     Remove {
