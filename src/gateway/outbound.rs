@@ -12,7 +12,7 @@
 //! | a signature that does not count | by `gateway.outbound.wrongly_signed` | `signature_…`, also in the record of the jump |
 //! | one that has expired, and is refused | 410 | `signature_expired` |
 //! | a query that can be read in two ways, or not at all | 400 | see [`Misfit`](crate::links::Misfit) |
-//! | a target that no link could have | 403 | see [`Refusal`](crate::links::Refusal) |
+//! | a target that no link could have | 403 | see [`Refusal`] |
 //!
 //! Without a signature that counts nobody is sent on but by hand, from a page that names the target,
 //! whatever the rules of tiers say: no address of ours is an open redirect. What is refused may be shed
