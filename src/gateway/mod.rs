@@ -24,6 +24,9 @@
 //! | another method | 405 | not at all |
 //! | no room for the record, or no database | 503, to come back later | not at all: nothing was done |
 //!
+//! Pages that say what is wrong are problem documents (RFC 9457) where `Accept` prefers those; 410 says
+//! why and since when.
+//!
 //! Every answer about a link is `no-store`: whatever can be revoked must be asked for again. `HEAD` is answered
 //! and recorded as `GET`. The target's host is resolved at the jump, so that the record says where
 //! the name led *then*; the questions this takes are recorded under the same flow.
@@ -49,6 +52,7 @@ mod request;
 mod respond;
 mod rules;
 mod terms;
+mod told;
 mod worker;
 
 pub use language::Language;

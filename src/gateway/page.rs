@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
-use super::{Language, notice::Notices};
+use super::{Language, notice::Notices, told::Fact};
 
 /// Why a visitor is not sent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,20 +83,20 @@ impl Page {
     /// The page as a response.
     pub(super) fn response(self, notices: &Notices, language: Language) -> Response<Full<Bytes>> {
         // Whoever used another method would not get the same page again.
-        self.made(notices, language, self != Self::Method)
+        self.with(notices, language, self != Self::Method, Vec::new())
     }
 
-    /// The same where the address cannot be asked for again in the other language.
-    pub(super) fn response_here(
+    /// The same with what is to be said; `switches` where the address can be asked for again in the
+    /// other language.
+    pub(super) fn with(
         self,
         notices: &Notices,
         language: Language,
+        switches: bool,
+        facts: Vec<Fact>,
     ) -> Response<Full<Bytes>> {
-        self.made(notices, language, false)
-    }
-
-    fn made(self, notices: &Notices, language: Language, switches: bool) -> Response<Full<Bytes>> {
-        let mut response = notices.message(self.name(), self.status(), language, switches);
+        let mut response =
+            notices.message_with(self.name(), self.status(), language, switches, facts);
         let headers = response.headers_mut();
         match self {
             Self::Method => {

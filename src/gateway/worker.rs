@@ -27,6 +27,7 @@ use super::{
     request::code_and_rest,
     respond,
     terms::{self, CHECKS_MAX, password},
+    told::{self, Fact},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -150,6 +151,15 @@ impl Worker {
     /// and no response leaves.
     /// The body is looked at where it may be the form of a password.
     pub async fn serve<B: AsRef<[u8]>>(
+        &self,
+        request: &Request<B>,
+        peer: Peer,
+    ) -> Response<Full<Bytes>> {
+        let response = self.respond(request, peer).await;
+        told::as_asked(request.headers(), response, &self.gateway.parts.notices)
+    }
+
+    async fn respond<B: AsRef<[u8]>>(
         &self,
         request: &Request<B>,
         peer: Peer,
@@ -287,11 +297,14 @@ impl Worker {
                 let wrong = asked.password.is_some();
                 (None, notices.password(asked.language, wrong, switches))
             }
-            // Another address would ask for something else than what this query asks for.
-            (Answer::Page(page), _) if asked.service == Service::Outbound => {
-                (None, page.response_here(notices, asked.language))
+            (Answer::Page(page), link) => {
+                let gone = matches!(page, Page::Disabled | Page::Expired);
+                let mut facts = link.filter(|_| gone).map(told::of_gone).unwrap_or_default();
+                facts.extend(Some(fate.reason).filter(|r| !r.is_empty()).map(Fact::Reason));
+                // Another address would ask for something else than what this query asks for.
+                let switches = asked.service != Service::Outbound;
+                (None, page.with(notices, asked.language, switches, facts))
             }
-            (Answer::Page(page), _) => (None, page.response(notices, asked.language)),
             (_, None) => (None, Page::Unknown.response(notices, asked.language)),
         };
         let decided = fate.decided(asked.service, response.status());

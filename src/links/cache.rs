@@ -12,7 +12,7 @@ use std::sync::{
 use http::HeaderValue;
 use quick_cache::{Weighter, sync::Cache};
 
-use super::{Error, LinkSettings, LinkStore, Revision, STATUS, State, Target};
+use super::{Error, LinkSettings, LinkStore, Revision, STATUS, State, Target, change::unsaid};
 use crate::clock::Timestamp;
 
 /// What a jump needs to know of a link: its newest revision.
@@ -52,7 +52,10 @@ struct More {
 }
 
 impl Link {
-    fn new(r: Revision, read: u64) -> Result<Self, Error> {
+    fn new(mut r: Revision, read: u64) -> Result<Self, Error> {
+        if r.state == State::Disabled && r.settings.stopped.is_none() {
+            r.settings.stopped = unsaid(&r);
+        }
         let damaged = |_| Error::Damaged(r.code.clone());
         let location = HeaderValue::from_str(&r.target).map_err(damaged)?;
         Ok(Self {

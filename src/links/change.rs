@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::{
     By, Converted, Edit, Error, How, LinkSettings, Links, NotConverted, Operation,
-    OwnerVerification, Revision, State, Target, keep::Batch, settings::previous,
+    OwnerVerification, Revision, Role, State, Stopped, Target, keep::Batch, settings::previous,
 };
 use crate::{clock::Timestamp, record::RecordId};
 
@@ -34,6 +34,9 @@ pub struct SettingsEdit {
     pub forward_path: Option<bool>,
     /// The least tier its owner wants shown.
     pub tier_hint: Option<String>,
+    /// Why it is stopped, for everybody: one of [`PUBLIC_REASONS`](super::PUBLIC_REASONS), empty for
+    /// not said.
+    pub public_reason: Option<String>,
 }
 
 impl SettingsEdit {
@@ -71,6 +74,10 @@ impl Links {
             let current = self.store.current(code)?.ok_or(Error::Unknown)?;
             if edit.revision.is_some_and(|r| r != current.revision) {
                 return Err(Error::Conflict { current: current.revision }.into());
+            }
+            let said = edit.settings.public_reason.as_ref().is_some_and(|r| !r.is_empty());
+            if said && edit.state.unwrap_or(current.state) != State::Disabled {
+                return Err(NotConverted::NotStopped);
             }
             let Some(next) = self.next(&current, edit, target.clone(), by) else {
                 return Ok(Converted { revision: current, record: None, how: How::Same });
@@ -129,6 +136,7 @@ impl Links {
             next.owner.clone_from(owner);
         }
         edit.settings.apply(&mut next.settings);
+        next.settings.stopped = stopped(current, &next, edit, by, self.clock.now());
         // What is read of the target may change with the list of suffixes; that is no edit.
         let same = next.target_submitted == current.target_submitted
             && next.expires == current.expires
@@ -194,4 +202,32 @@ impl Links {
         }
         Ok(due.len())
     }
+}
+
+/// What everybody may know of why a link is stopped: since when it has been, and by whom.
+fn stopped(
+    current: &Revision,
+    next: &Revision,
+    edit: &Edit,
+    by: &By,
+    now: Timestamp,
+) -> Option<Stopped> {
+    if next.state != State::Disabled {
+        return None;
+    }
+    let reason = edit.settings.public_reason.clone();
+    if current.state == State::Disabled {
+        let before = current.settings.stopped.clone().or_else(|| unsaid(current));
+        return before.map(|s| Stopped { reason: reason.unwrap_or_else(|| s.reason.clone()), ..s });
+    }
+    let owns = by.actor.role != Role::Operator && *by.actor.name == *current.owner;
+    let by = if owns { "owner" } else { "operator" };
+    Some(Stopped { since: now, by: by.to_owned(), reason: reason.unwrap_or_default() })
+}
+
+/// The same of a link that was stopped when nothing was kept of it but its revision.
+pub(super) fn unsaid(r: &Revision) -> Option<Stopped> {
+    let by = if r.actor == r.owner { "owner" } else { "operator" };
+    let stopped = Stopped { since: r.ts, by: by.to_owned(), reason: String::new() };
+    (r.operation == Operation::Disable).then_some(stopped)
 }

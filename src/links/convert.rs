@@ -121,6 +121,9 @@ pub enum NotConverted {
     /// The host is none of ours.
     #[error("no links are served at this host")]
     Domain,
+    /// A reason why a link is stopped, for one that is not.
+    #[error("the link is not stopped")]
+    NotStopped,
     /// The request asked for something else before.
     #[error("this request asked for something else before")]
     OtherRequest,

@@ -53,7 +53,7 @@ pub use postgres::{Follower, PostgresLinks};
 pub use refusal::Refusal;
 pub use restore::{CodesInSpool, codes_in_spool, restore};
 pub use secret::Secrets;
-pub use settings::{LinkSettings, OwnerVerification, STATUS, STATUSES};
+pub use settings::{LinkSettings, OwnerVerification, PUBLIC_REASONS, STATUS, STATUSES, Stopped};
 pub use sqlite::SqliteLinks;
 pub use store::{Keep, LinkQuery, LinkStore, Operation, OutboxRow, Revision, State, TokenRow};
 pub use target::{Target, TargetRules};

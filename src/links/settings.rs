@@ -26,6 +26,22 @@ pub struct OwnerVerification {
     pub icp: String,
 }
 
+/// What the public may be told of why a link was stopped; what it says is wording of the pages.
+pub const PUBLIC_REASONS: [&str; 9] =
+    ["order", "fraud", "phishing", "malware", "illegal", "abuse", "owner", "terms", "other"];
+
+/// Why a link is stopped, as everybody may know it. The reason given to us is for the records alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Since when.
+    pub since: Timestamp,
+    /// By whom: `operator` (of this service) or `owner` (of the link).
+    pub by: String,
+    /// One of [`PUBLIC_REASONS`]; empty for not said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
 /// Settings of a link; what is not set is not written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -63,6 +79,9 @@ pub struct LinkSettings {
     /// What it was taken over from, such as `shlink`; empty for links made here.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub source: String,
+    /// Why it is stopped; none for a link that is not. Set by whatever stops it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
 }
 
 impl Default for LinkSettings {
@@ -79,6 +98,7 @@ impl Default for LinkSettings {
             forward_path: false,
             tier_hint: String::new(),
             source: String::new(),
+            stopped: None,
         }
     }
 }

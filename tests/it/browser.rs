@@ -116,6 +116,18 @@ impl Browser {
         self.loaded();
     }
 
+    /// Types into what has the focus.
+    pub(crate) fn write(&mut self, text: &str) {
+        self.call("Input.insertText", json!({ "text": text }));
+    }
+
+    /// Presses Enter and waits for where it leads.
+    pub(crate) fn enter(&mut self) {
+        self.events.clear();
+        self.press("Enter", 1);
+        self.loaded();
+    }
+
     pub(crate) fn loaded(&mut self) {
         loop {
             if let Some(at) = self.events.iter().position(|e| e == "Page.loadEventFired") {

@@ -37,6 +37,7 @@ mod feeds_source;
 mod forward;
 mod gateway;
 mod gateway_continue;
+mod gateway_gone;
 mod gateway_jumps;
 mod gateway_outbound;
 mod gateway_terms;

@@ -7,8 +7,8 @@ use super::super::{ApiState, Problem, time};
 use crate::{
     clock::Timestamp,
     links::{
-        Actor, Draft, Edit, LinkSettings, NotConverted, OwnerVerification, STATUS, STATUSES,
-        SettingsEdit, State, hash_password,
+        Actor, Draft, Edit, LinkSettings, NotConverted, OwnerVerification, PUBLIC_REASONS, STATUS,
+        STATUSES, SettingsEdit, State, hash_password,
     },
 };
 
@@ -72,6 +72,8 @@ pub(in crate::api) struct Change {
     forward_path: Option<bool>,
     #[serde(deserialize_with = "given")]
     tier_hint: Option<Option<String>>,
+    #[serde(deserialize_with = "given")]
+    public_reason: Option<Option<String>>,
 }
 
 /// Tells a null from a member that is not there.
@@ -136,6 +138,7 @@ impl NewLink {
             forward_path: self.forward_path,
             tier_hint: self.tier_hint.unwrap_or_default(),
             source: self.source.unwrap_or_default(),
+            stopped: None,
         };
         let of = Limits(api);
         of.texts(&[("owner", &owner), ("reason", &self.reason), ("source", &settings.source)])?;
@@ -184,6 +187,11 @@ impl Change {
         self.status.map_or(Ok(()), status)?;
         let tier = self.tier_hint.map(Option::unwrap_or_default);
         tier_hint(tier.as_deref().unwrap_or(""))?;
+        let public_reason = self.public_reason.map(Option::unwrap_or_default);
+        if !public_reason.as_ref().is_none_or(|r| r.is_empty() || PUBLIC_REASONS.contains(&&**r)) {
+            let why = format!("public_reason is one of {}", PUBLIC_REASONS.join(", "));
+            return Err(Problem::bad_request(why));
+        }
         let settings = SettingsEdit {
             not_before: instants(self.not_before).transpose()?,
             visits_max: self.visits_max.map(Option::unwrap_or_default),
@@ -195,6 +203,7 @@ impl Change {
             forward_query: self.forward_query,
             forward_path: self.forward_path,
             tier_hint: tier,
+            public_reason,
         };
         let edit = Edit {
             target: self.target,

@@ -198,6 +198,12 @@ fn problem(e: &NotConverted) -> Problem {
             "No links are served at this host.",
             "本服务不在此域名上提供链接。",
         ),
+        NotConverted::NotStopped => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "public_reason_without_stop",
+            "Only a link that is stopped has a public reason.",
+            "仅已停用的链接可以说明对外公开的停用原因。",
+        ),
         NotConverted::OtherRequest => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "idempotency_key_reused",

@@ -77,6 +77,7 @@ pub(super) fn revision(r: &Revision) -> Map<String, Value> {
         "forward_path": s.forward_path,
         "tier_hint": or_null(&s.tier_hint),
         "source": or_null(&s.source),
+        "stopped": s.stopped,
     });
     match all {
         Value::Object(all) => all,

@@ -70,9 +70,13 @@ enum Action {
     Disable {
         /// Its code.
         code: String,
-        /// Why.
+        /// Why; for the records.
         #[arg(long)]
         reason: String,
+        /// Why, for whoever follows the link: order, fraud, phishing, malware, illegal, abuse, owner,
+        /// terms or other.
+        #[arg(long, value_name = "CODE")]
+        public_reason: Option<String>,
     },
     /// Let a stopped link go on.
     Enable {
@@ -296,8 +300,13 @@ fn request(action: Action) -> anyhow::Result<(Method, Option<String>, Option<Val
             body.extend(revision.map(|r| ("revision".to_owned(), json!(r))));
             (Method::PATCH, Some(code), Some(body.into()))
         }
-        Action::Disable { code, reason } => {
-            (Method::PATCH, Some(code), state("disabled", Some(reason)))
+        Action::Disable { code, reason, public_reason } => {
+            let mut body = Map::from_iter([
+                ("state".to_owned(), json!("disabled")),
+                ("reason".to_owned(), json!(reason)),
+            ]);
+            body.extend(public_reason.map(|r| ("public_reason".to_owned(), json!(r))));
+            (Method::PATCH, Some(code), Some(body.into()))
         }
         Action::Enable { code, reason } => (Method::PATCH, Some(code), state("enabled", reason)),
         Action::Show { code } => (Method::GET, Some(code), None),
@@ -364,7 +373,8 @@ mod tests {
         assert_eq!((method, code), (Method::POST, None));
         let expected = json!({ "target": "https://www.demo.test/", "owner": "shop" });
         assert_eq!(body, Some(expected));
-        let action = Action::Disable { code: "abc".into(), reason: "fraud".into() };
+        let (code, reason) = ("abc".to_owned(), "fraud".to_owned());
+        let action = Action::Disable { code, reason, public_reason: None };
         let (method, code, body) = request(action).unwrap();
         assert_eq!((method, code.as_deref()), (Method::PATCH, Some("abc")));
         assert_eq!(body, Some(json!({ "state": "disabled", "reason": "fraud" })));

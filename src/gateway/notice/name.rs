@@ -112,6 +112,7 @@ impl Worker {
                 let mut response = Response::new(Full::default());
                 *response.status_mut() = warned.status();
                 common(response.headers_mut());
+                parts.notices.tell_who_blocks(tiered, response.headers_mut());
                 response
             }
         })

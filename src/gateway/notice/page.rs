@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use minijinja::Value;
 use serde::Serialize;
@@ -19,7 +19,11 @@ use super::{
 use crate::{
     clock::Timestamp,
     config,
-    gateway::{Language, respond::common},
+    gateway::{
+        Language,
+        respond::common,
+        told::{self, Told},
+    },
     policy::{Hit, Tier},
     record::Flow,
 };
@@ -118,6 +122,7 @@ struct Message<'a> {
     #[serde(flatten)]
     frame: Frame<'a>,
     text: String,
+    facts: Vec<Fact>,
 }
 
 #[derive(Serialize)]
@@ -168,9 +173,15 @@ impl Notices {
 
     /// Renders everything there is, so that a template's mistake stops the start and no visitor.
     fn try_all(&self) -> Result<(), Error> {
+        let sample = [
+            told::Fact::StoppedBy("operator".to_owned()),
+            told::Fact::PublicReason("fraud".to_owned()),
+            told::Fact::Since(Timestamp::ZERO),
+            told::Fact::Ended(Timestamp::ZERO),
+        ];
         for language in [Language::English, Language::Chinese] {
             for name in MESSAGES {
-                self.render_message(name, language, true, String::new())?;
+                self.render_message(name, language, true, &sample, String::new())?;
             }
             self.render_password(language, true, true)?;
             self.try_desk(language)?;
@@ -230,11 +241,13 @@ impl Notices {
             Ok(page) => {
                 let mut response = html(warned.language, page, &self.form_action(warned));
                 *response.status_mut() = warned.status();
-                let headers = response.headers_mut();
-                if warned.tiered.tier == Tier::Block && !self.blocked_by.is_empty() {
-                    let link = format!("<{}>; rel=\"blocked-by\"", self.blocked_by);
-                    headers.extend(HeaderValue::try_from(link).ok().map(|l| (header::LINK, l)));
-                }
+                self.tell_who_blocks(warned.tiered, response.headers_mut());
+                response.extensions_mut().insert(Told {
+                    code: "stopped",
+                    words: ["notice", warned.key()],
+                    language: warned.language,
+                    facts: told_of(warned),
+                });
                 response
             }
             Err(e) => {
@@ -243,6 +256,14 @@ impl Notices {
             }
         };
         Issued { token, response }
+    }
+
+    /// Says in a header who blocks (RFC 7725 §4).
+    pub(super) fn tell_who_blocks(&self, tiered: Tiered, headers: &mut HeaderMap) {
+        if tiered.tier == Tier::Block && !self.blocked_by.is_empty() {
+            let link = format!("<{}>; rel=\"blocked-by\"", self.blocked_by);
+            headers.extend(HeaderValue::try_from(link).ok().map(|l| (header::LINK, l)));
+        }
     }
 
     fn token(&self, w: &Warned<'_>) -> Token {
@@ -322,18 +343,36 @@ impl Notices {
     /// be asked for again in the other language.
     pub(in crate::gateway) fn message(
         &self,
-        name: &str,
+        name: &'static str,
         status: StatusCode,
         language: Language,
         switches: bool,
     ) -> Response<Full<Bytes>> {
-        let page = self.render_message(name, language, switches, String::new());
+        self.message_with(name, status, language, switches, Vec::new())
+    }
+
+    /// The same with what is to be said of it.
+    pub(in crate::gateway) fn message_with(
+        &self,
+        name: &'static str,
+        status: StatusCode,
+        language: Language,
+        switches: bool,
+        facts: Vec<told::Fact>,
+    ) -> Response<Full<Bytes>> {
+        let page = self.render_message(name, language, switches, &facts, String::new());
         let page = page.unwrap_or_else(|e| {
             tracing::error!(error = %e, page = name, "a page cannot be shown");
             status.as_str().to_owned()
         });
         let mut response = html(language, page, "'none'");
         *response.status_mut() = status;
+        response.extensions_mut().insert(Told {
+            code: name,
+            words: ["message", name],
+            language,
+            facts,
+        });
         response
     }
 
@@ -352,6 +391,8 @@ impl Notices {
         // What comes after the password may be anywhere.
         let mut response = html(language, page, ANYWHERE);
         *response.status_mut() = status;
+        let (code, words) = ("password", ["password", ""]);
+        response.extensions_mut().insert(Told { code, words, language, facts: Vec::new() });
         response
     }
 
@@ -377,6 +418,7 @@ impl Notices {
         name: &str,
         language: Language,
         switches: bool,
+        facts: &[told::Fact],
         report_url: String,
     ) -> Result<String, Error> {
         let text = |key| self.templates.text(language, &["message", name, key]);
@@ -388,7 +430,21 @@ impl Notices {
             frame.appeal_url = Cow::Borrowed(&self.config.appeal_url);
         }
         frame.report_url = report_url;
-        self.templates.render("message.html", &Message { text: text("text"), frame })
+        let facts = facts.iter().filter_map(|f| self.shown(f, language)).collect();
+        self.templates.render("message.html", &Message { text: text("text"), frame, facts })
+    }
+
+    /// A fact in words; none for what is for programs alone.
+    fn shown(&self, fact: &told::Fact, language: Language) -> Option<Fact> {
+        let word = |table, key: &str| self.templates.text(language, &[table, key]);
+        let (name, value) = match fact {
+            told::Fact::Since(at) => ("since", instant(*at)),
+            told::Fact::Ended(at) => ("ended", instant(*at)),
+            told::Fact::StoppedBy(by) => ("stopped_by", word("stopped_by", by)),
+            told::Fact::PublicReason(reason) => ("reason", word("public_reason", reason)),
+            told::Fact::Reason(_) | told::Fact::Said(..) => return None,
+        };
+        (!value.is_empty()).then_some(Fact { name, value })
     }
 
     /// The same; `other` is its place in the other language.
@@ -433,7 +489,7 @@ impl Notices {
             true => format!("/report?notice={}", self.tokens.write(token)),
             false => String::new(),
         };
-        match self.render_message("reported", language, false, more) {
+        match self.render_message("reported", language, false, &[], more) {
             Ok(page) => html(language, page, "'none'"),
             Err(_) => self.message("reported", StatusCode::OK, language, false),
         }
@@ -515,6 +571,25 @@ impl Warned<'_> {
 fn host_of(target: &str) -> &str {
     let rest = target.split_once("://").map_or(target, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
+}
+
+/// An instant for people.
+fn instant(at: Timestamp) -> String {
+    let text = at.to_string();
+    let cut = text.split('.').next().unwrap_or(&text);
+    format!("{} UTC", cut.replace('T', " "))
+}
+
+/// What a problem document says of a warning.
+fn told_of(w: &Warned<'_>) -> Vec<told::Fact> {
+    let own = [
+        ("tier", w.tiered.tier.name().to_owned()),
+        ("form", w.tiered.form().to_owned()),
+        ("flow", w.flow.to_string()),
+    ];
+    let listed = w.hit.map(facts).unwrap_or_default().into_iter().map(|f| (f.name, f.value));
+    let all = own.into_iter().chain(listed).filter(|(_, value)| !value.is_empty());
+    all.map(|(name, value)| told::Fact::Said(name, value)).collect()
 }
 
 /// What a list says of its rule.
