@@ -22,6 +22,7 @@
 //! | `/go` without one that counts | 400, 403, 410 or a warning | `stopped`, `warned`, with a reason |
 //! | a path that is no code | 404 | not at all: no link was asked for |
 //! | another method | 405 | not at all |
+//! | no host, or two, or what is none | 400 | not at all |
 //! | no room for the record, or no database | 503, to come back later | not at all: nothing was done |
 //!
 //! Pages that say what is wrong are problem documents (RFC 9457) where `Accept` prefers those; 410 says

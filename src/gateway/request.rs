@@ -1,6 +1,6 @@
 //! What a request asks for, in the lengths records keep.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
 
 use crate::{links::is_code, record::capped};
 
@@ -35,6 +35,23 @@ pub(super) fn path(uri: &Uri) -> &str {
 pub(super) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     let host = uri.authority().map_or_else(|| value(headers, header::HOST), |a| a.as_str());
     capped(host, HOST_MAX)
+}
+
+/// Whether a request names its host as RFC 9112 §3.2 wants it: once, and as a host; HTTP/1.0 knew
+/// none. Whoever stands between us and the visitor might read another one of two.
+pub(super) fn names_its_host(version: Version, headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => version < Version::HTTP_11,
+        (Some(host), None) => host.as_bytes().iter().all(|b| is_of_host(*b)),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// The characters of a host and its port (RFC 3986 §3.2.2, §3.2.3); no user information.
+const fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'$'..=b'.' | b':' | b';' | b'=' | b'[' | b']' | b'_' | b'~')
 }
 
 /// The name in a `Host`: without port and trailing dot.
@@ -98,6 +115,35 @@ mod tests {
         }
         let long: Uri = format!("/{}", "a".repeat(65)).parse().unwrap();
         assert_eq!(code_of_path(long.path()), None);
+    }
+
+    #[test]
+    fn a_host_is_named_once_and_is_one() {
+        let one = [
+            "a.example",
+            "a.example:80",
+            "[2001:db8::1]:80",
+            "",
+            "a_b.example.",
+            "a%2db",
+            "a.example:",
+        ];
+        let none = ["a b", "a/b", "u@a", "a?b", "a#b", "a\\b", "a\"b", "<a>", "a\tb", "ä.example"];
+        let named = |hosts: &[&str], version| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(header::HOST, HeaderValue::from_bytes(host.as_bytes()).unwrap());
+            }
+            names_its_host(version, &headers)
+        };
+        for host in one {
+            assert!(named(&[host], Version::HTTP_11), "{host}");
+            assert!(!named(&[host, host], Version::HTTP_11), "{host}");
+        }
+        for host in none {
+            assert!(!named(&[host], Version::HTTP_11), "{host}");
+        }
+        assert!(named(&[], Version::HTTP_10) && !named(&[], Version::HTTP_11));
     }
 
     #[test]

@@ -16,6 +16,15 @@ pub(super) fn limited(over: &Over, notices: &Notices, language: Language) -> Res
     response
 }
 
+/// The answer to what is no request to us. No browser sends such, so that nobody reads a page.
+pub(super) fn malformed() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    common(response.headers_mut());
+    response
+}
+
 /// The way to the target; by GET from a page, whatever its form was sent with (RFC 9110 §15.4.4).
 pub(super) fn found(
     link: &Link,

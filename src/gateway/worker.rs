@@ -24,7 +24,7 @@ use super::{
     page::Page,
     record::Recorder,
     report,
-    request::code_and_rest,
+    request::{code_and_rest, names_its_host},
     respond,
     terms::{self, CHECKS_MAX, password},
     told::{self, Fact},
@@ -191,6 +191,10 @@ impl Worker {
         if let Some(over) = self.gateway.limits.client(peer.client.ip(), asked.began) {
             metrics.limited.increment(1);
             return respond::limited(&over, &parts.notices, asked.language);
+        }
+        if !names_its_host(request.version(), headers) {
+            metrics.malformed.increment(1);
+            return respond::malformed();
         }
         if let Some(wanted) = notice::wanted(uri) {
             return self.answer(&asked, wanted).await;

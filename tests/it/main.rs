@@ -38,6 +38,7 @@ mod forward;
 mod gateway;
 mod gateway_continue;
 mod gateway_gone;
+mod gateway_hostile;
 mod gateway_jumps;
 mod gateway_outbound;
 mod gateway_terms;
