@@ -44,7 +44,7 @@ campaign: test-deps ## Kill it ROUNDS=1000 times under load and count what is in
 	TRACEGATE_ROUNDS=$(ROUNDS) cargo test --locked --test it faults:: -- --nocapture --test-threads 1
 
 .PHONY: fuzz
-fuzz: ## Throw inputs at the parsers of DNS, SQL, lists and the spool, each for SECONDS=60
+fuzz: ## Throw inputs at the parsers of DNS, SQL, lists, links, requests and the spool, each for SECONDS=60
 	BOLERO_RANDOM_ITERATIONS=1000000000000 BOLERO_RANDOM_TEST_TIME_MS=$$(($(SECONDS) * 1000)) \
 	    cargo test --locked -- fuzz foreign_bytes_are_refused --nocapture --test-threads 1
 

@@ -39,6 +39,8 @@ mod ahead;
 mod class;
 mod fate;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod keep;
 mod language;
 mod limit;

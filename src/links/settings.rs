@@ -190,6 +190,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn fuzz() {
+        let some = r#"{"not_before":1900000000000000,"visits_max":5,"tags":["a"],"status":308,"tier_hint":"hint"}"#;
+        bolero::check!().with_iterations(20_000).with_type::<Vec<(u16, u8)>>().for_each(
+            |changes| {
+                let mut text = some.as_bytes().to_vec();
+                for (at, byte) in changes {
+                    let at = usize::from(*at) % text.len();
+                    text[at] = *byte;
+                }
+                if let Ok(read) = LinkSettings::from_text(&String::from_utf8_lossy(&text)) {
+                    assert_eq!(LinkSettings::from_text(&read.to_text()).unwrap(), read);
+                }
+            },
+        );
+    }
+
+    #[test]
     fn what_is_not_set_is_not_written() {
         assert_eq!(LinkSettings::default().to_text(), "");
         assert_eq!(LinkSettings::from_text("").unwrap(), LinkSettings::default());

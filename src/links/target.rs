@@ -269,3 +269,32 @@ fn own_host(url: &str) -> Option<String> {
         Host::Domain(name) => Some(plain_name(name)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is taken reads as itself once more, and no part of it can end a line.
+    #[test]
+    fn fuzz() {
+        let mut wide = config::Gateway::default();
+        wide.targets.allow_ip_literal = true;
+        wide.targets.allow_special_host = true;
+        wide.targets.allow_user_info = true;
+        let rules = [config::Gateway::default(), wide].map(|g| TargetRules::new(&g, &[]));
+        let suffixes = PublicSuffixes::load(None).unwrap();
+        bolero::check!().with_iterations(20_000).with_max_len(256).for_each(|input: &[u8]| {
+            let text = format!("https://{}", String::from_utf8_lossy(input));
+            for rules in &rules {
+                let Ok(target) = rules.parse(&text, &suffixes) else { continue };
+                assert!(target.serialised.bytes().all(|b| b.is_ascii_graphic()));
+                let again = rules.parse(&target.serialised, &suffixes).unwrap();
+                assert_eq!(again.serialised, target.serialised);
+                assert_eq!(
+                    (again.host, again.registrable_domain),
+                    (target.host, target.registrable_domain)
+                );
+            }
+        });
+    }
+}

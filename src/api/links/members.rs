@@ -327,4 +327,25 @@ mod tests {
         }
         assert_eq!(request_of(&HeaderMap::new(), "shop").unwrap(), None);
     }
+
+    /// A line of a bulk request, a body of the others.
+    #[test]
+    fn fuzz() {
+        let some = br#"{"target":"https://a.example.com/","visits_max":5,"tags":["a"],"status":308,"expires":null}"#;
+        bolero::check!().with_iterations(20_000).with_type::<Vec<(u16, u8)>>().for_each(
+            |changes| {
+                let mut text = some.to_vec();
+                for (at, byte) in changes {
+                    let at = usize::from(*at) % text.len();
+                    text[at] = *byte;
+                }
+                if let Ok(new) = serde_json::from_slice::<NewLink>(&text) {
+                    assert!(new.tags.len() <= text.len());
+                    assert!(instant(new.expires.as_deref()).is_ok() || new.expires.is_some());
+                }
+                let change = serde_json::from_slice::<Change>(&text);
+                assert!(change.is_err() || std::str::from_utf8(&text).is_ok());
+            },
+        );
+    }
 }

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_end() {
+    fn fuzz_any_bytes_end() {
         bolero::check!().for_each(|bytes: &[u8]| {
             let Ok(mut records) = Records::new(bytes) else { return };
             // Each record takes at least one byte.

@@ -234,6 +234,22 @@ mod tests {
         assert_eq!(ours.read(&ours.write(&lines), lines.issued).unwrap().rule, "a b");
     }
 
+    /// Signed or not: what is no token is refused, and what is one reads as it was written.
+    #[test]
+    fn fuzz_tokens() {
+        let (ours, now) = (tokens(1, None), Timestamp::from_secs(1_900_000_000));
+        bolero::check!().with_iterations(20_000).with_max_len(512).for_each(|input: &[u8]| {
+            let text = String::from_utf8_lossy(input);
+            assert_eq!(ours.read(&text, now), Err(Refused::Forged));
+            let mut signed = input.to_vec();
+            signed.extend_from_slice(&mac(&[1; 32], input).finalize().into_bytes());
+            let text = hex::encode(signed);
+            if let Ok(token) = ours.read(&text, now) {
+                assert_eq!(ours.read(&ours.write(&token), now), Ok(token));
+            }
+        });
+    }
+
     proptest! {
         #[test]
         fn no_other_text_is_a_token(at in 0usize..1000, other in any::<char>(), junk in ".{0,80}") {

@@ -188,9 +188,50 @@ fn objects(input: &mut impl Read) -> anyhow::Result<Vec<Value>> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use serde_json::json;
 
     use super::*;
+
+    /// Every export that can be read makes rows of one line each, whatever wrote it.
+    #[test]
+    fn fuzz() {
+        let froms = [From::Csv, From::Shlink, From::Yourls, From::Kutt, From::Bitly, From::Dub];
+        let imports = froms.map(|from| Import {
+            file: PathBuf::new(),
+            from,
+            columns: vec!["target=where".into()],
+            owner: None,
+            reason: None,
+            domain: None,
+            report: None,
+        });
+        let head = b"Long URL,keyword,tags,validUntil,maxVisits,password\n";
+        bolero::check!().with_iterations(5_000).with_max_len(512).for_each(|input: &[u8]| {
+            let mut read = Vec::new();
+            for text in [input.to_vec(), [head, input].concat()] {
+                let Ok(mut records) = Records::new(&text[..]) else { continue };
+                let Ok(Some(names)) = records.next() else { continue };
+                while let Ok(Some(record)) = records.next() {
+                    let named = names.iter().zip(record);
+                    let members =
+                        named.filter_map(|(n, f)| Some((member(n, &[])?.to_owned(), f.into())));
+                    read.push(Map::from_iter(members));
+                }
+            }
+            for text in [input.to_vec(), [b"{\"data\":[{\"longUrl\":", input, b"}]}"].concat()] {
+                let found = objects(&mut &text[..]).unwrap_or_default();
+                read.extend(found.iter().map(|o| members_of(o, &[])));
+            }
+            for import in &imports {
+                for link in read.iter().filter_map(|members| import.row(members).ok()) {
+                    let line = serde_json::to_string(&link).unwrap();
+                    assert!(link["target"].is_string() && !line.contains('\n'), "{line}");
+                }
+            }
+        });
+    }
 
     #[test]
     fn columns_are_known_by_their_names() {

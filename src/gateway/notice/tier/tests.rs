@@ -133,3 +133,21 @@ proptest! {
         prop_assert!(tier.map(|t| t.tier) >= listed);
     }
 }
+
+/// Whatever is taken lets nothing through that a list stops.
+#[test]
+fn fuzz_rules() {
+    let ours = DEFAULT.as_bytes();
+    bolero::check!().with_iterations(500).with_type::<Vec<(u16, u8)>>().for_each(|changes| {
+        let mut text = ours.to_vec();
+        for (at, byte) in changes {
+            let at = usize::from(*at) % text.len();
+            text[at] = *byte;
+        }
+        let Ok(read) = rules(&String::from_utf8_lossy(&text)) else { return };
+        for tier in [Tier::Interstitial, Tier::Block] {
+            let listed = Inputs { listed: Some(tier), ..Inputs::default() };
+            assert!(read.tier(&listed).is_some_and(|t| t.tier >= tier));
+        }
+    });
+}
