@@ -7,6 +7,7 @@
 
 mod drain;
 mod full;
+mod jumps;
 mod load;
 mod moments;
 mod pressure;
