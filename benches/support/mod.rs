@@ -8,6 +8,7 @@ pub(crate) mod asker;
 pub(crate) mod authority;
 pub(crate) mod generate;
 pub(crate) mod lab;
+pub(crate) mod links;
 pub(crate) mod lists;
 
 use std::{
