@@ -62,13 +62,14 @@
 //! | `metrics` | counters, handed on | |
 //! | `log` | lines on standard error | `config` |
 //! | `notify` | the service manager | |
+//! | `fetch` | going out to strangers' web servers | `clock`, `links` |
 //! | `rate` | token buckets by key | `clock` |
 //! | `sql` | databases of control state | `clock` |
 //! | `listener` | sockets: UDP front, streams, HTTP | `record`, `config`, `clock`, `metrics`, `name`, `rate`, `policy`, `resolver`, `gateway`, `spool` |
 //! | `policy` | what is to be done with a question | `record`, `config`, `clock`, `metrics`, `name` |
-//! | `feeds` | lists of rules, from their source until they are in force | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `policy`, `links`, `spool`, `sql` |
+//! | `feeds` | lists of rules, from their source until they are in force | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `policy`, `links`, `fetch`, `spool`, `sql` |
 //! | `resolver` | zones, cache, upstreams | `record`, `config`, `clock`, `metrics`, `name`, `policy`, `spool` |
-//! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `policy`, `links`, `reports`, `resolver`, `spool` |
+//! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `policy`, `links`, `fetch`, `reports`, `resolver`, `spool` |
 //! | `links` | links, revisions, tokens | `record`, `config`, `clock`, `metrics`, `spool`, `sql` |
 //! | `reports` | reports and appeals by the public | `record`, `config`, `clock`, `metrics`, `links`, `spool`, `sql` |
 //! | `spool` | the local log every row goes through | `record`, `config`, `clock`, `metrics` |
@@ -91,6 +92,7 @@ pub mod clock;
 pub mod config;
 pub mod escape;
 pub mod feeds;
+pub mod fetch;
 pub mod gateway;
 pub mod links;
 pub mod listener;

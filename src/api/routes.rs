@@ -104,6 +104,7 @@ pub const ROUTES: &[Route] = &[
     // Read from records: whoever asks is recorded, refused or not.
     route(Method::GET, "/api/v1/links/{code}/stats", Need::Token),
     right(Method::GET, "/api/v1/links/{code}/qr", Right::ReadLinks),
+    route(Method::GET, "/api/v1/links/{code}/hops", Need::Token),
     route(Method::GET, "/api/v1/links/{code}", Need::Right(Right::ReadLinks)),
     route(Method::PATCH, "/api/v1/links/{code}", Need::Right(Right::WriteLinks)),
     route(Method::POST, "/api/v1/zones/reload", Need::Right(Right::Reload)),

@@ -6,13 +6,13 @@
 
 use axum::{
     Extension, Router,
-    extract::{Path, RawQuery},
+    extract::{Path, RawQuery, State},
     response::{IntoResponse, Response},
     routing::get,
 };
 use http::{StatusCode, header};
 
-use super::{ApiState, Caller, Problem, Words, feeds, notices, reports, rules};
+use super::{ApiState, Caller, Problem, Words, feeds, links, notices, reports, rules};
 use crate::trace::{Ask, Error, Look, Tracer};
 
 /// The routes, for [`super::router`].
@@ -21,6 +21,7 @@ pub fn routes(tracer: Tracer) -> Router<ApiState> {
         .route("/api/v1/trace", get(page))
         .route("/api/v1/records/{id}", get(record))
         .route("/api/v1/links/{code}/stats", get(stats))
+        .route("/api/v1/links/{code}/hops", get(hops))
         .route("/api/v1/rules", get(rules::rules))
         .route("/api/v1/notices/summary", get(notices::summary))
         .route("/api/v1/reports/{number}/person", get(reports::person))
@@ -51,6 +52,7 @@ async fn record(
 
 /// What became of a link.
 async fn stats(
+    State(api): State<ApiState>,
     Extension(tracer): Extension<Tracer>,
     caller: Caller,
     Path(code): Path<String>,
@@ -58,7 +60,24 @@ async fn stats(
 ) -> Result<Response, Problem> {
     let given = Given::read(query.as_deref());
     let (from, to) = (given.ask.from.as_deref(), given.ask.to.as_deref());
-    tracer.link_stats(&given.look(&caller), &code, from, to).await.map(json).map_err(problem)
+    let mut standing = links::standing(&api, &code).await;
+    standing.retain(|name, _| name == "findings");
+    let look = given.look(&caller);
+    tracer.link_stats(&look, &code, (from, to), standing).await.map(json).map_err(problem)
+}
+
+/// Where a link leads.
+async fn hops(
+    State(api): State<ApiState>,
+    Extension(tracer): Extension<Tracer>,
+    caller: Caller,
+    Path(code): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let given = Given::read(query.as_deref());
+    let standing = links::standing(&api, &code).await;
+    let (look, limit) = (given.look(&caller), given.ask.limit);
+    tracer.link_hops(&look, &code, limit, standing).await.map(json).map_err(problem)
 }
 
 /// The query string.

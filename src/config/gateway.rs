@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ApiLimits, Certificate, JumpLimits, Notices, Outbound, Reports, SecurityTxt, listen,
+    ApiLimits, Certificate, JumpLimits, Notices, Outbound, Reports, SecurityTxt, Walks, listen,
     ranges::{Limits, limits},
 };
 
@@ -73,6 +73,8 @@ pub struct Gateway {
     pub outbound: Outbound,
     /// Reports and appeals by the public.
     pub reports: Reports,
+    /// Where targets lead.
+    pub walks: Walks,
     /// What it proves itself with over TLS.
     pub certificates: Vec<Certificate>,
 }
@@ -225,6 +227,7 @@ impl Default for Gateway {
             notices: Notices::default(),
             outbound: Outbound::default(),
             reports: Reports::default(),
+            walks: Walks::default(),
             certificates: Vec::new(),
         }
     }

@@ -30,6 +30,7 @@ mod source;
 mod spool;
 mod store;
 mod transfer;
+mod walks;
 mod warnings;
 
 use std::path::PathBuf;
@@ -52,6 +53,7 @@ pub use source::Source;
 pub use spool::{Durability, FullPolicy, OnFull, Spool};
 pub use store::{Engine, RETENTION_DAYS_MIN, Store, Trace};
 pub use transfer::Transfers;
+pub use walks::Walks;
 pub use warnings::warnings;
 
 use crate::record::NodeName;

@@ -3,7 +3,7 @@
 
 use super::{
     Config, Problem, Source, api_limits, control, dns, feeds, gateway, jumps, notices, outbound,
-    policy, reports, spool, store, transfer,
+    policy, reports, spool, store, transfer, walks,
 };
 
 /// What a number may be.
@@ -42,6 +42,7 @@ const SECTIONS: &[&[Limits]] = &[
     notices::LIMITS,
     outbound::LIMITS,
     reports::LIMITS,
+    walks::LIMITS,
     control::LIMITS,
     spool::LIMITS,
     store::LIMITS,

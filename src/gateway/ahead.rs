@@ -75,17 +75,27 @@ impl Places {
         self.rules.parse(text, suffixes)
     }
 
+    /// Whether short URLs have TLS.
+    pub(super) const fn is_encrypted(&self) -> bool {
+        self.tls
+    }
+
     fn lead_to_us(&self, link: &Link, lookup: &Lookup) -> bool {
+        self.has(&link.target_host, &link.target, lookup)
+    }
+
+    /// Whether `url`, whose host is `host`, is here.
+    pub(super) fn has(&self, host: &str, url: &str, lookup: &Lookup) -> bool {
         let own = |name: &str| {
             let name = name.strip_suffix('.').unwrap_or(name);
             self.rules.is_own(&name.to_ascii_lowercase())
         };
-        if self.rules.is_own(&link.target_host) || lookup.chain.iter().any(|n| own(n)) {
+        if self.rules.is_own(host) || lookup.chain.iter().any(|n| own(n)) {
             return true;
         }
         let ours = |ip: &IpAddr| self.endpoints.iter().any(|e| e.ip() == canonical_address(*ip));
         lookup.addresses.iter().any(ours)
-            && Url::parse(&link.target)
+            && Url::parse(url)
                 .ok()
                 .and_then(|url| url.port_or_known_default())
                 .is_some_and(|port| self.endpoints.iter().any(|e| e.port() == port))

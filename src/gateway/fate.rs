@@ -188,6 +188,8 @@ impl Worker {
             unsigned: asked.unproven.is_some(),
             ..rules::inputs(ruling.as_ref(), asked.service, unresolved)
         };
+        let findings = link.findings.names();
+        let inputs = self.known(link, &findings, asked, inputs);
         let tiered = parts.notices.tier(&inputs);
         let tiered = asked.unproven.map_or(tiered, |unproven| Some(unproven.warning(tiered)));
         if let Some(ruling) = &mut ruling {

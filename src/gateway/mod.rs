@@ -42,6 +42,7 @@ mod files;
 #[cfg(test)]
 mod fuzz;
 mod keep;
+mod known;
 mod language;
 mod limit;
 pub mod notice;
@@ -56,12 +57,15 @@ mod respond;
 mod rules;
 mod terms;
 mod told;
+mod walk;
 mod worker;
 
+pub use known::Secure;
 pub use language::Language;
 pub use peer::Peer;
 pub use record::Lanes;
 pub use report::body_bytes_max;
 pub use rules::is_listed;
 use terms::FORM_BYTES_MAX;
+pub use walk::{WalkError, WalkParts, Walker};
 pub use worker::{Gateway, GatewayParts, Worker};

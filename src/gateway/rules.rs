@@ -98,6 +98,26 @@ pub(super) fn of_jump(
     ruling(set, &facts, now)
 }
 
+/// What `set` says of a place on the way from a target, whose host's addresses are in `lookup`.
+pub(super) fn of_hop(
+    set: &PolicySet,
+    url: &str,
+    host: &str,
+    lookup: &Lookup,
+    now: Timestamp,
+) -> Option<Ruling> {
+    let host = lower(host);
+    let chain: Vec<Name> = lookup.chain.iter().filter_map(|n| lower(n)).collect();
+    let facts = JumpFacts {
+        url,
+        host: host.as_ref(),
+        code: None,
+        addresses: &lookup.addresses,
+        chain: &chain,
+    };
+    ruling(set, &facts, now)
+}
+
 /// What `set` says of a host that DNS policy led to us, asked for as `url`.
 pub(super) fn of_name(set: &PolicySet, host: &str, url: &str, now: Timestamp) -> Option<Ruling> {
     let host = lower(host)?;

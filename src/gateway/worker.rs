@@ -17,6 +17,7 @@ use super::{
     class::class,
     fate::{Answer, Fate},
     files::Files,
+    known::Secure,
     limit::Limits,
     notice::{self, Agreed, Leads, Notices, OwnHosts, Service, Warned},
     onward::Beyond,
@@ -110,6 +111,8 @@ pub(super) struct Asked<'a> {
     /// How many of our gateways it says it has passed.
     pub(super) hop: u8,
     pub(super) class: &'static str,
+    /// Whether it came over TLS of our own.
+    pub(super) secure: bool,
     pub(super) language: Language,
     pub(super) flow: Flow,
     pub(super) now: Timestamp,
@@ -182,6 +185,7 @@ impl Worker {
             passed: "",
             hop: hop(headers),
             class: class(request.method(), headers),
+            secure: request.extensions().get::<Secure>().is_some(),
             language: Language::asked(uri, headers),
             flow: self.recorder.new_flow(),
             now: parts.clock.now(),
@@ -275,7 +279,7 @@ impl Worker {
             Service::Outbound => asked.beyond.rest(),
             _ => String::new(),
         };
-        let (shown, response) = match (fate.answer, link) {
+        let (shown, mut response) = match (fate.answer, link) {
             (Answer::Warn(tiered), Some(link)) => {
                 let issued = notices.issue(&Warned {
                     tiered,
@@ -311,6 +315,9 @@ impl Worker {
             }
             (_, None) => (None, Page::Unknown.response(notices, asked.language)),
         };
+        if fate.answer == Answer::Go {
+            self.remember(&mut response, asked);
+        }
         let decided = fate.decided(asked.service, response.status());
         let leads = link.map(|l| Leads::along(l, fate.target()));
         let shown = shown.as_ref().map(|t| notice::event(asked, t, leads, "issued"));

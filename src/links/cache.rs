@@ -12,7 +12,9 @@ use std::sync::{
 use http::HeaderValue;
 use quick_cache::{Weighter, sync::Cache};
 
-use super::{Error, LinkSettings, LinkStore, Revision, STATUS, State, Target, change::unsaid};
+use super::{
+    Error, Findings, LinkSettings, LinkStore, Revision, STATUS, State, Target, change::unsaid,
+};
 use crate::clock::Timestamp;
 
 /// What a jump needs to know of a link: its newest revision.
@@ -38,6 +40,8 @@ pub struct Link {
     pub psl_version: Box<str>,
     /// Whose it is.
     pub owner: Box<str>,
+    /// What walks along its way found.
+    pub findings: Findings,
     /// When it was read, for [`Freshness`](super::Freshness).
     pub(super) read: u64,
     /// What few links have; see [`Link::settings`].
@@ -52,7 +56,7 @@ struct More {
 }
 
 impl Link {
-    fn new(mut r: Revision, read: u64) -> Result<Self, Error> {
+    fn new(mut r: Revision, findings: Findings, read: u64) -> Result<Self, Error> {
         if r.state == State::Disabled && r.settings.stopped.is_none() {
             r.settings.stopped = unsaid(&r);
         }
@@ -69,6 +73,7 @@ impl Link {
             expires: r.expires,
             psl_version: r.psl_version.into(),
             owner: r.owner.into(),
+            findings,
             read,
             more: more(r.domain, r.settings),
         })
@@ -91,6 +96,7 @@ impl Link {
             expires: Timestamp::ZERO,
             psl_version: psl_version.into(),
             owner: "".into(),
+            findings: Findings::default(),
             read: 0,
             more: None,
         })
@@ -181,7 +187,9 @@ impl LinkCache {
     ) -> Result<Option<Arc<Link>>, Error> {
         let before = self.changes.load(Ordering::SeqCst);
         let Some(revision) = store.current(code)? else { return Ok(None) };
-        let link = Arc::new(Link::new(revision, now)?);
+        let walked = store.destination(code)?.filter(|d| d.target == revision.target);
+        let findings = walked.map(|d| d.findings).unwrap_or_default();
+        let link = Arc::new(Link::new(revision, findings, now)?);
         self.links.insert(code.into(), Arc::clone(&link));
         if self.changes.load(Ordering::SeqCst) != before {
             // A change may have been shown after we read and taken its link out before we put
@@ -228,7 +236,7 @@ mod tests {
             settings: LinkSettings::default(),
             request: String::new(),
         };
-        Arc::new(Link::new(revision, 0).unwrap())
+        Arc::new(Link::new(revision, Findings::default(), 0).unwrap())
     }
 
     #[test]

@@ -282,6 +282,11 @@ impl Links {
         }
     }
 
+    /// Forgets what is in memory of a link whose walk found something else.
+    pub(crate) fn walked(&self, code: &str) {
+        self.cache.changed(code);
+    }
+
     /// The database.
     pub fn store(&self) -> &Arc<dyn LinkStore> {
         &self.store

@@ -20,6 +20,7 @@ mod cache;
 mod change;
 mod code;
 mod convert;
+mod destination;
 mod fresh;
 mod keep;
 mod make;
@@ -45,6 +46,9 @@ pub use change::{BY_ITSELF, SettingsEdit};
 pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};
 pub use convert::{
     By, Converted, Draft, Edit, How, IsListed, Links, LinksOptions, Listed, NotConverted,
+};
+pub use destination::{
+    Destination, DueWalk, Finding, Findings, Intake, Scheduled, TakenIn, WalkStore,
 };
 pub use fresh::Freshness;
 pub use outbound::{Doubt, GoQuery, Misfit, OutboundKeys, Seal, SignRequest, Signed};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{Error, Freshness, LinkSettings};
+use super::{Error, Freshness, LinkSettings, WalkStore};
 use crate::{
     clock::Timestamp,
     record::{LaneId, SchemaId},
@@ -199,7 +199,7 @@ pub struct TokenRow {
 }
 
 /// The control state of links and tokens, append-only. Every call may block on a disk.
-pub trait LinkStore: Send + Sync + std::fmt::Debug {
+pub trait LinkStore: WalkStore {
     /// The newest revision of a link. Revisions become visible only when their record is kept.
     fn current(&self, code: &str) -> Result<Option<Revision>, Error>;
 

@@ -20,6 +20,10 @@ pub struct GatewayMetrics {
     pub malformed: Counter,
     /// Requests over a limit.
     pub limited: Counter,
+    /// Walks along the redirects of targets.
+    pub walks: Counter,
+    /// Walks that found what is to be said of a link.
+    pub walk_findings: Counter,
     /// Open connections.
     pub connections: Gauge,
     /// From a request to its response.
@@ -74,6 +78,12 @@ impl GatewayMetrics {
             limited: m.counter(
                 "tracegate_gateway_limited_total",
                 "Requests over a limit, answered with 429 and not recorded",
+            ),
+            walks: m
+                .counter("tracegate_gateway_walks_total", "Walks along the redirects of targets"),
+            walk_findings: m.counter(
+                "tracegate_gateway_walk_findings_total",
+                "Walks that found something to be said of a link",
             ),
             connections: m.gauge("tracegate_gateway_connections", "Open connections"),
             jump_seconds: m

@@ -27,6 +27,7 @@ mod run_file;
 mod storage;
 mod transfers;
 mod upkeep;
+mod walks;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -64,6 +65,9 @@ pub enum Error {
     /// Warnings cannot be shown as configured.
     #[error("notices: {0}")]
     Notices(#[from] crate::gateway::notice::Error),
+    /// Where targets lead cannot be looked for as configured.
+    #[error(transparent)]
+    Walks(#[from] crate::gateway::WalkError),
     /// Links, tokens and the rest of the control state.
     #[error("control state: {0}")]
     Links(#[from] links::Error),
@@ -172,6 +176,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let addresses = Addresses { transfers: transfers_address, ..listeners.addresses(&storage) };
     let expiry = expiry::Expiry::start(&core);
     let counting = reports::Counting::start(&core);
+    let walks = walks::Walks::start(&core, &addresses)?;
     let run_file = run_file::RunFile::write(&core.config.data_dir, &addresses)
         .map_err(Error::io("run.json"))?;
     ready(&addresses);
@@ -200,6 +205,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let stopped = listeners.stop(grace).await;
     expiry.stop().await;
     counting.stop().await;
+    walks.stop().await;
     core.tasks.close();
     let left = deadline.saturating_duration_since(core.clock.monotonic());
     following.stop(left).await;

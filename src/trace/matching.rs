@@ -21,7 +21,7 @@ const FLOWS_MAX: usize = 2_000;
 const AFTERWARDS: &str = " SETTINGS query_plan_optimize_lazy_materialization = 1";
 
 /// The rows at or below a name: by the registrable domains at and above it, and by the name alone.
-const DOMAIN: [(Table, &str, &str); 4] = [
+const DOMAIN: [(Table, &str, &str); 5] = [
     (
         Table::Resolutions,
         "registrable_domain IN {above:Array(String)} \
@@ -45,6 +45,12 @@ const DOMAIN: [(Table, &str, &str); 4] = [
         "registrable_domain IN {above:Array(String)} \
          AND (subject = {name:String} OR endsWith(subject, {below:String}))",
         "subject = {name:String} OR endsWith(subject, {below:String})",
+    ),
+    (
+        Table::Hops,
+        "registrable_domain IN {above:Array(String)} \
+         AND (host = {name:String} OR endsWith(host, {below:String}))",
+        "host = {name:String} OR endsWith(host, {below:String})",
     ),
 ];
 
@@ -73,7 +79,7 @@ impl Matching {
             Subject::Url { target } => Self::url(target),
             Subject::Link { code } => Self {
                 together: None,
-                conditions: [Table::Jumps, Table::Conversions, Table::Notices]
+                conditions: [Table::Jumps, Table::Conversions, Table::Notices, Table::Hops]
                     .map(|t| (t, "code = {code:String}"))
                     .to_vec(),
                 params: vec![text("code", code)],
@@ -83,6 +89,7 @@ impl Matching {
                 conditions: vec![
                     (Table::Resolutions, "has(answers, {address:IPv6})"),
                     (Table::Jumps, "has(target_addresses, {address:IPv6})"),
+                    (Table::Hops, "has(addresses, {address:IPv6})"),
                 ],
                 params: vec![address(*a)],
             },
@@ -127,6 +134,7 @@ impl Matching {
                 together: None,
                 conditions: vec![
                     (Table::Jumps, "target = {target:String}"),
+                    (Table::Hops, "url = {target:String}"),
                     (
                         Table::Conversions,
                         "(target = {target:String} OR code IN (SELECT code FROM conversions \
@@ -146,6 +154,10 @@ impl Matching {
                     Table::Jumps,
                     "target_registrable_domain IN {above:Array(String)} \
                      AND target = {target:String}",
+                ),
+                (
+                    Table::Hops,
+                    "registrable_domain IN {above:Array(String)} AND url = {target:String}",
                 ),
                 (
                     Table::Conversions,

@@ -12,6 +12,7 @@
 //! | `coverage` | how far each node is complete, and the gaps of the window |
 //! | `persons` | columns about persons: which, and who may see them |
 //! | `hits` | what a feed's rules did, by version, rule and order |
+//! | `hops` | where a link leads |
 //! | `listed` | what was listed at a time, and answered around it |
 //! | `access` | every look is a record, written before its page is sent |
 //! | `stats` | what became of a link, counted |
@@ -19,10 +20,11 @@
 //!
 //! **A chain** is every record that answers the question and every record that shares an HTTP
 //! exchange (`flow`) with one of those; an exchange is taken to end within an hour. A link is
-//! answered by its conversions, jumps and notices; a URL by the whole history of the links that
-//! have ever had it as their target, and by every jump to it; an address by resolutions that
-//! answered it and jumps to it; a domain by everything at or below it: names asked, targets of
-//! links and jumps, verdicts; a client by everything it asked.
+//! answered by its conversions, jumps, notices and the hops of its target's redirects; a URL by the
+//! whole history of the links that have ever had it as their target, and by every jump to it and hop
+//! at it; an address by resolutions that answered it, jumps to it and hops at it; a domain by
+//! everything at or below it: names asked, targets of links and jumps, hops, verdicts; a client by
+//! everything it asked.
 //!
 //! **Order and pages.** By `(ts, node, lane, seq)`; a page continues strictly after the last record
 //! of the one before. Records not yet shipped are not found: `complete_through` says, per node,
@@ -40,6 +42,7 @@ mod chain;
 mod coverage;
 mod cursor;
 mod hits;
+mod hops;
 mod listed;
 mod lists;
 mod matching;

@@ -15,11 +15,18 @@ use crate::{
 };
 
 /// The tables of a chain.
-pub(super) const CHAIN: [Table; 5] =
-    [Table::Resolutions, Table::Jumps, Table::Conversions, Table::Notices, Table::Verifications];
+pub(super) const CHAIN: [Table; 6] = [
+    Table::Resolutions,
+    Table::Jumps,
+    Table::Conversions,
+    Table::Notices,
+    Table::Verifications,
+    Table::Hops,
+];
 
 /// The tables whose rows name the list that their registrable domain comes from.
-pub(super) const LISTED: [Table; 3] = [Table::Resolutions, Table::Jumps, Table::Conversions];
+pub(super) const LISTED: [Table; 4] =
+    [Table::Resolutions, Table::Jumps, Table::Conversions, Table::Hops];
 
 /// A statement with its parameters.
 #[derive(Clone, Debug, PartialEq)]

@@ -35,6 +35,9 @@ const DAY: &str = "toString(toDate(ts, 'UTC'))";
 #[derive(Serialize)]
 struct Page<'a> {
     code: &'a str,
+    /// What the control state says of the link.
+    #[serde(flatten)]
+    standing: Map<String, Value>,
     #[serde(flatten)]
     coverage: Coverage,
     /// Requests for the link, whatever came of them, and how many clients made them.
@@ -49,6 +52,7 @@ struct Page<'a> {
 
 impl Tracer {
     /// Counts the visits of the link `code` in a window, as JSON, recorded before it is returned.
+    /// `standing` is what the control state says of the link.
     ///
     /// # Errors
     /// As [`Tracer::page`].
@@ -56,13 +60,13 @@ impl Tracer {
         &self,
         look: &Look,
         code: &str,
-        from: Option<&str>,
-        to: Option<&str>,
+        (from, to): (Option<&str>, Option<&str>),
+        standing: Map<String, Value>,
     ) -> Result<Vec<u8>, Error> {
         let asked = Asked { text: code, kind: Some("link_stats"), from, to, cursor: None };
         let begun = Begun::new(self.access(), look, &asked);
         let counted = match look.sight() {
-            Ok(_) => self.counted_link(code, from, to).await,
+            Ok(_) => self.counted_link(code, (from, to), standing).await,
             Err(e) => Err(e),
         };
         self.finish(begun, counted).await
@@ -71,8 +75,8 @@ impl Tracer {
     async fn counted_link(
         &self,
         code: &str,
-        from: Option<&str>,
-        to: Option<&str>,
+        (from, to): (Option<&str>, Option<&str>),
+        standing: Map<String, Value>,
     ) -> Result<(Vec<u8>, u64), Error> {
         let code = capped(code, TEXT_BYTES_MAX);
         let window = Window::parse(from, to, self.parts().clock.now())?;
@@ -83,6 +87,7 @@ impl Tracer {
         let (visits, clients) = ask.all().await?;
         let page = Page {
             code,
+            standing,
             visits,
             clients,
             outcomes: ask.by(&[("outcome", "outcome"), ("tier", "tier")], GROUPS_MAX).await?,

@@ -4,14 +4,16 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use tempfile::TempDir;
 use tracegate::{
     clock::Timestamp,
     links::{
-        Error, Keep, LinkQuery, LinkSettings, LinkStore, Operation, OutboxRow, Revision,
-        SqliteLinks, State, TokenRow,
+        Destination, Error, Finding, Intake, Keep, LinkQuery, LinkSettings, LinkStore, Operation,
+        OutboxRow, Revision, Scheduled, SqliteLinks, State, TokenRow,
     },
     record::{LaneId, SchemaId, Table},
 };
@@ -80,6 +82,8 @@ both!(
     what_is_alike_is_found
     what_is_due_is_found
     visits_are_given_once
+    walks_are_scheduled_and_claimed_once
+    what_a_walk_found_stays
 );
 
 fn revision(code: &str, n: u32) -> Revision {
@@ -643,4 +647,106 @@ fn sqlite_keeps_history_and_permissions() {
         assert!(error.contains("revisions"), "{error}");
     }
     assert_eq!(store.current("a").unwrap(), Some(revision("a", 1)));
+}
+
+/// Takes everything behind `after` into the schedule, at a time when it is new.
+fn take_in(store: &dyn LinkStore, after: i64, settle: bool) -> (i64, usize) {
+    let now = Timestamp::from_secs(1_800_000_400);
+    let spread = Duration::from_secs(100);
+    let taken = store.take_in(&Intake { after, limit: 2, now, spread, settle }).unwrap();
+    (taken.after, taken.count)
+}
+
+fn walks_are_scheduled_and_claimed_once<D: Database>() {
+    let db = D::fresh();
+    let store = db.open();
+    assert_eq!((store.walks_mark().unwrap(), take_in(&*store, 0, false)), (0, (0, 0)));
+    for (seq, code) in (1..).zip(["a", "b", "c"]) {
+        make(&*store, code, 1, seq);
+    }
+    let (after, count) = take_in(&*store, 0, false);
+    assert_eq!(count, 2, "so many at a time");
+    let (after, count) = take_in(&*store, after, false);
+    assert_eq!((count, take_in(&*store, after, false)), (1, (after, 0)));
+    let now = Timestamp::from_secs(1_800_000_500);
+    let later = |secs| now.saturating_add(Duration::from_secs(secs));
+    // As several nodes do it: each walk is one's alone.
+    let mut claimed: Vec<_> = thread::scope(|s| {
+        let claims: Vec<_> =
+            (0..4).map(|_| s.spawn(|| store.claim_walks(now, later(60), 2).unwrap())).collect();
+        claims.into_iter().flat_map(|c| c.join().unwrap()).collect()
+    });
+    // Whoever is passed over finds what is left.
+    claimed.extend(store.claim_walks(now, later(60), 9).unwrap());
+    claimed.sort_by(|x, y| x.code.cmp(&y.code));
+    let codes: Vec<_> = claimed.iter().map(|w| w.code.as_str()).collect();
+    assert_eq!(codes, ["a", "b", "c"]);
+    assert_eq!(store.claim_walks(later(59), later(99), 9).unwrap(), []);
+    let next = Scheduled { due: later(200), walked: now, failures: 0 };
+    assert!(store.end_walk(&claimed[0], Some(next), None).unwrap());
+    assert!(!store.end_walk(&claimed[0], Some(next), None).unwrap(), "it is ours no more");
+    assert_eq!(store.scheduled("a").unwrap(), Some(next));
+    let failed = Scheduled { due: later(30), walked: Timestamp::ZERO, failures: 1 };
+    assert!(store.end_walk(&claimed[1], Some(failed), None).unwrap());
+    assert!(store.end_walk(&claimed[2], None, None).unwrap());
+    assert_eq!(store.scheduled("c").unwrap(), None);
+    drop(store);
+    let store = db.open();
+    let due = store.claim_walks(later(300), later(400), 1).unwrap();
+    assert_eq!((due[0].code.as_str(), due[0].failures), ("b", 1), "the nearest due first");
+    // A new revision is walked at once, also while another walk of it is under way.
+    make(&*store, "b", 2, 4);
+    let after = take_in(&*store, after, false).0;
+    assert!(!store.end_walk(&due[0], Some(next), None).unwrap());
+    assert!(store.scheduled("b").unwrap().unwrap().due < now);
+    // Looked at again, what was taken in is not taken in again.
+    let before = store.scheduled("a").unwrap();
+    assert_eq!(take_in(&*store, 0, true).1, 2);
+    assert_eq!(store.scheduled("a").unwrap(), before);
+    let mark = store.walks_mark().unwrap();
+    assert!(mark > 0 && mark <= after);
+}
+
+fn what_a_walk_found_stays<D: Database>() {
+    let db = D::fresh();
+    let store = db.open();
+    make(&*store, "a", 1, 1);
+    take_in(&*store, 0, false);
+    let now = Timestamp::from_secs(1_800_000_500);
+    let found = |target: &str, host: &str, outcome: &str| Destination {
+        code: "a".into(),
+        revision: 1,
+        ts: now,
+        target: target.into(),
+        url: format!("https://{host}/"),
+        host: host.into(),
+        registrable_domain: host.into(),
+        outcome: outcome.into(),
+        findings: [Finding::Loop].into_iter().collect(),
+        detail: "x -> y".into(),
+        flow: u128::MAX.to_string(),
+    };
+    let keep = |destination: &Destination| {
+        let until = Timestamp::from_secs(1_900_000_000);
+        let walk = store.claim_walks(until, until, 1).unwrap().pop().unwrap();
+        let next = Scheduled { due: now, walked: now, failures: 0 };
+        assert!(store.end_walk(&walk, Some(next), Some(destination)).unwrap());
+    };
+    assert_eq!(store.destination("a").unwrap(), None);
+    let all = [
+        found("https://t/", "one.com", "robots"),
+        found("https://t/", "two.com", "arrived"),
+        found("https://t/", "three.com", "arrived"),
+    ];
+    for d in &all {
+        keep(d);
+        assert_eq!(store.destination("a").unwrap().as_ref(), Some(d));
+    }
+    assert_eq!(store.first_destination("a", "https://t/").unwrap().as_ref(), Some(&all[1]));
+    assert_eq!(store.first_destination("a", "https://u/").unwrap(), None);
+    keep(&found("https://u/", "two.com", "arrived"));
+    keep(&all[2]);
+    let again = store.first_destination("a", "https://t/").unwrap();
+    assert_eq!(again.as_ref(), Some(&all[2]), "another target in between");
+    assert_eq!(store.destination("none").unwrap(), None);
 }

@@ -13,8 +13,9 @@ use tracegate::{
     clock::{Clock, Timestamp},
     config::Config,
     links::{
-        Actor, By, Draft, Edit, Error, How, Keep, LinkQuery, LinkSettings, LinkStore, NotConverted,
-        OutboxRow, Revision, Role, State, TokenRow, codes_in_spool,
+        Actor, By, Destination, Draft, DueWalk, Edit, Error, How, Intake, Keep, LinkQuery,
+        LinkSettings, LinkStore, NotConverted, OutboxRow, Revision, Role, Scheduled, State,
+        TakenIn, TokenRow, WalkStore, codes_in_spool,
     },
     metrics::Metrics,
     record::{LaneId, Table},
@@ -61,6 +62,40 @@ struct Dying<S> {
     at: Point,
     /// Conversions until then.
     left: AtomicU32,
+}
+
+impl<S: LinkStore> WalkStore for Dying<S> {
+    fn walks_mark(&self) -> Result<i64, Error> {
+        self.inner.walks_mark()
+    }
+    fn take_in(&self, intake: &Intake) -> Result<TakenIn, Error> {
+        self.inner.take_in(intake)
+    }
+    fn claim_walks(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueWalk>, Error> {
+        self.inner.claim_walks(now, until, limit)
+    }
+    fn end_walk(
+        &self,
+        walk: &DueWalk,
+        next: Option<Scheduled>,
+        found: Option<&Destination>,
+    ) -> Result<bool, Error> {
+        self.inner.end_walk(walk, next, found)
+    }
+    fn scheduled(&self, code: &str) -> Result<Option<Scheduled>, Error> {
+        self.inner.scheduled(code)
+    }
+    fn destination(&self, code: &str) -> Result<Option<Destination>, Error> {
+        self.inner.destination(code)
+    }
+    fn first_destination(&self, code: &str, target: &str) -> Result<Option<Destination>, Error> {
+        self.inner.first_destination(code, target)
+    }
 }
 
 impl<S: LinkStore> LinkStore for Dying<S> {

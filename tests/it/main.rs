@@ -77,4 +77,5 @@ mod trace_feeds;
 mod trace_notices;
 mod transfer;
 mod urls;
+mod walks;
 mod zones;

@@ -119,7 +119,7 @@ fn an_interstitial_is_dismissed_by_hand_and_every_step_is_on_record() {
         assert_eq!(notice["dwell_ms"], dwell);
         assert_eq!(notice["flow"], notices[0]["flow"]);
         assert!(notice["text_version"].as_str().unwrap().starts_with("default-1+"));
-        assert!(notice["tier_version"].as_str().unwrap().starts_with("default-1+"));
+        assert!(notice["tier_version"].as_str().unwrap().starts_with("default-2+"));
     }
     assert_eq!(
         (&notices[0]["authority"], &notices[0]["order_number"]),

@@ -20,7 +20,7 @@ use tracegate::{
     config::{Config, UpstreamMode, Zone},
     feeds::{By, Feeds, FeedsOptions, NewAppeal, Protected, SqliteFeeds, source::Files},
     gateway::{
-        Gateway, GatewayParts, Lanes, is_listed,
+        Gateway, GatewayParts, Lanes, WalkParts, Walker, is_listed,
         notice::{Keys, Notices},
     },
     links::{
@@ -75,6 +75,8 @@ pub(crate) struct Site {
     threads: Vec<JoinHandle<()>>,
     tasks: TaskTracker,
     runtime: Runtime,
+    resolver: Arc<Resolver>,
+    config: Config,
     pub(crate) in_force: InForce,
 }
 
@@ -358,7 +360,10 @@ impl Site {
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
             checks,
-            reload_zones: Box::new(move || resolver.reload_zones()),
+            reload_zones: {
+                let resolver = Arc::clone(&resolver);
+                Box::new(move || resolver.reload_zones())
+            },
             config: config.api.clone(),
         });
         let serving = serve_api(
@@ -388,8 +393,27 @@ impl Site {
             threads,
             tasks,
             runtime,
+            resolver,
+            config,
             in_force,
         }
+    }
+
+    /// Starts to walk along the redirects of targets.
+    pub(crate) fn walk(&self) {
+        let walker = Walker::new(WalkParts {
+            config: self.config.gateway.clone(),
+            listening: vec![self.gateway],
+            public: Vec::new(),
+            in_force: self.in_force.clone(),
+            suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
+            links: Arc::clone(&self.links),
+            resolver: Arc::clone(&self.resolver),
+            lane: self.spool.shared(Table::Hops).unwrap(),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+        });
+        self.tasks.spawn_on(walker.unwrap().run(self.stop.clone()), self.runtime.handle());
     }
 
     /// A request to the gateway on a connection of its own.

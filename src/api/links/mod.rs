@@ -5,6 +5,7 @@ mod list;
 mod members;
 mod qr;
 mod shown;
+mod walked;
 
 use axum::{
     Json,
@@ -27,6 +28,8 @@ use members::{Change, NewLink, request_of};
 pub(super) use qr::qr;
 pub(super) use shown::base_at;
 use shown::{described, revision, shown};
+use walked::Walked;
+pub(super) use walked::standing;
 
 /// Which revisions to show.
 #[derive(Debug, Deserialize)]
@@ -83,19 +86,21 @@ pub(super) async fn read(
     Params(From { from_revision }): Params<From>,
 ) -> Result<Response, Problem> {
     let page = api.config.revisions_max;
-    let (first, current, mut revisions) = {
+    let (first, current, mut revisions, walked) = {
         let api = api.clone();
         blocking(move || {
             let store = api.links.store();
             let first = store.revisions(&code, 1, 1)?.pop().ok_or(Error::Unknown)?;
             let current = store.current(&code)?.ok_or(Error::Unknown)?;
             let revisions = store.revisions(&code, from_revision, page.saturating_add(1))?;
-            Ok((first, current, revisions))
+            let walked = Walked::read(&**store, &code, &current.target)?;
+            Ok((first, current, revisions, walked))
         })
         .await?
     };
     let next = (revisions.len() > page).then(|| revisions.pop()).flatten();
     let mut body = described(&api, &current, first.ts);
+    body.extend(walked.members());
     let list: Vec<Value> = revisions.iter().map(|r| Value::Object(revision(r))).collect();
     body.insert("revisions".into(), list.into());
     body.insert("next_revision".into(), next.map(|r| r.revision).into());

@@ -128,6 +128,20 @@ enum Action {
         #[arg(long)]
         purpose: Option<String>,
     },
+    /// Show where a link leads: what its last walks found, hop by hop.
+    Hops {
+        /// Its code.
+        code: String,
+        /// At most so many walks, the newest.
+        #[arg(long)]
+        limit: Option<u32>,
+        /// The case number.
+        #[arg(long)]
+        case: Option<String>,
+        /// What for.
+        #[arg(long)]
+        purpose: Option<String>,
+    },
     /// Show how many warnings were seen and heeded, by tier, wording, language and list.
     Notices {
         /// The earliest time: RFC 3339, a date, or a span before now such as -30d.
@@ -246,6 +260,12 @@ async fn ask(action: Action, api: &Api) -> anyhow::Result<Value> {
         let query: Vec<(&str, &str)> = given.collect();
         return api.json(Method::GET, &["api", "v1", "links", code, "stats"], &query, None).await;
     }
+    if let Action::Hops { code, limit, case, purpose } = &action {
+        let limit = limit.map(|n| n.to_string());
+        let all = [("limit", &limit), ("case", case), ("purpose", purpose)];
+        let query: Vec<_> = all.iter().filter_map(|(n, v)| Some((*n, v.as_deref()?))).collect();
+        return api.json(Method::GET, &["api", "v1", "links", code, "hops"], &query, None).await;
+    }
     if let Action::Notices { from, to } = &action {
         let given = [("from", from), ("to", to)];
         let query: Vec<_> = given.iter().filter_map(|(n, v)| Some((*n, v.as_deref()?))).collect();
@@ -313,6 +333,7 @@ fn request(action: Action) -> anyhow::Result<(Method, Option<String>, Option<Val
         Action::List(_)
         | Action::Sign { .. }
         | Action::Stats { .. }
+        | Action::Hops { .. }
         | Action::Notices { .. }
         | Action::Import(_)
         | Action::Export { .. }

@@ -9,7 +9,6 @@
 
 mod beneath;
 mod files;
-mod guard;
 mod https;
 mod incoming;
 mod signature;
@@ -19,12 +18,13 @@ use std::{path::Path, time::Duration};
 
 pub use files::Files;
 use futures_util::future::BoxFuture;
-pub use guard::{ADDRESSES_MAX, Guard, Resolve};
 pub use https::{Https, HttpsBounds};
 pub use incoming::{Incoming, Part};
 pub use sources::Sources;
 
 use super::{FeedSpec, Meter};
+use crate::fetch;
+pub use crate::fetch::{ADDRESSES_MAX, Guard, Resolve};
 
 /// What a source is asked.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +98,18 @@ impl SourceError {
         match self {
             Self::Busy(_, after) => Some(*after),
             _ => None,
+        }
+    }
+}
+
+impl From<fetch::Error> for SourceError {
+    fn from(e: fetch::Error) -> Self {
+        match e {
+            fetch::Error::Away(why) => Self::Away(why),
+            fetch::Error::Special(_) => {
+                Self::Refused(format!("{e}; the configuration can name it in feeds.allowed_hosts"))
+            }
+            fetch::Error::Certificates(why) => Self::Refused(why),
         }
     }
 }

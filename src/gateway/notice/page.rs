@@ -219,6 +219,11 @@ impl Notices {
         self.rules.tier(inputs)
     }
 
+    /// Whether a rule minds that a visitor is here for the first time.
+    pub(in crate::gateway) const fn minds_first_visits(&self) -> bool {
+        self.rules.minds_first_visits()
+    }
+
     /// The version of the rules that make tiers.
     pub(in crate::gateway) fn tier_version(&self) -> &str {
         self.rules.version()

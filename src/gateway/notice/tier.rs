@@ -99,8 +99,10 @@ pub enum Reason {
     Listed,
     /// The standing verdict.
     Verdict,
-    /// A finding.
+    /// A finding: it leads elsewhere than it did.
     Finding,
+    /// A finding about what lies on the way.
+    Way,
     /// The link's owner wants it.
     Asked,
     /// The target has no address.
@@ -120,6 +122,7 @@ impl Reason {
             Self::Listed => "",
             Self::Verdict => "verdict",
             Self::Finding => "finding",
+            Self::Way => "way",
             Self::Asked => "asked",
             Self::Unresolved => "unresolved",
             Self::Unsigned => "unsigned",
@@ -158,6 +161,7 @@ impl Tiered {
 pub struct TierRules {
     rules: Vec<Rule>,
     version: String,
+    minds_first_visits: bool,
 }
 
 #[derive(Deserialize)]
@@ -309,12 +313,19 @@ impl TierRules {
             return Err(config::Error(problems).into());
         }
         let digest = hex::encode(&Sha256::digest(text)[..4]);
-        Ok(Self { rules: file.rules, version: format!("{}+{digest}", file.version) })
+        let minds_first_visits = file.rules.iter().any(|r| r.when.first_visit.is_some());
+        let version = format!("{}+{digest}", file.version);
+        Ok(Self { rules: file.rules, version, minds_first_visits })
     }
 
     /// The declared version and a digest of the file.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Whether a rule minds that a visitor is here for the first time.
+    pub const fn minds_first_visits(&self) -> bool {
+        self.minds_first_visits
     }
 
     /// The warning that a jump gets; none to let the visitor pass.

@@ -21,6 +21,7 @@
 mod follow;
 mod read;
 mod tokens;
+mod walks;
 mod write;
 
 use std::sync::{
@@ -31,7 +32,10 @@ use std::sync::{
 pub use follow::Follower;
 use tokio_postgres::error::SqlState;
 
-use super::{Error, Freshness, Keep, LinkQuery, LinkStore, OutboxRow, Revision, TokenRow};
+use super::{
+    Destination, DueWalk, Error, Freshness, Intake, Keep, LinkQuery, LinkStore, OutboxRow,
+    Revision, Scheduled, TakenIn, TokenRow, WalkStore,
+};
 use crate::{
     clock::{Clock, Timestamp},
     record::{LaneId, NodeName, SchemaId},
@@ -39,8 +43,10 @@ use crate::{
 };
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 1] =
-    [include_str!("../../../migrations/control-pg/0001_links_and_tokens.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/control-pg/0001_links_and_tokens.sql"),
+    include_str!("../../../migrations/control-pg/0002_walks.sql"),
+];
 
 /// Where nodes tell one another what they changed.
 const CHANNEL: &str = "tracegate";
@@ -384,5 +390,48 @@ impl LinkStore for PostgresLinks {
     fn revoke_token(&self, name: &str, actor: &str, ts: Timestamp) -> Result<bool, Error> {
         self.refuse_failed()?;
         self.pool.with(|s| s.transact(|tx| tokens::revoke(tx, name, actor, ts)))
+    }
+}
+
+impl WalkStore for PostgresLinks {
+    fn walks_mark(&self) -> Result<i64, Error> {
+        self.pool.with(walks::mark)
+    }
+
+    fn take_in(&self, intake: &Intake) -> Result<TakenIn, Error> {
+        self.refuse_failed()?;
+        self.pool.with(|s| s.transact(|tx| walks::take_in(tx, intake)))
+    }
+
+    fn claim_walks(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueWalk>, Error> {
+        self.refuse_failed()?;
+        self.pool.with(|s| walks::claim(s, now, until, limit))
+    }
+
+    fn end_walk(
+        &self,
+        walk: &DueWalk,
+        next: Option<Scheduled>,
+        found: Option<&Destination>,
+    ) -> Result<bool, Error> {
+        self.refuse_failed()?;
+        self.pool.with(|s| s.transact(|tx| walks::end(tx, walk, next, found)))
+    }
+
+    fn scheduled(&self, code: &str) -> Result<Option<Scheduled>, Error> {
+        self.pool.with(|s| walks::scheduled(s, code))
+    }
+
+    fn destination(&self, code: &str) -> Result<Option<Destination>, Error> {
+        self.pool.with(|s| walks::newest(s, code))
+    }
+
+    fn first_destination(&self, code: &str, target: &str) -> Result<Option<Destination>, Error> {
+        self.pool.with(|s| walks::first(s, code, target))
     }
 }

@@ -12,6 +12,7 @@
 
 mod read;
 mod tokens;
+mod walks;
 mod write;
 
 use std::{
@@ -24,7 +25,10 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::{Error, Keep, LinkQuery, LinkStore, OutboxRow, Revision, TokenRow};
+use super::{
+    Destination, DueWalk, Error, Intake, Keep, LinkQuery, LinkStore, OutboxRow, Revision,
+    Scheduled, TakenIn, TokenRow, WalkStore,
+};
 use crate::{
     clock::Timestamp,
     record::{LaneId, SchemaId},
@@ -32,11 +36,12 @@ use crate::{
 };
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/control/0001_links_and_tokens.sql"),
     include_str!("../../../migrations/control/0002_marks.sql"),
     include_str!("../../../migrations/control/0003_settings.sql"),
     include_str!("../../../migrations/control/0004_token_persons.sql"),
+    include_str!("../../../migrations/control/0005_walks.sql"),
 ];
 
 /// [`LinkStore`] over SQLite.
@@ -319,5 +324,52 @@ impl LinkStore for SqliteLinks {
 
     fn revoke_token(&self, name: &str, actor: &str, ts: Timestamp) -> Result<bool, Error> {
         self.write(|tx| tokens::revoke(tx, name, actor, ts))
+    }
+}
+
+impl WalkStore for SqliteLinks {
+    fn walks_mark(&self) -> Result<i64, Error> {
+        walks::mark(&self.readers.take())
+    }
+
+    fn take_in(&self, intake: &Intake) -> Result<TakenIn, Error> {
+        let shown = self.shown.load(Ordering::SeqCst);
+        if shown <= intake.after {
+            return Ok(TakenIn { after: intake.after, count: 0 });
+        }
+        self.write(|tx| walks::take_in(tx, intake, shown))
+    }
+
+    fn claim_walks(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueWalk>, Error> {
+        // Nothing is written where nothing is due.
+        let sql = "SELECT EXISTS (SELECT 1 FROM walks WHERE due <= ?1)";
+        let any: bool = self.readers.take().query_row(sql, [now.0], |row| row.get(0))?;
+        if any { self.write(|tx| walks::claim(tx, now, until, limit)) } else { Ok(Vec::new()) }
+    }
+
+    fn end_walk(
+        &self,
+        walk: &DueWalk,
+        next: Option<Scheduled>,
+        found: Option<&Destination>,
+    ) -> Result<bool, Error> {
+        self.write(|tx| walks::end(tx, walk, next, found))
+    }
+
+    fn scheduled(&self, code: &str) -> Result<Option<Scheduled>, Error> {
+        walks::scheduled(&self.readers.take(), code)
+    }
+
+    fn destination(&self, code: &str) -> Result<Option<Destination>, Error> {
+        walks::newest(&self.readers.take(), code)
+    }
+
+    fn first_destination(&self, code: &str, target: &str) -> Result<Option<Destination>, Error> {
+        walks::first(&self.readers.take(), code, target)
     }
 }

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    gateway::{Gateway, Lanes, Peer, Worker, body_bytes_max},
+    gateway::{Gateway, Lanes, Peer, Secure, Worker, body_bytes_max},
     metrics::Metrics,
     spool,
 };
@@ -138,9 +138,16 @@ impl GatewayThread {
                     let (orders, worker) = (orders.clone(), Rc::clone(&worker));
                     connections.spawn_local(async move {
                         let wait = orders.limits.header;
+                        let secure = acceptor.is_some();
                         let answer = |request| {
                             let worker = Rc::clone(&worker);
-                            async move { worker.serve(&whole(request, wait).await, peer).await }
+                            async move {
+                                let mut request = whole(request, wait).await;
+                                if secure {
+                                    request.extensions_mut().insert(Secure);
+                                }
+                                worker.serve(&request, peer).await
+                            }
                         };
                         connection::run(stream, acceptor, orders, answer).await;
                         drop(place);

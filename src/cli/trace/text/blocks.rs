@@ -101,6 +101,29 @@ pub(super) fn verification(out: &mut Lines, r: &Value) {
     }
 }
 
+pub(super) fn hop(out: &mut Lines, r: &Value) {
+    let mut way = format!("{} {}", str(r, "hop"), str(r, "url"));
+    let addresses = list(r, "addresses");
+    if !addresses.is_empty() {
+        way.push_str(&format!(" ({})", addresses.join(", ")));
+    }
+    let location = str(r, "location");
+    if !location.is_empty() {
+        way.push_str(&format!(" → {location}"));
+    }
+    out.text(2, &way);
+    let mut how = Vec::new();
+    push(&mut how, "", r, "method");
+    if r["status"].as_u64().is_some_and(|s| s > 0) {
+        push(&mut how, "", r, "status");
+    }
+    push(&mut how, "", r, "outcome");
+    push(&mut how, "finding 发现 ", r, "finding");
+    push(&mut how, "", r, "detail");
+    how.push(latency(r));
+    out.text(2, &how.join(" · "));
+}
+
 /// A kind this build knows no layout for: every column by name.
 pub(super) fn other(out: &mut Lines, r: &Value) {
     let known = ["kind", "id", "ts", "node", "lane", "seq", "withheld"];

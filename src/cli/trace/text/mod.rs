@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use self::{
-    blocks::{client, jump, notice, other, push, resolution, verification},
+    blocks::{client, hop, jump, notice, other, push, resolution, verification},
     values::str,
     words::{han, operation_word, plural, title},
 };
@@ -103,6 +103,7 @@ impl Printer {
             "conversion" => self.conversion(&mut out, record),
             "notice" => notice(&mut out, record),
             "verification" => verification(&mut out, record),
+            "hop" => hop(&mut out, record),
             _ => other(&mut out, record),
         }
         out.text(2, &format!("id {}", str(record, "id")));

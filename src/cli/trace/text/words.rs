@@ -36,6 +36,7 @@ pub(super) fn han(kind: &str) -> &'static str {
         "conversion" => "链接转换",
         "notice" => "提示",
         "verification" => "核验",
+        "hop" => "去向",
         "access" => "调阅",
         "gap" => "缺口",
         "record" => "记录",

@@ -15,11 +15,13 @@ use url::{Host, Url};
 
 use super::{
     super::{Ask, Incoming, SourceError},
-    Answer, Fetched, HttpsBounds, elsewhere, retry, target,
-    trust::Trust,
+    Answer, Fetched, HttpsBounds, elsewhere, target,
     validator::Validator,
 };
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    fetch::{self, Trust},
+};
 
 /// The largest head of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -82,8 +84,8 @@ impl Exchange<'_> {
         let exchange = async {
             let response =
                 within(idle, url, sender.send_request(request)).await?.map_err(failed)?;
-            let asks = retry::after(response.headers(), now);
-            if let (Some(after), true) = (asks, retry::applies(response.status())) {
+            let asks = fetch::retry_after(response.headers(), now);
+            if let (Some(after), true) = (asks, fetch::may_retry_after(response.status())) {
                 let why = format!("{url}: {}", response.status());
                 return Err(SourceError::Busy(why, after.min(bounds.retry_after_max)));
             }

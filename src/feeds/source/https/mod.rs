@@ -7,8 +7,6 @@
 //! come back (`Retry-After`) is left alone until then.
 
 mod exchange;
-mod retry;
-mod trust;
 mod validator;
 
 use std::{path::Path, time::Duration};
@@ -22,7 +20,7 @@ use super::{
     Ask, Brought, Files, Guard, Looked, Part, Source, SourceError,
     signature::{self, SIGNATURE_BYTES_MAX, SUFFIX},
 };
-use crate::{config, feeds::Location};
+use crate::{config, feeds::Location, fetch::Trust};
 
 /// How long everything may take, and how often it is tried.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +131,7 @@ impl Https {
     }
 
     /// Whom to trust: the authorities in the feed's file, or the system's.
-    async fn trust(&self, ask: Ask<'_>) -> Result<trust::Trust, SourceError> {
+    async fn trust(&self, ask: Ask<'_>) -> Result<Trust, SourceError> {
         let pem = match ask.spec.ca_file.as_str() {
             "" => None,
             path => {
@@ -142,7 +140,7 @@ impl Https {
                 Some(super::files::blocking(read).await?)
             }
         };
-        super::files::blocking(move || trust::Trust::new(pem.as_deref())).await
+        super::files::blocking(move || Ok(Trust::new(pem.as_deref())?)).await
     }
 }
 
@@ -150,7 +148,7 @@ impl Https {
 struct Fetch<'a> {
     https: &'a Https,
     ask: Ask<'a>,
-    trust: &'a trust::Trust,
+    trust: &'a Trust,
 }
 
 impl Fetch<'_> {

@@ -33,7 +33,7 @@ fn our_own_rules_do_what_tiers_mean() {
     let unsigned = Inputs { unsigned: true, service: Service::Outbound, ..Inputs::default() };
     let found = ours.tier(&unsigned).unwrap();
     assert_eq!((found.tier, found.reason.name()), (Tier::Hint, "unsigned"));
-    assert!(ours.version().starts_with("default-1+"), "{}", ours.version());
+    assert!(ours.version().starts_with("default-2+"), "{}", ours.version());
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Where we may be sent: no setting of a feed makes us knock on doors of our own network.
+//! Where we may be sent: nothing that strangers set makes us knock on doors of our own network.
 //!
 //! A host's name is resolved, every address it has is checked, and a connection goes to one of the
 //! addresses that were checked: asking again could give others. One address that is not public
-//! refuses the host, unless the configuration names it (`feeds.allowed_hosts`).
+//! refuses the host, unless the configuration names it.
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use url::Host;
 
-use super::SourceError;
+use super::Error;
 use crate::links::special::{canonical_address, is_special, is_special_address};
 
 /// Resolves a host's name into its addresses; the error is why it could not.
@@ -24,27 +24,73 @@ pub type Resolve =
 /// Addresses of one host that are tried.
 pub const ADDRESSES_MAX: u32 = 8;
 
-/// Lets through what may be connected to.
-#[derive(Clone)]
-pub struct Guard {
-    resolve: Resolve,
+/// Lets through what is public, and what the configuration names.
+#[derive(Clone, Debug)]
+pub struct Allowed {
     names: Arc<[String]>,
     nets: Arc<[IpNet]>,
 }
 
+impl Allowed {
+    /// What is public, and these hosts: names, addresses, prefixes.
+    pub fn new(allowed: &[String]) -> Self {
+        let nets = allowed.iter().filter_map(|host| net(host)).collect();
+        let names = allowed.iter().filter(|host| net(host).is_none());
+        let names = names.map(|n| n.trim_end_matches('.').to_ascii_lowercase()).collect();
+        Self { names, nets }
+    }
+
+    /// Whether a host may be asked at all, before it is looked up.
+    ///
+    /// # Errors
+    /// [`Error::Special`] for one that may not.
+    pub fn host(&self, host: &Host<String>) -> Result<(), Error> {
+        match host {
+            Host::Ipv4(a) => self.addresses(host, &[IpAddr::V4(*a)]),
+            Host::Ipv6(a) => self.addresses(host, &[IpAddr::V6(*a)]),
+            Host::Domain(name) => {
+                let name = plain(name);
+                let bad = !self.names.contains(&name) && (is_special(&name) || !name.contains('.'));
+                if bad { Err(Error::Special(name)) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Whether a host that has these addresses may be connected to at one of them.
+    ///
+    /// # Errors
+    /// [`Error::Special`] where one of them is not public.
+    pub fn addresses(&self, host: &Host<String>, found: &[IpAddr]) -> Result<(), Error> {
+        let named = matches!(host, Host::Domain(name) if self.names.contains(&plain(name)));
+        match found.iter().find(|a| !named && !self.may_be(**a)) {
+            Some(address) => Err(Error::Special(format!("{host} ({address})"))),
+            None => Ok(()),
+        }
+    }
+
+    fn may_be(&self, address: IpAddr) -> bool {
+        let address = canonical_address(address);
+        !is_special_address(address) || self.nets.iter().any(|net| net.contains(&address))
+    }
+}
+
+/// Lets through what may be connected to.
+#[derive(Clone)]
+pub struct Guard {
+    resolve: Resolve,
+    allowed: Allowed,
+}
+
 impl fmt::Debug for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("names", &self.names).field("nets", &self.nets).finish()
+        f.debug_struct("Guard").field("allowed", &self.allowed).finish_non_exhaustive()
     }
 }
 
 impl Guard {
     /// A guard that lets through what is public, and these hosts: names, addresses, prefixes.
     pub fn new(resolve: Resolve, allowed: &[String]) -> Self {
-        let nets = allowed.iter().filter_map(|host| net(host)).collect();
-        let names = allowed.iter().filter(|host| net(host).is_none());
-        let names = names.map(|n| n.trim_end_matches('.').to_ascii_lowercase()).collect();
-        Self { resolve, names, nets }
+        Self { resolve, allowed: Allowed::new(allowed) }
     }
 
     /// The addresses of a host that may be connected to, in the order to try them.
@@ -55,44 +101,32 @@ impl Guard {
         &self,
         host: &Host<String>,
         port: u16,
-    ) -> Result<Vec<SocketAddr>, SourceError> {
-        let (found, named) = match host {
-            Host::Ipv4(a) => (vec![IpAddr::V4(*a)], false),
-            Host::Ipv6(a) => (vec![IpAddr::V6(*a)], false),
+    ) -> Result<Vec<SocketAddr>, Error> {
+        self.allowed.host(host)?;
+        let found = match host {
+            Host::Ipv4(a) => vec![IpAddr::V4(*a)],
+            Host::Ipv6(a) => vec![IpAddr::V6(*a)],
             Host::Domain(name) => {
-                let name = name.trim_end_matches('.').to_ascii_lowercase();
-                let named = self.names.contains(&name);
-                if !named && (is_special(&name) || !name.contains('.')) {
-                    return Err(refused(&name));
-                }
+                let name = plain(name);
                 let found = (self.resolve)(name.clone()).await;
-                let found = found.map_err(|e| SourceError::Away(format!("{name}: {e}")))?;
+                let found = found.map_err(|e| Error::Away(format!("{name}: {e}")))?;
                 if found.is_empty() {
-                    return Err(SourceError::Away(format!("{name}: no address")));
+                    return Err(Error::Away(format!("{name}: no address")));
                 }
-                (found, named)
+                found
             }
         };
-        let public = |a: &IpAddr| named || self.may_be(*a);
-        if let Some(address) = found.iter().find(|a| !public(a)) {
-            return Err(refused(&format!("{host} ({address})")));
-        }
+        self.allowed.addresses(host, &found)?;
         Ok(found
             .into_iter()
             .take(ADDRESSES_MAX as usize)
             .map(|a| SocketAddr::new(a, port))
             .collect())
     }
-
-    fn may_be(&self, address: IpAddr) -> bool {
-        let address = canonical_address(address);
-        !is_special_address(address) || self.nets.iter().any(|net| net.contains(&address))
-    }
 }
 
-fn refused(host: &str) -> SourceError {
-    let why = "is not public; the configuration can name it in feeds.allowed_hosts";
-    SourceError::Refused(format!("{host} {why}"))
+fn plain(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
 }
 
 fn net(text: &str) -> Option<IpNet> {
@@ -123,7 +157,7 @@ mod tests {
     async fn check(allowed: &[&str], host: &str, expected: Result<usize, bool>) {
         let host = Host::parse(host).unwrap();
         let found = guard(allowed).addresses(&host, 443).await;
-        let found = found.map(|a| a.len()).map_err(|e| matches!(e, SourceError::Refused(_)));
+        let found = found.map(|a| a.len()).map_err(|e| matches!(e, Error::Special(_)));
         assert_eq!(found, expected, "{host}");
     }
 

@@ -7,13 +7,13 @@ use http::{HeaderMap, StatusCode, header};
 use crate::clock::Timestamp;
 
 /// Whether an answer of this status may say when to come back.
-pub(super) fn applies(status: StatusCode) -> bool {
+pub(crate) fn applies(status: StatusCode) -> bool {
     matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// How long to leave the server alone, seen at `now`; none where it does not say, or nothing that
 /// can be read.
-pub(super) fn after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(crate) fn after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         // More digits than fit are longer than any limit.

@@ -7,16 +7,16 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use super::super::SourceError;
+use super::Error;
 
-/// Whom one feed's web server may be certified by.
+/// Whom a web server may be certified by.
 #[derive(Clone, Debug)]
-pub(super) struct Trust(pub(super) Arc<ClientConfig>);
+pub(crate) struct Trust(pub(crate) Arc<ClientConfig>);
 
 impl Trust {
     /// The authorities in a PEM file and nobody else, or, without one, those of the system.
-    pub(super) fn new(pem: Option<&[u8]>) -> Result<Self, SourceError> {
-        let wrong = |e: &dyn std::fmt::Display| SourceError::Away(format!("TLS: {e}"));
+    pub(crate) fn new(pem: Option<&[u8]>) -> Result<Self, Error> {
+        let wrong = |e: &dyn std::fmt::Display| Error::Away(format!("TLS: {e}"));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -33,8 +33,8 @@ impl Trust {
     }
 }
 
-fn roots(pem: &[u8]) -> Result<RootCertStore, SourceError> {
-    let refused = |why: String| SourceError::Refused(format!("ca_file: {why}"));
+fn roots(pem: &[u8]) -> Result<RootCertStore, Error> {
+    let refused = |why: String| Error::Certificates(format!("ca_file: {why}"));
     let mut roots = RootCertStore::empty();
     for found in CertificateDer::pem_slice_iter(pem) {
         let certificate = found.map_err(|e| refused(e.to_string()))?;
