@@ -107,6 +107,10 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/v1/links/{code}/hops", Need::Token),
     route(Method::GET, "/api/v1/links/{code}", Need::Right(Right::ReadLinks)),
     route(Method::PATCH, "/api/v1/links/{code}", Need::Right(Right::WriteLinks)),
+    right(Method::GET, "/api/v1/forwards", Right::ReadLinks),
+    right(Method::POST, "/api/v1/forwards", Right::WriteLinks),
+    right(Method::GET, "/api/v1/forwards/{from}", Right::ReadLinks),
+    right(Method::PATCH, "/api/v1/forwards/{from}", Right::WriteLinks),
     route(Method::POST, "/api/v1/zones/reload", Need::Right(Right::Reload)),
     route(Method::GET, "/api/v1/tokens", Need::Right(Right::Tokens)),
     route(Method::POST, "/api/v1/tokens", Need::Right(Right::Tokens)),
@@ -163,6 +167,8 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/api/v1/links/{code}/qr", get(links::qr))
         .route("/api/v1/links/{code}", get(links::read).patch(links::change))
         .route("/api/v1/outbound", post(outbound::sign))
+        .route("/api/v1/forwards", get(links::forwards::list).post(links::forwards::create))
+        .route("/api/v1/forwards/{from}", get(links::forwards::read).patch(links::forwards::change))
         .route("/api/v1/zones/reload", post(system::reload_zones))
         .route("/api/v1/reports", get(reports::list))
         .route("/api/v1/reports/{number}", get(reports::read))

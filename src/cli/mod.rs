@@ -9,6 +9,7 @@ mod demo;
 mod engine;
 mod feed;
 mod format;
+mod forward;
 mod layout;
 mod link;
 mod migrate;
@@ -77,6 +78,7 @@ enum Command {
     Spool(spool::Spool),
     Migrate(migrate::Migrate),
     Link(link::Link),
+    Forward(forward::Forward),
     /// Make, list and revoke tokens of the API.
     Token(Remote<token::Token>),
     Trace(Box<trace::Trace>),
@@ -125,6 +127,7 @@ impl Cli {
             Command::Spool(command) => command.run(&self.global),
             Command::Migrate(command) => command.run(&self.global),
             Command::Link(command) => command.run(&self.global),
+            Command::Forward(command) => command.run(&self.global),
             Command::Token(command) => command.run(&self.global),
             Command::Trace(command) => command.run(&self.global),
             Command::Zone(command) => command.run(&self.global),

@@ -50,6 +50,8 @@ pub struct Gateway {
     pub link_readers_max: usize,
     /// The length of new codes.
     pub code_length: u8,
+    /// Forwards of hosts that no zone of ours holds.
+    pub foreign_forwards: ForeignForwards,
     /// The way from one of our links to another may be this long; also the largest
     /// `Tracegate-Hop` that is served.
     pub hops_max: u8,
@@ -77,6 +79,16 @@ pub struct Gateway {
     pub walks: Walks,
     /// What it proves itself with over TLS.
     pub certificates: Vec<Certificate>,
+}
+
+/// Forwards of hosts that no zone of ours holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ForeignForwards {
+    /// May be made: somebody else's zone points them at us.
+    Allow,
+    /// Are refused.
+    Refuse,
 }
 
 /// A target that could not be resolved in time.
@@ -216,6 +228,7 @@ impl Default for Gateway {
             link_cache_bytes_max: 256 << 20,
             link_readers_max: 4,
             code_length: 7,
+            foreign_forwards: ForeignForwards::Allow,
             hops_max: 5,
             allow_crawlers: false,
             visit_leases_max: 100_000,

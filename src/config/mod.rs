@@ -40,7 +40,7 @@ pub use control::{Control, OnDown};
 pub use dns::{Dns, RateLimit, Upstream, UpstreamMode, Zone};
 pub use feeds::Feeds;
 pub use file::{Loaded, load, parse, table};
-pub use gateway::{Api, Gateway, OnTarget, OnUnresolved, Targets};
+pub use gateway::{Api, ForeignForwards, Gateway, OnTarget, OnUnresolved, Targets};
 pub use jumps::{Certificate, JumpLimits, SecurityTxt};
 pub use notices::Notices;
 pub use outbound::{OnUnsigned, Outbound};

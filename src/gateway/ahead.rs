@@ -15,7 +15,10 @@
 //! and port that we listen on. An address in front of us, such as a proxy's, is no sign: other sites
 //! may be behind it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use http::HeaderMap;
 use url::Url;
@@ -154,7 +157,17 @@ impl Worker {
             .then(|| Remark::of_target("target_scheme_downgrade", config.targets.scheme_downgrade))
     }
 
-    /// Follows the way from `first` through our own links. What cannot be read ends it: the visitor
+    /// The forward or link of ours that `url` asks for.
+    async fn next(&self, url: &Url) -> Option<Arc<Link>> {
+        if let Some(host) = url.domain()
+            && let Some((link, _)) = self.forward(host, url.path()).await?
+        {
+            return Some(link);
+        }
+        self.link(code_of_path(url.path())?).await?
+    }
+
+    /// Follows the way from `first` through our own links and forwards. What cannot be read ends it: the visitor
     /// who comes there is told.
     async fn walk(&self, first: &Link, lookup: &mut Lookup) -> Option<Remark> {
         let parts = &self.gateway.parts;
@@ -162,11 +175,10 @@ impl Worker {
         let mut target = first.target.to_string();
         for _ in 0..parts.config.hops_max {
             let url = Url::parse(&target).ok()?;
-            let code = code_of_path(url.path())?;
-            if passed.iter().any(|p| p == code) {
+            let next = self.next(&url).await?;
+            if passed.iter().any(|p| **p == *next.code) {
                 return Some(Remark::looped("loop"));
             }
-            let next = self.link(code).await??;
             if next.state != State::Enabled || next.is_expired(parts.clock.now()) {
                 return None;
             }
@@ -176,7 +188,7 @@ impl Worker {
             if !back {
                 return None;
             }
-            passed.push(code.to_owned());
+            passed.push(next.code.to_string());
             target = next.target.to_string();
         }
         Some(Remark::looped("too_many_hops"))

@@ -9,6 +9,7 @@
 //! | a link or target that a rule blocks | 451 | `stopped` |
 //! | one that gets a warning | 200, a page | `warned` |
 //! | going on from that page | 303 to the target | as the first two |
+//! | a host or path of one that is forwarded | as a link | as a link, service `forward` |
 //! | a host that is not ours and that a rule lists | 451 or 403, a page | `stopped`, `warned` |
 //! | a target that a rule of targets stops now | 403 | `stopped`, with a reason |
 //! | a way that comes back to us | 508 | `stopped`, with a reason |
@@ -39,6 +40,7 @@ mod ahead;
 mod class;
 mod fate;
 mod files;
+mod forward;
 #[cfg(test)]
 mod fuzz;
 mod keep;

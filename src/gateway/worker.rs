@@ -125,7 +125,7 @@ impl<'a> Asked<'a> {
     where
         'a: 'b,
     {
-        Asked { code, agreed, ..*self }
+        Asked { code, service: Service::of_code(code), agreed, ..*self }
     }
 }
 
@@ -208,6 +208,9 @@ impl Worker {
             return Box::pin(self.report(&asked, wanted, request.body().as_ref())).await;
         }
         if let Some(response) = self.at_name(&asked).await {
+            return response;
+        }
+        if let Some(response) = self.at_forward(&asked).await {
             return response;
         }
         let page = match *request.method() {

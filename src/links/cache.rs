@@ -4,9 +4,12 @@
 //! takes its link out, and a reader that read the database while a change went on takes its own
 //! entry out again (the counter below).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use http::HeaderValue;
@@ -16,6 +19,12 @@ use super::{
     Error, Findings, LinkSettings, LinkStore, Revision, STATUS, State, Target, change::unsaid,
 };
 use crate::clock::Timestamp;
+
+/// Forwards remembered that are not there.
+const ABSENT_MAX: usize = 65_536;
+
+/// For how long: what another node makes is served within a second.
+const ABSENT_FOR: Duration = Duration::from_secs(1);
 
 /// What a jump needs to know of a link: its newest revision.
 #[derive(Debug)]
@@ -160,6 +169,9 @@ impl Weighter<Box<str>, Arc<Link>> for ByBytes {
 #[derive(Debug)]
 pub(super) struct LinkCache {
     links: Cache<Box<str>, Arc<Link>, ByBytes>,
+    /// Forwards that were looked for and not found, and when: whoever sends us visitors of a thousand
+    /// hosts must not have the database asked for each of them.
+    absent: Cache<Box<str>, Instant>,
     /// Changes so far.
     changes: AtomicU64,
 }
@@ -169,6 +181,7 @@ impl LinkCache {
         let about = usize::try_from(bytes_max / 500).unwrap_or(usize::MAX);
         Self {
             links: Cache::with_weighter(about.clamp(16, 1 << 20), bytes_max, ByBytes),
+            absent: Cache::new(ABSENT_MAX),
             changes: AtomicU64::new(0),
         }
     }
@@ -199,10 +212,29 @@ impl LinkCache {
         Ok(Some(link))
     }
 
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// Whether nothing was found under `code` a moment ago.
+    pub(super) fn is_absent(&self, code: &str, now: Instant) -> bool {
+        let looked = self.absent.get(code);
+        looked.is_some_and(|at| now.saturating_duration_since(at) < ABSENT_FOR)
+    }
+
+    /// Remembers that nothing was found under `code`, unless something has changed since `before`.
+    pub(super) fn absent(&self, code: &str, now: Instant, before: u64) {
+        self.absent.insert(code.into(), now);
+        if self.changes() != before {
+            self.absent.remove(code);
+        }
+    }
+
     /// To be called after a change is shown and before it is answered.
     pub(super) fn changed(&self, code: &str) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.links.remove(code);
+        self.absent.remove(code);
     }
 
     #[cfg(test)]

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::{
     By, Converted, Edit, Error, How, LinkSettings, Links, NotConverted, Operation,
-    OwnerVerification, Revision, Role, State, Stopped, Target, keep::Batch, settings::previous,
+    OwnerVerification, Revision, Role, State, Stopped, Target, forward::is_forward, keep::Batch,
+    settings::previous,
 };
 use crate::{clock::Timestamp, record::RecordId};
 
@@ -67,8 +68,10 @@ impl Links {
     /// See [`NotConverted`]. [`Error::Conflict`] when it is not at the revision given.
     pub fn edit(&self, code: &str, edit: &Edit, by: &By) -> Result<Converted, NotConverted> {
         let target = edit.target.as_ref().map(|t| self.target(t)).transpose()?;
-        if let Some(domain) = &edit.domain {
-            self.refuse_domain(domain)?;
+        match &edit.domain {
+            Some(_) if is_forward(code) => return Err(NotConverted::Domain),
+            Some(domain) => self.refuse_domain(domain)?,
+            None => {}
         }
         loop {
             let current = self.store.current(code)?.ok_or(Error::Unknown)?;
@@ -85,6 +88,10 @@ impl Links {
             // An end that has come keeps a link from going on, too.
             if next.expires != current.expires || next.operation == Operation::Enable {
                 self.refuse_past(next.expires)?;
+            }
+            let leads = next.target != current.target || next.operation == Operation::Enable;
+            if is_forward(code) && leads && next.state == State::Enabled {
+                self.refuse_loop(code, &next.target)?;
             }
             match self.convert_one(&next, &current, by.client) {
                 // Somebody was faster; without a revision asked for, ours comes after theirs.

@@ -8,8 +8,9 @@ use std::{
 };
 
 use super::{
-    Actor, Codes, Error, Freshness, Link, LinkSettings, LinkStore, OutboundKeys, Refusal, Revision,
-    State, Target, TargetRules, cache::LinkCache, change::SettingsEdit, visits::Visits,
+    Actor, Codes, Error, ForwardFrom, Freshness, Link, LinkSettings, LinkStore, OutboundKeys,
+    Refusal, Revision, State, Target, TargetRules, cache::LinkCache, change::SettingsEdit,
+    visits::Visits,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -46,6 +47,8 @@ pub struct Draft {
     pub request: String,
     /// Whether a link of the same owner that is the same in everything will do.
     pub reuse: bool,
+    /// What it forwards, where it is a forward: code and domain follow from it.
+    pub forward: Option<ForwardFrom>,
 }
 
 /// What shall change; none leaves as it is.
@@ -124,6 +127,18 @@ pub enum NotConverted {
     /// A reason why a link is stopped, for one that is not.
     #[error("the link is not stopped")]
     NotStopped,
+    /// The host must not be forwarded.
+    #[error("this host cannot be forwarded: {0}")]
+    Host(Refusal),
+    /// The host to forward is in no zone of ours.
+    #[error("no zone served here holds this host")]
+    Foreign,
+    /// The way comes back to where it began, through these.
+    #[error("the way comes back to itself: {}", .0.join(" -> "))]
+    Loop(Vec<String>),
+    /// The way passes too many forwards, these.
+    #[error("the way passes too many forwards: {}", .0.join(" -> "))]
+    TooManyHops(Vec<String>),
     /// The request asked for something else before.
     #[error("this request asked for something else before")]
     OtherRequest,
@@ -149,6 +164,9 @@ pub enum Listed {
 /// Asks the rules in force about a target. Neither blocks nor waits.
 pub type IsListed = Box<dyn Fn(&Target) -> Listed + Send + Sync>;
 
+/// Asks our zones about a host. Neither blocks nor waits.
+pub type Serves = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// What [`Links`] is made of.
 pub struct LinksOptions {
     /// The database.
@@ -161,6 +179,8 @@ pub struct LinksOptions {
     pub rules: TargetRules,
     /// What the rules in force would make of a jump to it.
     pub is_listed: IsListed,
+    /// Whether a zone that we serve holds a host.
+    pub serves: Serves,
     /// For registrable domains.
     pub suffixes: Arc<PublicSuffixes>,
     /// The clock.
@@ -186,6 +206,9 @@ pub struct Links {
     pub(super) codes: Codes,
     rules: TargetRules,
     is_listed: IsListed,
+    pub(super) serves: Serves,
+    pub(super) foreign_forwards: bool,
+    pub(super) hops_max: u8,
     pub(super) suffixes: Arc<PublicSuffixes>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
@@ -206,7 +229,7 @@ impl Links {
     /// # Errors
     /// [`Error::OtherKey`] when the codes in the database were made under another key.
     pub fn new(options: LinksOptions) -> Result<Self, Error> {
-        let LinksOptions { store, lane, codes, rules, is_listed, .. } = options;
+        let LinksOptions { store, lane, codes, rules, is_listed, serves, .. } = options;
         let LinksOptions { suffixes, clock, metrics, gateway, batch_bytes_max, .. } = options;
         if !store.pin("codes.key", codes.fingerprint())? {
             return Err(Error::OtherKey);
@@ -221,6 +244,9 @@ impl Links {
             codes,
             rules,
             is_listed,
+            serves,
+            foreign_forwards: gateway.foreign_forwards == config::ForeignForwards::Allow,
+            hops_max: gateway.hops_max,
             suffixes,
             clock,
             metrics,

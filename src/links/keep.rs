@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::{Error, Keep, Links, OutboxRow, Revision};
+use super::{Error, Keep, Links, OutboxRow, Revision, forward::is_forward};
 use crate::{
     record::{Conversion, Flow, RecordId},
     spool::{PreparedMany, Refused, SharedLane},
@@ -83,7 +83,7 @@ impl<'a> Keeper<'a> {
             verification: "not_evaluated",
             psl_version: &r.psl_version,
             flow: batch.flow,
-            service: "link",
+            service: if is_forward(&r.code) { "forward" } else { "link" },
             domain: &r.domain,
             state: r.state.name(),
             settings,

@@ -77,23 +77,34 @@ impl Links {
     fn check(
         &self,
         item: usize,
-        draft: Draft,
+        mut draft: Draft,
         held: &dyn Fn() -> bool,
         by: &By,
     ) -> Result<Checked, NotConverted> {
+        if let Some(from) = &draft.forward {
+            (draft.code, draft.domain) = (Some(from.code()), from.host().to_owned());
+        }
         if let Some(made) = self.repeated(&draft)? {
             return Ok(Checked::Done(Box::new(made)));
         }
         let target = self.target(&draft.target)?;
         self.refuse_past(draft.expires)?;
-        self.refuse_domain(&draft.domain)?;
+        match &draft.forward {
+            None => self.refuse_domain(&draft.domain)?,
+            Some(from) => {
+                self.refuse_host(from)?;
+                self.refuse_loop(&from.code(), &target.serialised)?;
+            }
+        }
         let generated = draft.code.is_none();
         if generated && held() {
             return Err(Error::Held.into());
         }
         let taken_over = !draft.settings.source.is_empty();
-        let allowed =
-            |code: &String| self.codes.may_be_chosen(code) || taken_over && may_be_taken_over(code);
+        let forwards = draft.forward.is_some();
+        let allowed = |code: &String| {
+            forwards || self.codes.may_be_chosen(code) || taken_over && may_be_taken_over(code)
+        };
         if !draft.code.as_ref().is_none_or(allowed) {
             return Err(NotConverted::Code);
         }
@@ -233,6 +244,7 @@ impl Links {
             settings: revision.settings.clone(),
             request: revision.request.clone(),
             reuse: false,
+            forward: None,
         };
         self.repeated(&draft)?.ok_or(NotConverted::Control(Error::Repeated))
     }

@@ -21,6 +21,7 @@ mod change;
 mod code;
 mod convert;
 mod destination;
+mod forward;
 mod fresh;
 mod keep;
 mod make;
@@ -45,11 +46,12 @@ pub use cache::Link;
 pub use change::{BY_ITSELF, SettingsEdit};
 pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};
 pub use convert::{
-    By, Converted, Draft, Edit, How, IsListed, Links, LinksOptions, Listed, NotConverted,
+    By, Converted, Draft, Edit, How, IsListed, Links, LinksOptions, Listed, NotConverted, Serves,
 };
 pub use destination::{
     Destination, DueWalk, Finding, Findings, Intake, Scheduled, TakenIn, WalkStore,
 };
+pub use forward::{ForwardFrom, Remembered, candidates, is_forward};
 pub use fresh::Freshness;
 pub use outbound::{Doubt, GoQuery, Misfit, OutboundKeys, Seal, SignRequest, Signed};
 pub use password::{hash_password, is_password};

@@ -148,6 +148,8 @@ pub struct LinkQuery {
     pub domain: Option<String>,
     /// Leading to this host.
     pub target_host: Option<String>,
+    /// Forwards, and not links.
+    pub forwards: bool,
 }
 
 /// Keeps the records of revisions within their transaction.

@@ -347,6 +347,12 @@ impl Resolver {
         self.zones.reload()
     }
 
+    /// Whether a zone of ours holds `host`.
+    pub fn serves(&self, host: &str) -> bool {
+        let name = crate::name::Name::from_text(&host.to_ascii_lowercase());
+        name.is_ok_and(|name| self.zones.in_force().contains(&name))
+    }
+
     /// Upstream answers kept, and their size in bytes.
     pub fn cache_size(&self) -> (usize, u64) {
         (self.cache.len(), self.cache.bytes())

@@ -132,7 +132,7 @@ impl Core {
             clock.clone(),
             config.api.tokens_max,
         )?);
-        let links = links_of(control, &parts, &secrets)?;
+        let links = links_of(control, &parts, &secrets, &resolver)?;
         let desk = of_reports.start(&parts, &secrets, &feeds)?;
         let follower = shared.map(|store| follower_of(store, &links, &tokens, &feeds_stop));
         Ok(Self {
@@ -217,6 +217,7 @@ fn links_of(
     store: Arc<dyn LinkStore>,
     parts: &policy::Parts<'_>,
     secrets: &Secrets,
+    resolver: &Arc<Resolver>,
 ) -> Result<Arc<Links>, Error> {
     let gateway = &parts.config.gateway;
     let links = Links::new(LinksOptions {
@@ -225,6 +226,7 @@ fn links_of(
         codes: Codes::new(&secrets.load_or_make("codes.key")?, gateway.code_length),
         rules: TargetRules::new(gateway, &parts.sockets.addresses()),
         is_listed: is_listed(parts.in_force, parts.clock),
+        serves: serves(resolver),
         suffixes: Arc::clone(parts.suffixes),
         clock: parts.clock.clone(),
         metrics: Arc::clone(parts.metrics),
@@ -271,6 +273,12 @@ fn resolver_of(
         tasks: tasks.clone(),
     })?;
     Ok(resolver)
+}
+
+/// Asks the zones in force about hosts.
+fn serves(resolver: &Arc<Resolver>) -> links::Serves {
+    let resolver = Arc::clone(resolver);
+    Box::new(move |host| resolver.serves(host))
 }
 
 /// Asks the rules in force about targets.

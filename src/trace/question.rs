@@ -14,10 +14,16 @@ use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde::Serialize;
 use url::Url;
 
-use crate::record::RecordId;
+use crate::{
+    links::{candidates, is_forward},
+    record::RecordId,
+};
 
 /// The longest question, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 8_192;
+
+/// The longest code of a forward, in bytes.
+const FORWARD_BYTES_MAX: usize = 512;
 
 /// The longest code, in bytes.
 const CODE_BYTES_MAX: usize = 256;
@@ -218,7 +224,10 @@ fn declared(asked: &str, kind: Kind, own: &ShortUrls) -> Result<Subject, BadQues
             let url = web_url(asked);
             // Jumps keep whatever code was asked, so that any text may be one.
             let code = url.as_ref().map_or(Some(asked), |u| own.code(u));
-            let code = code.filter(|c| c.len() <= CODE_BYTES_MAX).ok_or(BadQuestion::Link)?;
+            let fits = |c: &&str| {
+                c.len() <= if is_forward(c) { FORWARD_BYTES_MAX } else { CODE_BYTES_MAX }
+            };
+            let code = code.filter(fits).ok_or(BadQuestion::Link)?;
             Ok(Subject::Link { code: code.to_owned() })
         }
         Kind::Address => address(asked).map(Subject::Address).ok_or(BadQuestion::Address),
@@ -236,10 +245,14 @@ fn guessed(
         return Ok(Subject::Record(id));
     }
     if let Some(url) = web_url(asked) {
-        return Ok(match own.code(&url).filter(|c| known(c)) {
-            Some(code) => Subject::Link { code: code.to_owned() },
+        let code = own.code(&url).filter(|c| known(c)).map(str::to_owned);
+        return Ok(match code.or_else(|| forward_of(&url, &known)) {
+            Some(code) => Subject::Link { code },
             None => Subject::Url { target: url.into() },
         });
+    }
+    if is_forward(asked) && asked.len() <= FORWARD_BYTES_MAX && known(asked) {
+        return Ok(Subject::Link { code: asked.to_owned() });
     }
     let code_like = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
     if asked.len() <= CODE_BYTES_MAX && asked.bytes().all(code_like) && known(asked) {
@@ -249,6 +262,12 @@ fn guessed(
         return Ok(Subject::Address(a));
     }
     domain(asked).map(Subject::Domain).ok_or(BadQuestion::Domain)
+}
+
+/// The code of the forward that answers for `url`, if there is one.
+fn forward_of(url: &Url, known: impl Fn(&str) -> bool) -> Option<String> {
+    let all = candidates(url.domain()?.trim_end_matches('.'), url.path());
+    all.into_iter().map(|(code, _)| code).find(|code| known(code))
 }
 
 fn web_url(asked: &str) -> Option<Url> {

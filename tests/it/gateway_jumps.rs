@@ -81,7 +81,8 @@ fn files_that_every_site_has() {
     let security = site.visit("GET", "/.well-known/security.txt", &[]);
     assert_eq!(
         security.body,
-        "Contact: mailto:security@example.org\r\n\
+        "# Reports and appeals: https://s.example.org/report\r\n\
+        Contact: mailto:security@example.org\r\n\
         Expires: 2030-12-31T00:00:00Z\r\n\
         Canonical: https://s.example.org/.well-known/security.txt\r\n"
     );

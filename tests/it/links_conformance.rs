@@ -430,6 +430,10 @@ fn lists_have_what_was_asked_for<D: Database>() {
         found.iter().map(|r| r.code.as_str()).collect()
     };
     let all = LinkQuery::default;
+    // A forward is in lists of forwards alone.
+    seq += 1;
+    make(&*store, "fwd:a.test", 1, seq);
+    assert_eq!(ask(LinkQuery { forwards: true, ..all() }), "fwd:a.test");
     assert_eq!(ask(all()), "abcd");
     for (tag, expected) in [("tag-2", "b"), ("tag-3", "cd"), ("测试", "bcd"), ("tag-1", "")] {
         assert_eq!(ask(LinkQuery { tag: Some(tag.into()), ..all() }), expected, "{tag}");
@@ -456,6 +460,7 @@ fn lists_have_what_was_asked_for<D: Database>() {
         domain: Some("go.example.com".into()),
         target_host: Some("www.example.com".into()),
         limit: 0,
+        forwards: false,
     };
     assert_eq!(ask(several), "d");
 }

@@ -203,6 +203,7 @@ pub(crate) fn draft(code: &str) -> Draft {
         settings: LinkSettings::default(),
         request: String::new(),
         reuse: false,
+        forward: None,
     }
 }
 

@@ -35,6 +35,7 @@ mod feeds_looks;
 mod feeds_reach;
 mod feeds_source;
 mod forward;
+mod forwards;
 mod gateway;
 mod gateway_continue;
 mod gateway_gone;

@@ -169,6 +169,11 @@ fn no_link_is_made_to_what_is_listed() {
         assert_eq!(reply.status, 422, "{}", reply.body);
         assert!(reply.body.contains("target_listed"), "{}", reply.body);
     }
+    // Nor is a listed host forwarded.
+    let body = r#"{"from":"ns.demo.test","target":"https://www.demo.test/good/"}"#;
+    let reply = site.call(&site.operator, "POST", "/api/v1/forwards", body);
+    assert_eq!(reply.status, 422, "{}", reply.body);
+    assert!(reply.body.contains("target_listed"), "{}", reply.body);
     assert_eq!(create("https://www.demo.test/good/").status, 201);
     let path = format!("/api/v1/links/{code}");
     let change = |body: &str| site.call(&site.operator, "PATCH", &path, body);

@@ -124,6 +124,7 @@ fn open_links_under(
             let (in_force, clock) = (in_force.clone(), clock.clone());
             Box::new(move |target| is_listed(&in_force, target, clock.now()))
         },
+        serves: Box::new(|host| host.ends_with("demo.test")),
         suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
         clock: clock.clone(),
         metrics: Arc::clone(metrics),

@@ -53,6 +53,15 @@ pub(in crate::api) async fn list(
     State(api): State<ApiState>,
     Params(wanted): Params<Wanted>,
 ) -> Result<Response, Problem> {
+    page(api, wanted, false).await
+}
+
+/// A page of links, or of forwards.
+pub(super) async fn page(
+    api: ApiState,
+    wanted: Wanted,
+    forwards: bool,
+) -> Result<Response, Problem> {
     let state = wanted.state.as_deref().map(|name| {
         LinkState::from_name(name)
             .ok_or_else(|| Problem::bad_request("state is enabled, disabled or expired"))
@@ -67,6 +76,7 @@ pub(in crate::api) async fn list(
         state: state.transpose()?,
         domain: wanted.domain.map(|d| d.to_ascii_lowercase()),
         target_host: wanted.target_host.map(|h| h.to_ascii_lowercase()),
+        forwards,
     };
     let mut links = {
         let api = api.clone();
@@ -76,7 +86,8 @@ pub(in crate::api) async fn list(
     links.truncate(limit);
     let next = links.last().filter(|_| more).map(|r| r.code.clone());
     let links: Vec<Value> = links.iter().map(|r| Value::Object(listed(&api, r))).collect();
-    Ok(Json(json!({ "links": links, "next_cursor": next })).into_response())
+    let name = if forwards { "forwards" } else { "links" };
+    Ok(Json(json!({ name: links, "next_cursor": next })).into_response())
 }
 
 /// `GET /api/v1/links/export`: every link, one a line.
@@ -105,12 +116,28 @@ fn pages(
     whole: Whole,
     send: &mpsc::Sender<Result<Bytes, std::io::Error>>,
 ) -> Result<(), Error> {
+    // Links first, then forwards.
+    for forwards in [false, true] {
+        if !pages_of(api, whole, forwards, send)? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Whether anybody still reads.
+fn pages_of(
+    api: &ApiState,
+    whole: Whole,
+    forwards: bool,
+    send: &mpsc::Sender<Result<Bytes, std::io::Error>>,
+) -> Result<bool, Error> {
     let store = api.links.store();
     let mut after = String::new();
     loop {
-        let query = LinkQuery { after, limit: EXPORT_LINKS, ..LinkQuery::default() };
+        let query = LinkQuery { after, limit: EXPORT_LINKS, forwards, ..LinkQuery::default() };
         let links = store.list(&query)?;
-        let Some(last) = links.last() else { return Ok(()) };
+        let Some(last) = links.last() else { return Ok(true) };
         after = last.code.clone();
         let mut lines = String::new();
         for link in &links {
@@ -123,7 +150,7 @@ fn pages(
             }
         }
         if send.blocking_send(Ok(lines.into())).is_err() {
-            return Ok(());
+            return Ok(false);
         }
     }
 }

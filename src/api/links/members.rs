@@ -7,8 +7,8 @@ use super::super::{ApiState, Problem, time};
 use crate::{
     clock::Timestamp,
     links::{
-        Actor, Draft, Edit, LinkSettings, NotConverted, OwnerVerification, PUBLIC_REASONS, STATUS,
-        STATUSES, SettingsEdit, State, hash_password,
+        Actor, Draft, Edit, ForwardFrom, LinkSettings, NotConverted, OwnerVerification,
+        PUBLIC_REASONS, STATUS, STATUSES, SettingsEdit, State, hash_password,
     },
 };
 
@@ -90,6 +90,19 @@ pub(super) struct CheckedDraft {
 }
 
 impl CheckedDraft {
+    /// Makes it a draft of a forward.
+    ///
+    /// # Errors
+    /// Where a code, a domain or `reuse` was given: a forward has none.
+    pub(super) fn of_forward(mut self, from: ForwardFrom) -> Result<Self, Problem> {
+        let draft = &mut self.draft;
+        if draft.code.is_some() || !draft.domain.is_empty() || draft.reuse {
+            return Err(Problem::bad_request("a forward has no code, no domain and no reuse"));
+        }
+        draft.forward = Some(from);
+        Ok(self)
+    }
+
     /// Hashes the password: takes long, and locks nothing.
     pub(super) fn draft(mut self) -> Result<Draft, NotConverted> {
         if let Some(password) = &self.password {
@@ -159,6 +172,7 @@ impl NewLink {
             settings,
             request,
             reuse: self.reuse,
+            forward: None,
         };
         Ok(CheckedDraft { draft, password: self.password })
     }

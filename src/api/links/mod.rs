@@ -1,6 +1,7 @@
 //! Links: made, read, listed, changed.
 
 mod bulk;
+pub(super) mod forwards;
 mod list;
 mod members;
 mod qr;
@@ -19,12 +20,12 @@ use serde_json::Value;
 use super::{ApiState, Body, Caller, Params, Problem, Words, time};
 use crate::{
     clock::Timestamp,
-    links::{By, Edit, Error, How, NotConverted, Revision},
+    links::{By, Edit, Error, How, NotConverted, Revision, is_forward},
 };
 
 pub(super) use bulk::bulk;
 pub(super) use list::{export, list};
-use members::{Change, NewLink, request_of};
+use members::{Change, CheckedDraft, NewLink, request_of};
 pub(super) use qr::qr;
 pub(super) use shown::base_at;
 use shown::{described, revision, shown};
@@ -46,9 +47,30 @@ pub(super) async fn create(
     headers: HeaderMap,
     Body(new): Body<NewLink>,
 ) -> Result<Response, Problem> {
+    let (by, checked) = checked(&api, caller, &headers, new)?;
+    make(api, by, checked, "links").await
+}
+
+/// Whoever asks, and what is asked.
+fn checked(
+    api: &ApiState,
+    caller: Caller,
+    headers: &HeaderMap,
+    new: NewLink,
+) -> Result<(By, CheckedDraft), Problem> {
     let by = By { actor: caller.actor, client: caller.peer.client };
-    let request = request_of(&headers, &by.actor.name)?;
-    let checked = new.check(&api, &by.actor, request.unwrap_or_default())?;
+    let request = request_of(headers, &by.actor.name)?;
+    let checked = new.check(api, &by.actor, request.unwrap_or_default())?;
+    Ok((by, checked))
+}
+
+/// Makes a link or a forward, one of `kind`.
+async fn make(
+    api: ApiState,
+    by: By,
+    checked: CheckedDraft,
+    kind: &str,
+) -> Result<Response, Problem> {
     let (made, first) = {
         let api = api.clone();
         blocking(move || {
@@ -59,7 +81,8 @@ pub(super) async fn create(
         .await?
     };
     let body = shown(&api, &made.revision, first, &made);
-    let place = HeaderValue::from_str(&format!("/api/v1/links/{}", made.revision.code));
+    let name = made.revision.code.trim_start_matches("fwd:").replace('/', "%2F");
+    let place = HeaderValue::from_str(&format!("/api/v1/{kind}/{name}"));
     // What was there before is found, not created.
     let status = if made.how == How::Same { StatusCode::OK } else { StatusCode::CREATED };
     let mut response = (status, Json(body)).into_response();
@@ -85,6 +108,14 @@ pub(super) async fn read(
     Path(code): Path<String>,
     Params(From { from_revision }): Params<From>,
 ) -> Result<Response, Problem> {
+    if is_forward(&code) {
+        return Err(Problem::not_found());
+    }
+    one(api, code, from_revision).await
+}
+
+/// A link or a forward by its code.
+async fn one(api: ApiState, code: String, from_revision: u32) -> Result<Response, Problem> {
     let page = api.config.revisions_max;
     let (first, current, mut revisions, walked) = {
         let api = api.clone();
@@ -117,7 +148,21 @@ pub(super) async fn change(
     headers: HeaderMap,
     Body(change): Body<Change>,
 ) -> Result<Response, Problem> {
-    let if_match = precondition(&headers)?;
+    if is_forward(&code) {
+        return Err(Problem::not_found());
+    }
+    amend(api, caller, code, &headers, change).await
+}
+
+/// Changes a link or a forward.
+async fn amend(
+    api: ApiState,
+    caller: Caller,
+    code: String,
+    headers: &HeaderMap,
+    change: Change,
+) -> Result<Response, Problem> {
+    let if_match = precondition(headers)?;
     let checked = change.check(&api, if_match)?;
     let by = By { actor: caller.actor, client: caller.peer.client };
     let (made, first) = {
@@ -209,6 +254,10 @@ fn problem(e: &NotConverted) -> Problem {
             "Only a link that is stopped has a public reason.",
             "仅已停用的链接可以说明对外公开的停用原因。",
         ),
+        NotConverted::Host(_)
+        | NotConverted::Foreign
+        | NotConverted::Loop(_)
+        | NotConverted::TooManyHops(_) => forwards::problem(e),
         NotConverted::OtherRequest => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "idempotency_key_reused",

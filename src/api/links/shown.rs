@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::{ApiState, time};
 use crate::{
     clock::Timestamp,
-    links::{Converted, How, Revision, State},
+    links::{Converted, ForwardFrom, How, Revision, State},
 };
 
 pub(super) fn shown(api: &ApiState, r: &Revision, created: Timestamp, made: &Converted) -> Value {
@@ -29,12 +29,19 @@ pub(super) fn listed(api: &ApiState, r: &Revision) -> Map<String, Value> {
     if r.is_expired(api.clock.now()) && r.state == State::Enabled {
         body.insert("state".into(), "expired".into());
     }
+    if let Some(from) = ForwardFrom::of_code(&r.code) {
+        body.insert("from".into(), from.to_string().into());
+        body.insert("zone_served".into(), api.links.serves(from.host()).into());
+    }
     body
 }
 
 /// Where a link is served: at its own domain, or where all are.
 pub(super) fn short_url(base: &str, r: &Revision) -> String {
-    format!("{}/{}", base_at(base, &r.domain), r.code)
+    match ForwardFrom::of_code(&r.code) {
+        Some(from) => format!("{}{}", base_at(base, from.host()), from.path()),
+        None => format!("{}/{}", base_at(base, &r.domain), r.code),
+    }
 }
 
 /// What our addresses at `domain` begin with, without the slash; at every host of ours for none.

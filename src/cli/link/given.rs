@@ -8,63 +8,63 @@ use serde_json::{Map, Value, json};
 
 /// Settings of a link.
 #[derive(Clone, Debug, Default, Args)]
-pub(super) struct Members {
+pub(in crate::cli) struct Members {
     /// When it ends, as 2030-01-31T12:00:00Z; `never` for never.
     #[arg(long, value_name = "TIME")]
-    pub(super) expires: Option<String>,
+    pub(in crate::cli) expires: Option<String>,
     /// Whose link it is.
     #[arg(long)]
-    pub(super) owner: Option<String>,
+    pub(in crate::cli) owner: Option<String>,
     /// Why.
     #[arg(long)]
-    pub(super) reason: Option<String>,
+    pub(in crate::cli) reason: Option<String>,
     /// The host it is served at, one of gateway.domains.
     #[arg(long)]
-    pub(super) domain: Option<String>,
+    pub(in crate::cli) domain: Option<String>,
     /// It may not be followed before.
     #[arg(long, value_name = "TIME")]
-    pub(super) not_before: Option<String>,
+    pub(in crate::cli) not_before: Option<String>,
     /// How many times it may be followed; 0 for no limit.
     #[arg(long, value_name = "N")]
-    pub(super) visits_max: Option<u32>,
+    pub(in crate::cli) visits_max: Option<u32>,
     /// A file with the password that visitors must know; an empty one takes it away.
     #[arg(long, value_name = "FILE")]
-    pub(super) password_file: Option<PathBuf>,
+    pub(in crate::cli) password_file: Option<PathBuf>,
     /// A tag; may be given several times.
     #[arg(long = "tag", value_name = "TAG")]
-    pub(super) tags: Vec<String>,
+    pub(in crate::cli) tags: Vec<String>,
     /// What it is for.
     #[arg(long)]
-    pub(super) purpose: Option<String>,
+    pub(in crate::cli) purpose: Option<String>,
     /// The status of its jumps: 301, 302, 307 or 308.
     #[arg(long)]
-    pub(super) status: Option<u16>,
+    pub(in crate::cli) status: Option<u16>,
     /// Hand the visitor's query on to the target.
     #[arg(long, num_args = 0..=1, default_missing_value = "true")]
-    pub(super) forward_query: Option<bool>,
+    pub(in crate::cli) forward_query: Option<bool>,
     /// Hand the rest of the visitor's path on to the target.
     #[arg(long, num_args = 0..=1, default_missing_value = "true")]
-    pub(super) forward_path: Option<bool>,
+    pub(in crate::cli) forward_path: Option<bool>,
     /// The least tier that visitors are shown: hint or interstitial.
     #[arg(long, value_name = "TIER")]
-    pub(super) tier_hint: Option<String>,
+    pub(in crate::cli) tier_hint: Option<String>,
     /// How the owner's real name was verified, such as id_card.
     #[arg(long, value_name = "HOW", requires_all = ["verified_when", "verified_reference"])]
-    pub(super) verified_how: Option<String>,
+    pub(in crate::cli) verified_how: Option<String>,
     /// When.
     #[arg(long, value_name = "TIME", requires = "verified_how")]
-    pub(super) verified_when: Option<String>,
+    pub(in crate::cli) verified_when: Option<String>,
     /// Where whoever verified it keeps it; never the identity itself.
     #[arg(long, value_name = "TEXT", requires = "verified_how")]
-    pub(super) verified_reference: Option<String>,
+    pub(in crate::cli) verified_reference: Option<String>,
     /// The ICP number of the owner's site (备案号).
     #[arg(long, value_name = "NUMBER", requires = "verified_how")]
-    pub(super) icp: Option<String>,
+    pub(in crate::cli) icp: Option<String>,
 }
 
 /// What they are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Given {
+pub(in crate::cli) enum Given {
     /// A new link.
     New,
     /// A change: what is empty is taken away.
@@ -76,7 +76,7 @@ const PASSWORD_BYTES_MAX: usize = 64 << 10;
 
 impl Members {
     /// What is given, and nothing else: what is absent stays as it is.
-    pub(super) fn body(&self, of: Given) -> anyhow::Result<Map<String, Value>> {
+    pub(in crate::cli) fn body(&self, of: Given) -> anyhow::Result<Map<String, Value>> {
         let mut body = Map::new();
         let mut put = |name: &str, value: Option<Value>| {
             body.extend(value.map(|v| (name.to_owned(), v)));

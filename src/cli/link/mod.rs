@@ -20,8 +20,8 @@ use super::{
     progress::busy,
 };
 use crate::links;
-use given::{Given, Members};
-use text::Shown;
+pub(super) use given::{Given, Members};
+pub(super) use text::Shown;
 
 /// Make, show, list and change links; take over, back up and restore them.
 #[derive(Clone, Debug, Args)]

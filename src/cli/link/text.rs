@@ -16,7 +16,7 @@ const STRETCHES: usize = 14;
 
 /// What an answer is about.
 #[derive(Clone, Copy)]
-pub(super) enum Shown {
+pub(in crate::cli) enum Shown {
     Link,
     List,
     Stats,
@@ -39,7 +39,7 @@ impl Shown {
         }
     }
 
-    pub(super) fn text(self, answer: &Value) -> String {
+    pub(in crate::cli) fn text(self, answer: &Value) -> String {
         match self {
             Self::Link => link(answer),
             Self::List => list(answer),
@@ -53,7 +53,16 @@ impl Shown {
 /// One link as it is now, and what became of it where that was asked for.
 fn link(answer: &Value) -> String {
     let mut out = Lines::default();
-    put(&mut out, "Short URL 短链接", &answer["short_url"]);
+    if answer["from"].is_null() {
+        put(&mut out, "Short URL 短链接", &answer["short_url"]);
+    } else {
+        put(&mut out, "Forwards 跳转起点", &answer["from"]);
+        let zone = match answer["zone_served"] == true {
+            true => "served here 由本服务承载",
+            false => "not served here 不由本服务承载",
+        };
+        out.labelled("Its zone 所在区域", AT, zone);
+    }
     put(&mut out, "Target 目标网址", &answer["target"]);
     if answer["target_submitted"] != answer["target"] {
         put(&mut out, "Submitted as 提交原文", &answer["target_submitted"]);
@@ -120,17 +129,21 @@ fn revision(out: &mut Lines, one: &Value) {
 /// A line a link, and where the next page begins.
 fn list(answer: &Value) -> String {
     let mut out = Lines::default();
-    let links = answer["links"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let widest = links.iter().map(|l| layout::width(&escape::text(&text(&l["code"]))));
-    let at = widest.max().unwrap_or_default().min(AT) + 2;
+    let links = answer["links"].as_array().or_else(|| answer["forwards"].as_array());
+    let links = links.map(Vec::as_slice).unwrap_or_default();
+    let name = |link: &Value| {
+        let name = if link["from"].is_null() { &link["code"] } else { &link["from"] };
+        escape::text(&text(name)).into_owned()
+    };
+    let widest = links.iter().map(|l| layout::width(&name(l)));
+    let at = widest.max().unwrap_or_default().min(2 * AT) + 2;
     for link in links {
-        let code = escape::text(&text(&link["code"])).into_owned();
         let line =
             format!("{} · {} · {}", state(link), text(&link["owner"]), text(&link["target"]));
-        out.labelled(&code, at, &line);
+        out.labelled(&name(link), at, &line);
     }
     if links.is_empty() {
-        out.text(0, "No links. 没有链接。");
+        out.text(0, "None. 无。");
     }
     if let Some(cursor) = answer["next_cursor"].as_str() {
         out.gap().text(0, &format!("More 下一页: --cursor {cursor}"));
@@ -291,7 +304,7 @@ mod tests {
 
         More 下一页: --cursor c
         ");
-        assert_eq!(Shown::List.text(&json!({ "links": [] })), "No links. 没有链接。\n");
+        assert_eq!(Shown::List.text(&json!({ "links": [] })), "None. 无。\n");
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl OwnHosts {
     }
 
     /// The name asked for, where it is not ours; addresses are.
-    fn foreign(&self, host: &str) -> Option<String> {
+    pub(in crate::gateway) fn foreign(&self, host: &str) -> Option<String> {
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
             _ => host,

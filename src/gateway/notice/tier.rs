@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::Error;
 use crate::{
     config::{self, Problem},
+    links::is_forward,
     policy::Tier,
 };
 
@@ -71,6 +72,11 @@ impl Service {
             Self::Outbound => "outbound",
             Self::Name => "name",
         }
+    }
+
+    /// What a code belongs to.
+    pub(in crate::gateway) fn of_code(code: &str) -> Self {
+        if is_forward(code) { Self::Forward } else { Self::Link }
     }
 
     pub(super) fn from_name(name: &str) -> Option<Self> {

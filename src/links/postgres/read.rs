@@ -4,7 +4,9 @@ use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
     clock::Timestamp,
-    links::{Error, LinkQuery, LinkSettings, Operation, Revision, State, store::alike},
+    links::{
+        Error, LinkQuery, LinkSettings, Operation, Revision, State, forward::BETWEEN, store::alike,
+    },
     sql::postgres::{self, Session, Values},
 };
 
@@ -56,6 +58,9 @@ pub(super) fn list(s: &mut Session, query: &LinkQuery) -> Result<Vec<Revision>, 
         ("r.domain = ", query.domain.as_ref().map(|v| v as _)),
         ("r.state = ", state.as_ref().map(|v| v as _)),
     ];
+    let [from, to] = BETWEEN;
+    let not = if query.forwards { "" } else { "NOT " };
+    sql.push_str(&format!(" AND {not}(r.code >= '{from}' AND r.code < '{to}')"));
     for (condition, value) in wanted {
         let Some(value) = value else { continue };
         values.push(value);

@@ -4,7 +4,9 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::Type};
 
 use crate::{
     clock::Timestamp,
-    links::{Error, LinkQuery, LinkSettings, Operation, Revision, State, store::alike},
+    links::{
+        Error, LinkQuery, LinkSettings, Operation, Revision, State, forward::BETWEEN, store::alike,
+    },
 };
 
 /// The columns [`revision`] reads, in its order.
@@ -56,6 +58,9 @@ pub(super) fn list(db: &Connection, query: &LinkQuery, shown: i64) -> Result<Vec
         ("r.domain = ", query.domain.as_ref().map(|v| v as &dyn ToSql)),
         ("r.state = ", state.as_ref().map(|v| v as &dyn ToSql)),
     ];
+    let [from, to] = BETWEEN;
+    let not = if query.forwards { "" } else { "NOT " };
+    sql.push_str(&format!(" AND {not}(r.code >= '{from}' AND r.code < '{to}')"));
     for (condition, value) in wanted {
         let Some(value) = value else { continue };
         values.push(value);

@@ -1,0 +1,107 @@
+//! Forwards: links by what they forward.
+
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value};
+
+use super::{
+    super::{ApiState, Body, Caller, Params, Problem, Words},
+    From, amend, checked,
+    list::{Wanted, page},
+    make,
+    members::{Change, NewLink},
+    one,
+};
+use crate::links::{ForwardFrom, NotConverted, Refusal};
+
+/// `GET /api/v1/forwards`.
+pub(in crate::api) async fn list(
+    State(api): State<ApiState>,
+    Params(wanted): Params<Wanted>,
+) -> Result<Response, Problem> {
+    page(api, wanted, true).await
+}
+
+/// `POST /api/v1/forwards`: as a link, with `from` and without what names a link.
+pub(in crate::api) async fn create(
+    State(api): State<ApiState>,
+    caller: Caller,
+    headers: HeaderMap,
+    Body(mut new): Body<Map<String, Value>>,
+) -> Result<Response, Problem> {
+    let Some(Value::String(from)) = new.remove("from") else {
+        return Err(Problem::bad_request("missing member from"));
+    };
+    let from = read_from(&from)?;
+    let new = serde_json::from_value::<NewLink>(new.into());
+    let new = new.map_err(|e| Problem::bad_request(e.to_string()))?;
+    let (by, draft) = checked(&api, caller, &headers, new)?;
+    make(api, by, draft.of_forward(from)?, "forwards").await
+}
+
+/// `GET /api/v1/forwards/{from}`.
+pub(in crate::api) async fn read(
+    State(api): State<ApiState>,
+    Path(from): Path<String>,
+    Params(From { from_revision }): Params<From>,
+) -> Result<Response, Problem> {
+    one(api, read_from(&from)?.code(), from_revision).await
+}
+
+/// `PATCH /api/v1/forwards/{from}`.
+pub(in crate::api) async fn change(
+    State(api): State<ApiState>,
+    caller: Caller,
+    Path(from): Path<String>,
+    headers: HeaderMap,
+    Body(change): Body<Change>,
+) -> Result<Response, Problem> {
+    amend(api, caller, read_from(&from)?.code(), &headers, change).await
+}
+
+fn read_from(text: &str) -> Result<ForwardFrom, Problem> {
+    ForwardFrom::parse(text).map_err(refused)
+}
+
+fn refused(why: Refusal) -> Problem {
+    let of = Words::new(
+        "A forward begins at a host, or a path of it of at most 4 segments, as in old.example/sale.",
+        "跳转起点为域名，或域名加不超过 4 段的路径，例如 old.example/sale。",
+    );
+    let problem = Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "forward_from_refused",
+        "This cannot be forwarded.",
+        "不能为此设置域名跳转。",
+    );
+    problem.detail(of).with("reason", why.code())
+}
+
+/// What is only ever wrong with forwards.
+pub(super) fn problem(e: &NotConverted) -> Problem {
+    let refuse = |code, english, chinese| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, english, chinese)
+    };
+    match e {
+        NotConverted::Host(why) => refused(*why),
+        NotConverted::Foreign => refuse(
+            "forward_host_foreign",
+            "No zone served here holds this host.",
+            "本服务未承载该域名所在的区域。",
+        ),
+        NotConverted::Loop(chain) => {
+            refuse("loop", "The way would come back to where it began.", "该跳转会形成循环。")
+                .with("chain", chain.join(" -> "))
+        }
+        NotConverted::TooManyHops(chain) => refuse(
+            "too_many_hops",
+            "The way would pass more forwards than gateway.hops_max.",
+            "该跳转经过的转发次数超过上限。",
+        )
+        .with("chain", chain.join(" -> ")),
+        other => Problem::internal(other),
+    }
+}
