@@ -135,7 +135,7 @@ fn pages_speak_the_visitors_language() {
         assert!(reply.body.contains(&format!("<html lang=\"{tag}\">")), "{}", reply.body);
         assert!(reply.body.contains(text), "{}", reply.body);
         assert_eq!(reply.header("Content-Language"), Some(tag));
-        assert_eq!(reply.header("Vary"), Some("Accept-Language"));
+        assert_eq!(reply.header("Vary"), Some("Accept, Accept-Language"));
     }
     site.stop();
 }
