@@ -3,9 +3,10 @@
 //! No link may lead to our own hosts when it is made. A link can come to do so all the same: a host
 //! becomes ours later, or a stranger's name is pointed at us. A browser that follows a redirect brings
 //! nothing along that would tell how often it has been here, so nothing is put into the way of the
-//! visitor: before a jump that would come back to us, the way is followed in memory, link by link, at
-//! most `gateway.hops_max` of them, and the jump is stopped with 508 where it meets itself (`loop`) or
-//! does not leave us by then (`too_many_hops`).
+//! visitor: before a jump that would come back to us, the way is followed, link by link and forward by
+//! forward, with what is handed on of this visitor's path and query, at most `gateway.hops_max` steps,
+//! and the jump is stopped with 508 where it meets itself (`loop`) or does not leave us by then
+//! (`too_many_hops`).
 //!
 //! What is outside is not seen from here. Another gateway, proxy or walker of ours that follows
 //! redirects itself says in `Tracegate-Hop` how many of us it has passed; anybody may, because it can
@@ -13,7 +14,8 @@
 //!
 //! A host leads to us if it is one of our hosts, if an alias of it is, or if it has the very address
 //! and port that we listen on. An address in front of us, such as a proxy's, is no sign: other sites
-//! may be behind it.
+//! may be behind it. A host that is forwarded leads to us by declaration; that is looked up where a
+//! forward begins the way or it leads to us anyhow, so that jumps to strangers cost nothing.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -27,7 +29,8 @@ use super::{request::code_of_path, worker::Worker};
 use crate::{
     config::{self, OnTarget},
     links::{
-        Link, Refusal, State, Target, TargetRules,
+        AskedPath, Link, Refusal, State, Target, TargetRules, Way, is_forward,
+        onward::{Beyond, onward},
         special::{canonical_address, is_special_address},
         target::has_tls,
     },
@@ -138,18 +141,22 @@ impl Remark {
 }
 
 impl Worker {
-    /// Looks ahead along `link`, whose target's addresses are in `lookup`. Questions asked on the way
-    /// are added to those that `lookup` took.
-    pub(super) async fn ahead(&self, link: &Link, lookup: &mut Lookup) -> Option<Remark> {
+    /// Looks ahead along `link` to `target`, which is its own or one with something handed on, and
+    /// whose addresses are in `lookup`. Questions asked on the way are added to those that `lookup`
+    /// took.
+    pub(super) async fn ahead(
+        &self,
+        link: &Link,
+        target: &str,
+        lookup: &mut Lookup,
+    ) -> Option<Remark> {
         let (places, config) = (&self.gateway.places, &self.gateway.parts.config);
         let special = lookup.addresses.iter().any(|a| is_special_address(canonical_address(*a)));
         if special && !places.rules.may_be_special(&link.target_host) {
             let on = config.targets.special_addresses;
             return Some(Remark::of_target("target_special_address", on));
         }
-        if places.lead_to_us(link, lookup)
-            && let Some(remark) = self.walk(link, lookup).await
-        {
+        if let Some(remark) = self.walk(link, target, lookup).await {
             return Some(remark);
         }
         let downgrade = places.tls && link.target.starts_with("http:");
@@ -157,41 +164,48 @@ impl Worker {
             .then(|| Remark::of_target("target_scheme_downgrade", config.targets.scheme_downgrade))
     }
 
-    /// The forward or link of ours that `url` asks for.
-    async fn next(&self, url: &Url) -> Option<Arc<Link>> {
-        if let Some(host) = url.domain()
-            && let Some((link, _)) = self.forward(host, url.path()).await?
-        {
-            return Some(link);
-        }
-        self.link(code_of_path(url.path())?).await?
-    }
-
-    /// Follows the way from `first` through our own links and forwards. What cannot be read ends it: the visitor
-    /// who comes there is told.
-    async fn walk(&self, first: &Link, lookup: &mut Lookup) -> Option<Remark> {
+    /// Follows the way from `first` to `target` through our own links and forwards. What cannot be
+    /// read ends it: the visitor who comes there is told.
+    async fn walk(&self, first: &Link, target: &str, lookup: &mut Lookup) -> Option<Remark> {
         let parts = &self.gateway.parts;
-        let mut passed = vec![first.code.to_string()];
-        let mut target = first.target.to_string();
-        for _ in 0..parts.config.hops_max {
-            let url = Url::parse(&target).ok()?;
-            let next = self.next(&url).await?;
-            if passed.iter().any(|p| **p == *next.code) {
-                return Some(Remark::looped("loop"));
+        let here = self.gateway.places.lead_to_us(first, lookup);
+        if !here && !is_forward(&first.code) {
+            return None;
+        }
+        let mut way = Way::new(&first.code, parts.config.hops_max);
+        let (mut next, mut beyond) = self.next(target, here).await?;
+        loop {
+            if let Err(lost) = way.pass(&next.code) {
+                return Some(Remark::looped(lost.code()));
             }
             if next.state != State::Enabled || next.is_expired(parts.clock.now()) {
                 return None;
             }
             let mut there = self.look_up(&next.target_host).await;
-            let back = self.gateway.places.lead_to_us(&next, &there);
+            let here = self.gateway.places.lead_to_us(&next, &there);
             lookup.caused.append(&mut there.caused);
-            if !back {
-                return None;
-            }
-            passed.push(next.code.to_string());
-            target = next.target.to_string();
+            let (path, query) = beyond.split_once('?').unwrap_or((&beyond, ""));
+            let length_max = parts.config.targets.length_max;
+            let onward = onward(&next, Beyond { path, query }, length_max).ok()?;
+            let target = onward.map_or_else(|| next.target.to_string(), |o| o.target);
+            (next, beyond) = self.next(&target, here).await?;
         }
-        Some(Remark::looped("too_many_hops"))
+    }
+
+    /// The forward or link of ours that `target` asks for, with what it asks beyond; `here` where it is
+    /// known to lead to us.
+    async fn next(&self, target: &str, here: bool) -> Option<(Arc<Link>, String)> {
+        let url = Url::parse(target).ok()?;
+        let query = url.query().unwrap_or("");
+        let stranger = url.domain().and_then(|host| self.gateway.own.foreign(host));
+        if let Some(host) = stranger {
+            let path = AskedPath::new(url.path());
+            if let Some((link, rest)) = self.forward(&host, &path).await? {
+                return Some((link, format!("{rest}?{query}")));
+            }
+        }
+        let code = code_of_path(url.path()).filter(|_| here)?;
+        Some((self.link(code).await??, format!("?{query}")))
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{
     ahead::{Remark, Then},
     notice::{self, Agreed, Form, Inputs, Tiered},
-    onward::{Onward, onward},
     page::Page,
     rules::{self, Ruling},
     terms::is_served_at,
@@ -13,7 +12,10 @@ use super::{
 };
 use crate::{
     config::{FullPolicy, OnUnresolved},
-    links::{Link, State},
+    links::{
+        Link, State,
+        onward::{Onward, onward},
+    },
     policy::Tier,
     resolver::Lookup,
 };
@@ -91,7 +93,7 @@ impl Worker {
         if link.is_expired(parts.clock.now()) {
             return Fate::stopped(Some(link), "expired", full, Page::Expired);
         }
-        if asked.hop >= parts.config.hops_max {
+        if asked.hop > parts.config.hops_max {
             let stopped = Fate::stopped(Some(link), "stopped", full, Page::Loop);
             return Fate { reason: "too_many_hops", ..stopped };
         }
@@ -118,7 +120,7 @@ impl Worker {
             }
             _ => {
                 let jumps = if unresolved { "unresolved" } else { "jumped" };
-                let (jumps, reason) = match self.ahead(&link, &mut lookup).await {
+                let (jumps, reason) = match self.ahead(&link, target, &mut lookup).await {
                     None => (jumps, ""),
                     Some(Remark { reason, then: Then::Jump }) => (jumps, reason),
                     Some(Remark { reason, then: Then::Refuse }) => {
@@ -179,19 +181,33 @@ impl Worker {
     ) -> (Option<Ruling>, Option<Tiered>) {
         let parts = &self.gateway.parts;
         let set = parts.in_force.load_full();
-        let mut ruling = match set.is_empty() {
-            true => None,
-            false => rules::of_jump(&set, link, target, lookup, parts.clock.now()),
+        let (of_target, of_place) = match set.is_empty() {
+            true => (None, None),
+            false => (
+                rules::of_jump(&set, link, target, lookup, parts.clock.now()),
+                self.of_place(&set, link, asked),
+            ),
         };
         let unresolved = lookup.addresses.is_empty();
-        let inputs = Inputs {
-            unsigned: asked.unproven.is_some(),
-            ..rules::inputs(ruling.as_ref(), asked.service, unresolved)
-        };
         let findings = link.findings.names();
-        let inputs = self.known(link, &findings, asked, inputs);
-        let tiered = parts.notices.tier(&inputs);
-        let tiered = asked.unproven.map_or(tiered, |unproven| Some(unproven.warning(tiered)));
+        let tier_of = |ruling: Option<&Ruling>| {
+            let inputs = Inputs {
+                unsigned: asked.unproven.is_some(),
+                ..rules::inputs(ruling, asked.service, unresolved)
+            };
+            let tiered = parts.notices.tier(&self.known(link, &findings, asked, inputs));
+            asked.unproven.map_or(tiered, |unproven| Some(unproven.warning(tiered)))
+        };
+        let tiered = tier_of(of_target.as_ref());
+        let stricter = of_place.map(|place| (tier_of(Some(&place)), place));
+        let stricter = stricter.filter(|(of_place, place)| {
+            let weight = of_target.as_ref().map(|r| r.weight(tiered));
+            place.listed.is_some() && weight.is_none_or(|w| w < place.weight(*of_place))
+        });
+        let (mut ruling, tiered) = match stricter {
+            Some((tiered, place)) => (Some(place), tiered),
+            None => (of_target, tiered),
+        };
         if let Some(ruling) = &mut ruling {
             if let Some(tiered) = tiered {
                 ruling.warn(tiered);

@@ -1,7 +1,12 @@
-//! Visitors of hosts that are forwarded.
+//! Visitors of hosts that are not ours.
 //!
-//! A host that is not one of ours may be forwarded, or a path of it: such a request is one for the
-//! forward's link ([`crate::links::ForwardFrom`]). Everything else at that host is as at any other.
+//! Such a host may be forwarded, or a path of it: a request there is one for the forward's link
+//! ([`crate::links::ForwardFrom`]), with its terms, checks, warnings and records, and policy is asked
+//! about the place as well as about the target. Where no forward answers, DNS policy may have led the
+//! visitor of a listed name here. Everything else at that host is as at any other.
+//!
+//! Memory knows for a moment which hosts have no forward; beyond it few requests at a time ask the
+//! database, because strangers choose what hosts they ask for.
 
 use std::sync::Arc;
 
@@ -10,37 +15,53 @@ use http::{Method, Response};
 use http_body_util::Full;
 
 use super::{
-    onward::Beyond,
     page::Page,
     request::host,
+    rules::{self, Ruling},
     worker::{Asked, Worker},
 };
-use crate::links::{Link, Remembered};
+use crate::{
+    links::{AskedPath, ForwardFrom, Link, Remembered, onward::Beyond},
+    policy::PolicySet,
+};
+
+/// Requests that ask the database for forwards at once.
+pub(super) const READERS_MAX: usize = 16;
 
 impl Worker {
-    /// The answer to a request that is forwarded; none for others.
-    pub(super) async fn at_forward(&self, asked: &Asked<'_>) -> Option<Response<Full<Bytes>>> {
+    /// The answer to a request for a host that is not ours, where it is forwarded or listed; none for
+    /// others.
+    pub(super) async fn at_stranger(&self, asked: &Asked<'_>) -> Option<Response<Full<Bytes>>> {
         let name = self.gateway.own.foreign(host(asked.uri, asked.headers))?;
+        let path = AskedPath::new(asked.uri.path());
+        match self.forward(&name, &path).await {
+            Some(Some((link, rest))) => Some(self.along(asked, &link, rest).await),
+            Some(None) => self.at_name(asked).await,
+            // Whoever is kept from a listed name need not wait for our database.
+            None => Some(match self.at_name(asked).await {
+                Some(notice) => notice,
+                None => self.busy(asked),
+            }),
+        }
+    }
+
+    /// Answers a request for the forward `link`, which leaves `rest` of the path.
+    async fn along(&self, asked: &Asked<'_>, link: &Link, rest: &str) -> Response<Full<Bytes>> {
         let parts = &self.gateway.parts;
-        let Some(found) = self.forward(&name, asked.uri.path()).await else {
-            parts.metrics.gateway.stopped.increment(1);
-            return Some(Page::Busy.response(&parts.notices, asked.language));
-        };
-        let (link, rest) = found?;
         match *asked.method {
             Method::GET | Method::HEAD => {}
             Method::POST if link.settings().is_some_and(|s| !s.password.is_empty()) => {
                 if let Some(over) = self.attempt(asked, &link.code) {
-                    return Some(over);
+                    return over;
                 }
             }
             _ => {
                 parts.metrics.gateway.malformed.increment(1);
-                return Some(Page::Method.response(&parts.notices, asked.language));
+                return Page::Method.response(&parts.notices, asked.language);
             }
         }
         let beyond = Beyond { path: rest, query: asked.uri.query().unwrap_or("") };
-        Some(self.visit(&Asked { beyond, ..asked.of(&link.code, None) }).await)
+        self.visit(&Asked { beyond, ..asked.of(&link.code, None) }).await
     }
 
     /// The forward for `path` at `host`, and what it leaves of the path; the outer none when the
@@ -48,7 +69,7 @@ impl Worker {
     pub(super) async fn forward<'p>(
         &self,
         host: &str,
-        path: &'p str,
+        path: &'p AskedPath<'_>,
     ) -> Option<Option<(Arc<Link>, &'p str)>> {
         let links = &self.gateway.parts.links;
         match links.remembered_forward(host, path) {
@@ -56,23 +77,40 @@ impl Worker {
             Remembered::None => return Some(None),
             Remembered::Unknown => {}
         }
+        let permit = Arc::clone(&self.gateway.readers).acquire_owned().await.ok()?;
         let (links, host, whole) = (Arc::clone(links), host.to_owned(), path.to_owned());
         let read = tokio::task::spawn_blocking(move || {
-            let found = links.forward(&host, &whole)?;
-            Ok::<_, crate::links::Error>(found.map(|(link, rest)| (link, rest.len())))
+            let found = links.forward(&host, &whole);
+            drop(permit);
+            Ok::<_, crate::links::Error>(found?.map(|(link, rest)| (link, rest.len())))
         });
         match read.await {
-            Ok(Ok(found)) => {
-                Some(found.and_then(|(link, left)| Some((link, path.get(path.len() - left..)?))))
-            }
-            Ok(Err(e)) => {
-                tracing::error!(error = %e, "forwards cannot be read");
+            Ok(Ok(found)) => Some(found.map(|(link, left)| (link, path.last(left)))),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "forwards cannot be read");
                 None
             }
-            Err(e) => {
-                tracing::error!(error = %e, "forwards cannot be read");
+            Err(error) => {
+                tracing::error!(%error, "forwards cannot be read");
                 None
             }
         }
+    }
+
+    /// What the rules in force say of the place that was asked for, where `link` is a forward.
+    pub(super) fn of_place(
+        &self,
+        set: &PolicySet,
+        link: &Link,
+        asked: &Asked<'_>,
+    ) -> Option<Ruling> {
+        let from = ForwardFrom::of_code(&link.code)?;
+        // What is listed may be longer than what is forwarded.
+        let rest = asked.beyond.rest();
+        let slash = if from.path().is_empty() && !rest.starts_with('/') { "/" } else { "" };
+        let url = format!("http://{from}{slash}{rest}");
+        let ruling = rules::of_name(set, from.host(), &url, asked.now)?;
+        let place = url.split(['?', '#']).next().unwrap_or(&url).trim_start_matches("http://");
+        Some(Ruling { place: Some(place.into()), ..ruling })
     }
 }

@@ -48,7 +48,6 @@ mod known;
 mod language;
 mod limit;
 pub mod notice;
-mod onward;
 mod outbound;
 mod page;
 mod peer;

@@ -27,14 +27,13 @@ use http_body_util::Full;
 use super::{
     fate::Fate,
     notice::{Form, Reason, Service, Tiered},
-    onward::Beyond,
     page::Page,
     request::{host, host_name},
     worker::{Asked, Worker},
 };
 use crate::{
     config::{self, OnUnsigned},
-    links::{Doubt, GoQuery, Link, Refusal},
+    links::{Doubt, GoQuery, Link, Refusal, onward::Beyond},
     policy::Tier,
 };
 

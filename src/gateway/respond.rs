@@ -4,10 +4,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
-use super::{
-    Language, ahead::HOP, limit::Over, notice::Notices, onward::Onward, page::Page, worker::Asked,
-};
-use crate::links::Link;
+use super::{Language, ahead::HOP, limit::Over, notice::Notices, page::Page, worker::Asked};
+use crate::links::{Link, onward::Onward};
 
 /// The answer to a request over a limit.
 pub(super) fn limited(over: &Over, notices: &Notices, language: Language) -> Response<Full<Bytes>> {

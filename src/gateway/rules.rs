@@ -12,14 +12,17 @@
 //! | any, PASSTHRU or TCP-only | is sent on | `passthru`, `tcp-only` |
 //! | any, of a feed that observes | is sent on | `observe` |
 //!
+//! A forward is asked about twice, as the place that was asked for and as its target. The stricter of
+//! what follows is in force.
+//!
 //! A feed without which nothing may be answered and that is not there stops every jump with 503.
 
 use std::sync::Arc;
 
-use super::notice::{Inputs, Service, Tiered};
+use super::notice::{Form, Inputs, Service, Tiered};
 use crate::{
     clock::Timestamp,
-    links::{Link, Listed, Target},
+    links::{Link, Listed, ListedBy, Target},
     name::Name,
     policy::{Action, Hit, InForce, JumpFacts, PolicySet, Tier},
     resolver::Lookup,
@@ -36,6 +39,8 @@ pub(super) struct Ruling {
     pub(super) hit: Option<Arc<Hit>>,
     /// What being listed means here; none where visitors may pass by the rule.
     pub(super) listed: Option<Tier>,
+    /// What is listed, where that is not the target: the place that is forwarded.
+    pub(super) place: Option<Box<str>>,
 }
 
 impl Ruling {
@@ -52,6 +57,27 @@ impl Ruling {
     /// Whether no link may be made that leads there.
     fn refuses(&self) -> bool {
         self.is_closed() || self.listed.is_some_and(|t| t > Tier::Hint)
+    }
+
+    /// The rule, for whoever is refused `what` because of it.
+    fn by(&self, what: &str) -> ListedBy {
+        let legal = self.hit.as_ref().map(|h| &h.legal);
+        ListedBy {
+            what: what.split(['?', '#']).next().unwrap_or(what).to_owned(),
+            feed: self.feed.to_string(),
+            feed_version: self.feed_version.clone(),
+            rule: self.rule().to_owned(),
+            tier: self.tier,
+            authority: legal.map_or_else(String::new, |l| l.authority.to_string()),
+            order_number: legal.map_or_else(String::new, |l| l.order_number.to_string()),
+        }
+    }
+
+    /// How few pass by, `tiered` being the warning: the more, the stricter.
+    pub(super) fn weight(&self, tiered: Option<Tiered>) -> (bool, Option<Tier>, bool) {
+        let tiered = tiered.filter(|_| self.listed.is_some());
+        let stops = tiered.is_some_and(|t| t.tier == Tier::Block && t.form == Form::Stop);
+        (self.is_closed(), tiered.map(|t| t.tier), stops)
     }
 
     /// What is done at the gateway, where the rule lets nobody pass by.
@@ -84,6 +110,7 @@ pub(super) fn of_jump(
             feed_version,
             hit: None,
             listed: None,
+            place: None,
         });
     }
     let host = lower(&link.target_host);
@@ -157,7 +184,10 @@ pub fn is_listed(in_force: &InForce, target: &Target, now: Timestamp) -> Listed 
         addresses: address.as_slice(),
         ..JumpFacts::default()
     };
-    if ruling(&set, &facts, now).is_some_and(|r| r.refuses()) { Listed::Yes } else { Listed::No }
+    match ruling(&set, &facts, now).filter(Ruling::refuses) {
+        Some(ruling) => Listed::Yes(Box::new(ruling.by(&target.serialised))),
+        None => Listed::No,
+    }
 }
 
 fn ruling(set: &PolicySet, facts: &JumpFacts<'_>, now: Timestamp) -> Option<Ruling> {
@@ -180,6 +210,7 @@ fn ruling(set: &PolicySet, facts: &JumpFacts<'_>, now: Timestamp) -> Option<Ruli
         feed_version: hit.feed_version.to_string(),
         hit: Some(hit),
         listed,
+        place: None,
     })
 }
 

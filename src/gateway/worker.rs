@@ -17,10 +17,10 @@ use super::{
     class::class,
     fate::{Answer, Fate},
     files::Files,
+    forward::READERS_MAX,
     known::Secure,
     limit::Limits,
     notice::{self, Agreed, Leads, Notices, OwnHosts, Service, Warned},
-    onward::Beyond,
     outbound::{self, Unproven},
     page::Page,
     record::Recorder,
@@ -33,7 +33,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     config::{self, OnFull},
-    links::{Link, LinkSettings, Links},
+    links::{Link, LinkSettings, Links, onward::Beyond},
     metrics::Metrics,
     policy::InForce,
     record::{Flow, PublicSuffixes},
@@ -77,6 +77,8 @@ pub struct Gateway {
     pub(super) own: OwnHosts,
     /// Passwords that may be checked now.
     pub(super) checks: Arc<Semaphore>,
+    /// Forwards that may be asked for now.
+    pub(super) readers: Arc<Semaphore>,
     files: Files,
     pub(super) limits: Limits,
 }
@@ -137,6 +139,7 @@ impl Gateway {
             places: Places::new(&parts.config, &parts.listening, public),
             own: OwnHosts::new(&parts.config),
             checks: Arc::new(Semaphore::new(CHECKS_MAX)),
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
             files: Files::new(&parts.config),
             limits: Limits::new(&parts.config, parts.clock.monotonic()),
             parts,
@@ -207,10 +210,7 @@ impl Worker {
             // Boxed: it is rare, and would make every request's future larger.
             return Box::pin(self.report(&asked, wanted, request.body().as_ref())).await;
         }
-        if let Some(response) = self.at_name(&asked).await {
-            return response;
-        }
-        if let Some(response) = self.at_forward(&asked).await {
+        if let Some(response) = self.at_stranger(&asked).await {
             return response;
         }
         let page = match *request.method() {
@@ -269,7 +269,7 @@ impl Worker {
         self.answer_with(asked, fate).await
     }
 
-    fn busy(&self, asked: &Asked<'_>) -> Response<Full<Bytes>> {
+    pub(super) fn busy(&self, asked: &Asked<'_>) -> Response<Full<Bytes>> {
         self.gateway.parts.metrics.gateway.stopped.increment(1);
         Page::Busy.response(&self.gateway.parts.notices, asked.language)
     }
@@ -287,6 +287,7 @@ impl Worker {
                 let issued = notices.issue(&Warned {
                     tiered,
                     hit: fate.ruling.as_ref().and_then(|r| r.hit.as_deref()),
+                    listed: fate.ruling.as_ref().and_then(|r| r.place.as_deref()),
                     service: asked.service,
                     code: &link.code,
                     target: fate.target(),

@@ -16,15 +16,17 @@ use http::HeaderValue;
 use quick_cache::{Weighter, sync::Cache};
 
 use super::{
-    Error, Findings, LinkSettings, LinkStore, Revision, STATUS, State, Target, change::unsaid,
+    Error, Findings, ForwardFrom, LinkSettings, LinkStore, Revision, STATUS, State, Target,
+    change::unsaid,
+    forward::{PREFIX, all_of},
 };
 use crate::clock::Timestamp;
 
 /// Forwards remembered that are not there.
 const ABSENT_MAX: usize = 65_536;
 
-/// For how long: what another node makes is served within a second.
-const ABSENT_FOR: Duration = Duration::from_secs(1);
+/// For how long: what another node makes is served within a second, which leaves some time to read it.
+const ABSENT_FOR: Duration = Duration::from_millis(750);
 
 /// What a jump needs to know of a link: its newest revision.
 #[derive(Debug)]
@@ -170,7 +172,8 @@ impl Weighter<Box<str>, Arc<Link>> for ByBytes {
 pub(super) struct LinkCache {
     links: Cache<Box<str>, Arc<Link>, ByBytes>,
     /// Forwards that were looked for and not found, and when: whoever sends us visitors of a thousand
-    /// hosts must not have the database asked for each of them.
+    /// hosts must not have the database asked for each of them. Also [`all_of`] hosts without any, and
+    /// [`PREFIX`] where there is none at all.
     absent: Cache<Box<str>, Instant>,
     /// Changes so far.
     changes: AtomicU64,
@@ -216,10 +219,16 @@ impl LinkCache {
         self.changes.load(Ordering::SeqCst)
     }
 
-    /// Whether nothing was found under `code` a moment ago.
-    pub(super) fn is_absent(&self, code: &str, now: Instant) -> bool {
-        let looked = self.absent.get(code);
-        looked.is_some_and(|at| now.saturating_duration_since(at) < ABSENT_FOR)
+    /// Whether nothing was found under `code` a moment before `now`, or, for none, the last time.
+    pub(super) fn is_absent(&self, code: &str, now: Option<Instant>) -> bool {
+        let lately =
+            |at| now.is_none_or(|now: Instant| now.saturating_duration_since(at) < ABSENT_FOR);
+        self.absent.get(code).is_some_and(lately)
+    }
+
+    /// Something was found.
+    pub(super) fn present(&self, code: &str) {
+        self.absent.remove(code);
     }
 
     /// Remembers that nothing was found under `code`, unless something has changed since `before`.
@@ -234,7 +243,11 @@ impl LinkCache {
     pub(super) fn changed(&self, code: &str) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.links.remove(code);
-        self.absent.remove(code);
+        if let Some(from) = ForwardFrom::of_code(code) {
+            for gone in [code, &all_of(from.host()), PREFIX] {
+                self.absent.remove(gone);
+            }
+        }
     }
 
     #[cfg(test)]

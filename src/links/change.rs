@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::{
-    By, Converted, Edit, Error, How, LinkSettings, Links, NotConverted, Operation,
+    By, Converted, Edit, Error, ForwardFrom, How, LinkSettings, Links, NotConverted, Operation,
     OwnerVerification, Revision, Role, State, Stopped, Target, forward::is_forward, keep::Batch,
     settings::previous,
 };
@@ -89,9 +89,11 @@ impl Links {
             if next.expires != current.expires || next.operation == Operation::Enable {
                 self.refuse_past(next.expires)?;
             }
-            let leads = next.target != current.target || next.operation == Operation::Enable;
-            if is_forward(code) && leads && next.state == State::Enabled {
-                self.refuse_loop(code, &next.target)?;
+            if next.state == State::Enabled && leads_otherwise(&current, &next) {
+                if let Some(from) = ForwardFrom::of_code(code) {
+                    self.refuse_host(&from)?;
+                }
+                self.refuse_way(code, &next.target)?;
             }
             match self.convert_one(&next, &current, by.client) {
                 // Somebody was faster; without a revision asked for, ours comes after theirs.
@@ -209,6 +211,15 @@ impl Links {
         }
         Ok(due.len())
     }
+}
+
+/// Whether a visitor may come elsewhere than before.
+fn leads_otherwise(current: &Revision, next: &Revision) -> bool {
+    let handed_on = |r: &Revision| (r.settings.forward_path, r.settings.forward_query);
+    next.target != current.target
+        || next.state != current.state
+        || next.expires != current.expires
+        || handed_on(next) != handed_on(current)
 }
 
 /// What everybody may know of why a link is stopped: since when it has been, and by whom.

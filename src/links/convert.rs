@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     ops::Range,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -118,6 +118,9 @@ pub enum NotConverted {
     /// The end lies in the past.
     #[error("the end lies in the past")]
     Past,
+    /// A rule in force lists the target.
+    #[error("the target is listed: {0}")]
+    Listed(Box<ListedBy>),
     /// A list without which no jump is made is not there.
     #[error("a list without which no jump is made is not in force")]
     Closed,
@@ -130,14 +133,17 @@ pub enum NotConverted {
     /// The host must not be forwarded.
     #[error("this host cannot be forwarded: {0}")]
     Host(Refusal),
+    /// A rule in force lists the host, or its path.
+    #[error("this host cannot be forwarded, it is listed: {0}")]
+    HostListed(Box<ListedBy>),
     /// The host to forward is in no zone of ours.
     #[error("no zone served here holds this host")]
     Foreign,
     /// The way comes back to where it began, through these.
     #[error("the way comes back to itself: {}", .0.join(" -> "))]
     Loop(Vec<String>),
-    /// The way passes too many forwards, these.
-    #[error("the way passes too many forwards: {}", .0.join(" -> "))]
+    /// The way passes too many links and forwards, these.
+    #[error("the way passes too many links and forwards: {}", .0.join(" -> "))]
     TooManyHops(Vec<String>),
     /// The request asked for something else before.
     #[error("this request asked for something else before")]
@@ -150,13 +156,38 @@ pub enum NotConverted {
     Together(Arc<Error>),
 }
 
+/// The rule that lists something, for whoever is refused because of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListedBy {
+    /// What is listed: the host, or the URL without its query.
+    pub what: String,
+    /// The feed's name.
+    pub feed: String,
+    /// The feed's version.
+    pub feed_version: String,
+    /// The rule: its trigger's text.
+    pub rule: String,
+    /// What being listed means.
+    pub tier: &'static str,
+    /// Who ordered it; empty for unsaid.
+    pub authority: String,
+    /// The order's number; empty for unsaid.
+    pub order_number: String,
+}
+
+impl std::fmt::Display for ListedBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} by rule {} of feed {}", self.what, self.rule, self.feed)
+    }
+}
+
 /// What the rules in force would make of a jump to a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
     /// It would go on.
     No,
-    /// A rule would stop it.
-    Yes,
+    /// This rule would stop it.
+    Yes(Box<ListedBy>),
     /// Nobody can say: a list without which no jump is made is not there.
     Unknown,
 }
@@ -213,6 +244,8 @@ pub struct Links {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) cache: LinkCache,
+    /// Whether a forward was ever seen.
+    pub(super) any_forward: AtomicBool,
     fresh: Option<Arc<Freshness>>,
     pub(super) visits: Visits,
     domains: Vec<String>,
@@ -251,6 +284,7 @@ impl Links {
             clock,
             metrics,
             cache,
+            any_forward: AtomicBool::new(false),
             fresh,
             visits: Visits::new(gateway.visit_leases_max, gateway.visit_portion_max),
             domains,
@@ -308,6 +342,21 @@ impl Links {
         }
     }
 
+    /// Whether links go on while the database is away.
+    pub(super) fn serves_when_away(&self) -> bool {
+        self.fresh.as_ref().is_some_and(|fresh| fresh.serves_when_away())
+    }
+
+    /// Whether `host` is one of ours.
+    pub(super) fn is_own(&self, host: &str) -> bool {
+        self.rules.is_own(host)
+    }
+
+    /// The longest target.
+    pub(super) fn target_length_max(&self) -> usize {
+        self.rules.length_max()
+    }
+
     /// Forgets what is in memory of a link whose walk found something else.
     pub(crate) fn walked(&self, code: &str) {
         self.cache.changed(code);
@@ -361,7 +410,7 @@ impl Links {
         let target = self.rules.parse(submitted, &self.suffixes)?;
         match (self.is_listed)(&target) {
             Listed::No => Ok(target),
-            Listed::Yes => Err(Refusal::Listed.into()),
+            Listed::Yes(by) => Err(NotConverted::Listed(by)),
             Listed::Unknown => Err(NotConverted::Closed),
         }
     }

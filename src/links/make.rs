@@ -91,11 +91,9 @@ impl Links {
         self.refuse_past(draft.expires)?;
         match &draft.forward {
             None => self.refuse_domain(&draft.domain)?,
-            Some(from) => {
-                self.refuse_host(from)?;
-                self.refuse_loop(&from.code(), &target.serialised)?;
-            }
+            Some(from) => self.refuse_host(from)?,
         }
+        self.refuse_way(draft.code.as_deref().unwrap_or(""), &target.serialised)?;
         let generated = draft.code.is_none();
         if generated && held() {
             return Err(Error::Held.into());

@@ -22,9 +22,11 @@ mod code;
 mod convert;
 mod destination;
 mod forward;
+mod forwards;
 mod fresh;
 mod keep;
 mod make;
+pub(crate) mod onward;
 mod outbound;
 mod password;
 mod postgres;
@@ -38,6 +40,7 @@ mod store;
 pub(crate) mod target;
 mod tokens;
 mod visits;
+mod way;
 
 use std::path::PathBuf;
 
@@ -46,12 +49,14 @@ pub use cache::Link;
 pub use change::{BY_ITSELF, SettingsEdit};
 pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};
 pub use convert::{
-    By, Converted, Draft, Edit, How, IsListed, Links, LinksOptions, Listed, NotConverted, Serves,
+    By, Converted, Draft, Edit, How, IsListed, Links, LinksOptions, Listed, ListedBy, NotConverted,
+    Serves,
 };
 pub use destination::{
     Destination, DueWalk, Finding, Findings, Intake, Scheduled, TakenIn, WalkStore,
 };
-pub use forward::{ForwardFrom, Remembered, candidates, is_forward};
+pub use forward::{AskedPath, ForwardFrom, candidates, is_forward};
+pub use forwards::Remembered;
 pub use fresh::Freshness;
 pub use outbound::{Doubt, GoQuery, Misfit, OutboundKeys, Seal, SignRequest, Signed};
 pub use password::{hash_password, is_password};
@@ -64,6 +69,7 @@ pub use sqlite::SqliteLinks;
 pub use store::{Keep, LinkQuery, LinkStore, Operation, OutboxRow, Revision, State, TokenRow};
 pub use target::{Target, TargetRules};
 pub use tokens::{Actor, OPERATOR, Role, TOKEN_NAME_MAX, Tokens};
+pub use way::{Lost, Way};
 
 /// Why control state could not be read or changed.
 #[derive(Debug, thiserror::Error)]

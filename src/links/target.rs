@@ -123,6 +123,11 @@ impl TargetRules {
         Ok(Target { submitted: submitted.to_owned(), serialised, host, registrable_domain })
     }
 
+    /// The longest target, in bytes.
+    pub(super) fn length_max(&self) -> usize {
+        self.length_max
+    }
+
     /// Whether `host`, as [`Target::host`] has it, is one of ours.
     pub fn is_own(&self, host: &str) -> bool {
         self.own.contains(host)

@@ -15,7 +15,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::{
-    links::{candidates, is_forward},
+    links::{AskedPath, candidates, is_forward},
     record::RecordId,
 };
 
@@ -266,7 +266,8 @@ fn guessed(
 
 /// The code of the forward that answers for `url`, if there is one.
 fn forward_of(url: &Url, known: impl Fn(&str) -> bool) -> Option<String> {
-    let all = candidates(url.domain()?.trim_end_matches('.'), url.path());
+    let path = AskedPath::new(url.path());
+    let all = candidates(url.domain()?.trim_end_matches('.'), &path);
     all.into_iter().map(|(code, _)| code).find(|code| known(code))
 }
 

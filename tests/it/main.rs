@@ -36,6 +36,8 @@ mod feeds_reach;
 mod feeds_source;
 mod forward;
 mod forwards;
+mod forwards_policy;
+mod forwards_ways;
 mod gateway;
 mod gateway_continue;
 mod gateway_gone;

@@ -11,7 +11,7 @@ use super::{
     super::{ApiState, Body, Caller, Params, Problem, Words},
     From, amend, checked,
     list::{Wanted, page},
-    make,
+    listed, make,
     members::{Change, NewLink},
     one,
 };
@@ -87,6 +87,7 @@ pub(super) fn problem(e: &NotConverted) -> Problem {
     };
     match e {
         NotConverted::Host(why) => refused(*why),
+        NotConverted::HostListed(by) => listed(refused(Refusal::Listed), by),
         NotConverted::Foreign => refuse(
             "forward_host_foreign",
             "No zone served here holds this host.",
@@ -98,8 +99,8 @@ pub(super) fn problem(e: &NotConverted) -> Problem {
         }
         NotConverted::TooManyHops(chain) => refuse(
             "too_many_hops",
-            "The way would pass more forwards than gateway.hops_max.",
-            "该跳转经过的转发次数超过上限。",
+            "The way would take more steps through links and forwards than gateway.hops_max.",
+            "该跳转经过的链接与域名跳转次数超过上限（gateway.hops_max）。",
         )
         .with("chain", chain.join(" -> ")),
         other => Problem::internal(other),

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::{ApiState, Body, Caller, Params, Problem, Words, time};
 use crate::{
     clock::Timestamp,
-    links::{By, Edit, Error, How, NotConverted, Revision, is_forward},
+    links::{By, Edit, Error, How, ListedBy, NotConverted, Refusal, Revision, is_forward},
 };
 
 pub(super) use bulk::bulk;
@@ -226,6 +226,15 @@ fn problem(e: &NotConverted) -> Problem {
             refusal.english(),
             refusal.chinese(),
         ),
+        NotConverted::Listed(by) => listed(
+            Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Refusal::Listed.code(),
+                Refusal::Listed.english(),
+                Refusal::Listed.chinese(),
+            ),
+            by,
+        ),
         NotConverted::Code => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "code_not_allowed",
@@ -255,6 +264,7 @@ fn problem(e: &NotConverted) -> Problem {
             "仅已停用的链接可以说明对外公开的停用原因。",
         ),
         NotConverted::Host(_)
+        | NotConverted::HostListed(_)
         | NotConverted::Foreign
         | NotConverted::Loop(_)
         | NotConverted::TooManyHops(_) => forwards::problem(e),
@@ -267,6 +277,32 @@ fn problem(e: &NotConverted) -> Problem {
         NotConverted::Control(e) => control(e),
         NotConverted::Together(e) => control(e),
     }
+}
+
+/// Names the rule that something is refused for.
+fn listed(problem: Problem, by: &ListedBy) -> Problem {
+    let order = |words: [&str; 2]| match (&*by.authority, &*by.order_number) {
+        ("", "") => String::new(),
+        (authority, "") => format!("{}{authority}", words[0]),
+        ("", number) => format!("{}{number}", words[1]),
+        (authority, number) => format!("{}{authority}{}{number}", words[0], words[1]),
+    };
+    let ListedBy { what, feed, feed_version, rule, .. } = by;
+    let english = order([", ordered by ", ", order number "]);
+    let chinese = order(["，作出机关：", "，文号："]);
+    let words = Words::new(
+        format!("{what} is on the list {feed} (version {feed_version}, rule {rule}){english}."),
+        format!("{what} 在名单 {feed} 中（版本 {feed_version}，规则 {rule}）{chinese}。"),
+    );
+    let or_null = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
+    problem
+        .detail(words)
+        .with("feed", feed.as_str())
+        .with("feed_version", feed_version.as_str())
+        .with("rule", rule.as_str())
+        .with("tier", by.tier)
+        .with("authority", or_null(&by.authority))
+        .with("order_number", or_null(&by.order_number))
 }
 
 fn control(e: &Error) -> Problem {

@@ -8,15 +8,13 @@ use url::form_urlencoded;
 use super::{Refused, Service, Token, digest};
 use crate::{
     gateway::{
-        Language,
-        onward::Beyond,
-        outbound,
+        Language, outbound,
         page::Page,
         request::host,
         respond::common,
         worker::{Asked, Worker},
     },
-    links::Link,
+    links::{Link, onward::Beyond},
     policy::Tier,
     record::Notice,
 };

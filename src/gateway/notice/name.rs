@@ -73,6 +73,7 @@ impl Worker {
         let warned = Warned {
             tiered,
             hit,
+            listed: None,
             service: Service::Name,
             code: "",
             target: &target,

@@ -50,6 +50,8 @@ pub(in crate::gateway) struct Warned<'a> {
     pub(in crate::gateway) tiered: Tiered,
     /// The list's rule behind it.
     pub(in crate::gateway) hit: Option<&'a Hit>,
+    /// What the rule names, where that is not the target.
+    pub(in crate::gateway) listed: Option<&'a str>,
     pub(in crate::gateway) service: Service,
     /// Empty where no link was asked for.
     pub(in crate::gateway) code: &'a str,
@@ -198,6 +200,7 @@ impl Notices {
                 let warned = Warned {
                     tiered: Tiered { tier, form, continue_after_s, reason },
                     hit: None,
+                    listed: Some("old.example/a"),
                     service,
                     code: "code",
                     target: "http://user@www.xn--fsq.example:81/",
@@ -328,7 +331,7 @@ impl Notices {
                 reason => self.templates.text(w.language, &["reason", reason]),
             },
             destination,
-            facts: w.hit.map(facts).unwrap_or_default(),
+            facts: facts(w),
             step_up: (w.tiered.form() == "step_up").then_some(Way { url: self.step_up.is_some() }),
             contact: &self.config.contact,
             can_continue: w.can_continue(),
@@ -592,18 +595,20 @@ fn told_of(w: &Warned<'_>) -> Vec<told::Fact> {
         ("form", w.tiered.form().to_owned()),
         ("flow", w.flow.to_string()),
     ];
-    let listed = w.hit.map(facts).unwrap_or_default().into_iter().map(|f| (f.name, f.value));
+    let listed = facts(w).into_iter().map(|f| (f.name, f.value));
     let all = own.into_iter().chain(listed).filter(|(_, value)| !value.is_empty());
     all.map(|(name, value)| told::Fact::Said(name, value)).collect()
 }
 
 /// What a list says of its rule.
-fn facts(hit: &Hit) -> Vec<Fact> {
+fn facts(w: &Warned<'_>) -> Vec<Fact> {
+    let Some(hit) = w.hit else { return Vec::new() };
     let reason = match &*hit.legal.reason {
         "" => &*hit.justification,
         reason => reason,
     };
     let facts = [
+        ("listed", w.listed.unwrap_or("")),
         ("authority", &*hit.legal.authority),
         ("order_number", &hit.legal.order_number),
         ("reason", reason),

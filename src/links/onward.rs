@@ -11,31 +11,31 @@ use std::collections::HashSet;
 use http::HeaderValue;
 use url::{Url, form_urlencoded};
 
-use crate::links::Link;
+use super::Link;
 
 /// Where a visitor is sent whose path or query is handed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Onward {
+pub(crate) struct Onward {
     /// The URL: its WHATWG serialisation.
-    pub(super) target: String,
+    pub target: String,
     /// The same for `Location`.
-    pub(super) location: HeaderValue,
+    pub location: HeaderValue,
     /// What was handed on, as it stands behind the code: to ask for the same again.
-    pub(super) rest: String,
+    pub rest: String,
 }
 
 /// What a visitor asked beyond the code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Beyond<'a> {
+pub(crate) struct Beyond<'a> {
     /// The rest of the path, without the slash before it.
-    pub(super) path: &'a str,
+    pub path: &'a str,
     /// The query, without the question mark.
-    pub(super) query: &'a str,
+    pub query: &'a str,
 }
 
 impl Beyond<'_> {
     /// As it stands behind the code.
-    pub(super) fn rest(&self) -> String {
+    pub(crate) fn rest(&self) -> String {
         let slash = if self.path.is_empty() { "" } else { "/" };
         let mark = if self.query.is_empty() { "" } else { "?" };
         [slash, self.path, mark, self.query].concat()
@@ -46,7 +46,7 @@ impl Beyond<'_> {
 ///
 /// # Errors
 /// The reason it leads nowhere, as a code.
-pub(super) fn onward(
+pub(crate) fn onward(
     link: &Link,
     beyond: Beyond<'_>,
     length_max: usize,
