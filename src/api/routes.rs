@@ -109,6 +109,15 @@ pub const ROUTES: &[Route] = &[
     route(Method::PATCH, "/api/v1/links/{code}", Need::Right(Right::WriteLinks)),
     right(Method::GET, "/api/v1/forwards", Right::ReadLinks),
     right(Method::POST, "/api/v1/forwards", Right::WriteLinks),
+    Route {
+        method: Method::POST,
+        path: "/api/v1/forwards/bulk",
+        need: Need::Right(Right::WriteLinks),
+        carries: Carries::Lines,
+        patient: false,
+    },
+    // Read from records: whoever asks is recorded, refused or not.
+    route(Method::GET, "/api/v1/forwards/{from}/stats", Need::Token),
     right(Method::GET, "/api/v1/forwards/{from}", Right::ReadLinks),
     right(Method::PATCH, "/api/v1/forwards/{from}", Right::WriteLinks),
     route(Method::POST, "/api/v1/zones/reload", Need::Right(Right::Reload)),
@@ -168,6 +177,7 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/api/v1/links/{code}", get(links::read).patch(links::change))
         .route("/api/v1/outbound", post(outbound::sign))
         .route("/api/v1/forwards", get(links::forwards::list).post(links::forwards::create))
+        .route("/api/v1/forwards/bulk", post(links::forwards::bulk))
         .route("/api/v1/forwards/{from}", get(links::forwards::read).patch(links::forwards::change))
         .route("/api/v1/zones/reload", post(system::reload_zones))
         .route("/api/v1/reports", get(reports::list))

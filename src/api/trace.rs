@@ -22,6 +22,7 @@ pub fn routes(tracer: Tracer) -> Router<ApiState> {
         .route("/api/v1/records/{id}", get(record))
         .route("/api/v1/links/{code}/stats", get(stats))
         .route("/api/v1/links/{code}/hops", get(hops))
+        .route("/api/v1/forwards/{from}/stats", get(forward_stats))
         .route("/api/v1/rules", get(rules::rules))
         .route("/api/v1/notices/summary", get(notices::summary))
         .route("/api/v1/reports/{number}/person", get(reports::person))
@@ -64,6 +65,17 @@ async fn stats(
     standing.retain(|name, _| name == "findings");
     let look = given.look(&caller);
     tracer.link_stats(&look, &code, (from, to), standing).await.map(json).map_err(problem)
+}
+
+/// What became of a forward.
+async fn forward_stats(
+    api: State<ApiState>,
+    tracer: Extension<Tracer>,
+    caller: Caller,
+    Path(from): Path<String>,
+    query: RawQuery,
+) -> Result<Response, Problem> {
+    stats(api, tracer, caller, Path(links::forwards::code_of(&from)), query).await
 }
 
 /// Where a link leads.

@@ -105,7 +105,10 @@ impl Links {
                 continue;
             }
             match self.read(&code)? {
-                Some(link) => return Ok(Some((link, rest))),
+                Some(link) => {
+                    self.cache.present(&code);
+                    return Ok(Some((link, rest)));
+                }
                 None => self.cache.absent(&code, now, before),
             }
         }

@@ -51,8 +51,7 @@ pub(super) async fn page(
     // Nothing that shares a flow with the one record lies farther away.
     let asked = window.and(around.and_around());
     let mut place = Place { asked, after, last: None, rows_max };
-    let statements = matching.tables().filter_map(|t| Some((t, matching.answers(t, &place)?)));
-    let mut found = ask(reader, statements, rows_max).await?;
+    let mut found = ask(reader, matching.answers(&place), rows_max).await?;
     place.last = first_end(&found);
     if let Some(flows) = flows(reader, matching, &place, &found).await? {
         let statements =
@@ -68,7 +67,7 @@ pub(super) async fn record(reader: &Reader, id: &RecordId) -> Result<Option<Foun
     let around = frame(reader, id).await?;
     let place = Place { asked: around, after: None, last: None, rows_max: 1 };
     let matching = Matching::record(id, around);
-    let Some(statement) = matching.answers(table, &place) else { return Ok(None) };
+    let Some((_, statement)) = matching.answers(&place).next() else { return Ok(None) };
     Ok(reader.rows(table, statement, 1).await?.rows.pop())
 }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    links::{AskedPath, candidates},
     record::{RecordId, Table, rowbinary::mapped},
 };
 
@@ -54,11 +55,23 @@ const DOMAIN: [(Table, &str, &str); 5] = [
     ),
 ];
 
+/// The tables that say what became of forwards, in the order of their codes.
+const FORWARDS: [Table; 2] = [Table::Jumps, Table::Conversions];
+
+/// The forwards of hosts at or below a name. Their codes lie together.
+const FORWARDED: &str = "startsWith(code, 'fwd:') \
+     AND (splitByChar('/', substring(code, 5))[1] = {name:String} \
+          OR endsWith(splitByChar('/', substring(code, 5))[1], {below:String}))";
+
+/// The forwards that may answer for a URL.
+const FORWARDING: &str = "code IN {forwards:Array(String)}";
+
 /// What a subject means in each table.
 #[derive(Clone, Debug)]
 pub(super) struct Matching {
     /// The table where answers lie together in its order and may be far more than a page.
     together: Option<Table>,
+    /// Each is asked by itself, as what finds its rows differs; of a table there may be several.
     conditions: Vec<(Table, &'static str)>,
     params: Vec<(&'static str, Param)>,
 }
@@ -147,30 +160,31 @@ impl Matching {
         // The domain adds nothing but speed: targets are indexed by it.
         let bare = host.trim_end_matches('.');
         let above = at_and_above(bare).into_iter().chain(at_and_above(host));
+        let path = AskedPath::new(url.as_ref().map_or("", Url::path));
+        let forwards = candidates(bare, &path).into_iter().map(|(code, _)| code);
+        let conditions = [
+            (
+                Table::Jumps,
+                "target_registrable_domain IN {above:Array(String)} \
+                 AND target = {target:String}",
+            ),
+            (Table::Hops, "registrable_domain IN {above:Array(String)} AND url = {target:String}"),
+            (
+                Table::Conversions,
+                // Signed targets have no code.
+                "(target_registrable_domain IN {above:Array(String)} \
+                 AND target = {target:String} OR code IN (SELECT code FROM conversions \
+                 WHERE target_registrable_domain IN {above:Array(String)} \
+                 AND target = {target:String} AND code != ''))",
+            ),
+        ];
         Self {
             together: None,
-            conditions: vec![
-                (
-                    Table::Jumps,
-                    "target_registrable_domain IN {above:Array(String)} \
-                     AND target = {target:String}",
-                ),
-                (
-                    Table::Hops,
-                    "registrable_domain IN {above:Array(String)} AND url = {target:String}",
-                ),
-                (
-                    Table::Conversions,
-                    // Signed targets have no code.
-                    "(target_registrable_domain IN {above:Array(String)} \
-                     AND target = {target:String} OR code IN (SELECT code FROM conversions \
-                     WHERE target_registrable_domain IN {above:Array(String)} \
-                     AND target = {target:String} AND code != ''))",
-                ),
-            ],
+            conditions: conditions.into_iter().chain(FORWARDS.map(|t| (t, FORWARDING))).collect(),
             params: vec![
                 text("target", target),
                 ("above", Param::Texts(above.map(str::to_owned).collect())),
+                ("forwards", Param::Texts(forwards.collect())),
             ],
         }
     }
@@ -183,7 +197,7 @@ impl Matching {
             let condition = |&(table, quick, slow): &(Table, &'static str, &'static str)| {
                 (table, if by_domain(table) { quick } else { slow })
             };
-            DOMAIN.iter().map(condition).collect()
+            DOMAIN.iter().map(condition).chain(FORWARDS.map(|t| (t, FORWARDED))).collect()
         };
         let above = at_and_above(name).into_iter().map(str::to_owned).collect();
         let params = vec![
@@ -194,18 +208,15 @@ impl Matching {
         Self { together: Some(Table::Resolutions), conditions, params }
     }
 
-    /// The tables that hold answers.
-    pub(super) fn tables(&self) -> impl Iterator<Item = Table> {
-        self.conditions.iter().map(|(t, _)| *t)
-    }
-
-    /// The rows of `table` that answer, in order.
-    pub(super) fn answers(&self, table: Table, place: &Place) -> Option<Statement> {
-        let mut statement = rows(table, self.condition(table)?, place, &self.params);
-        if self.together == Some(table) {
-            statement.sql.push_str(AFTERWARDS);
-        }
-        Some(statement)
+    /// The rows that answer, by table, each in order. One may be found twice.
+    pub(super) fn answers(&self, place: &Place) -> impl Iterator<Item = (Table, Statement)> {
+        self.conditions.iter().map(|(table, condition)| {
+            let mut statement = rows(*table, condition, place, &self.used(condition));
+            if self.together == Some(*table) {
+                statement.sql.push_str(AFTERWARDS);
+            }
+            (*table, statement)
+        })
     }
 
     /// The flows of answers near `place`, one more than a page asks for at most.
@@ -226,16 +237,19 @@ impl Matching {
         };
         let mut params = vec![("flows", Param::Flows(flows.clone()))];
         let mut condition = "flow IN {flows:Array(UInt128)}".to_owned();
-        if let Some(answers) = self.condition(table).filter(|c| !c.contains("SELECT")) {
+        let answers: Vec<_> = self.conditions.iter().filter(|(t, _)| *t == table).collect();
+        for (_, answers) in answers.iter().filter(|(_, c)| !c.contains("SELECT")) {
             condition = format!("{condition} AND NOT ({answers})");
-            params.extend(self.params.iter().cloned());
         }
+        params.extend(self.used(&condition));
         let place = Place { asked: place.asked.and(*around), ..place.clone() };
         Some(rows(table, &condition, &place, &params))
     }
 
-    fn condition(&self, table: Table) -> Option<&'static str> {
-        self.conditions.iter().find(|(t, _)| *t == table).map(|(_, condition)| *condition)
+    /// The parameters that a condition names.
+    fn used(&self, condition: &str) -> Vec<(&'static str, Param)> {
+        let used = |(name, _): &&(&'static str, Param)| condition.contains(&format!("{{{name}:"));
+        self.params.iter().filter(used).cloned().collect()
     }
 
     /// The flows of answers near a place, in SQL.
@@ -327,7 +341,8 @@ mod tests {
             let m = Matching::new(&subject, |_| true, &[], Window::ALL);
             let known = Flows::near(vec![7, u128::MAX]).unwrap();
             for (table, flows) in CHAIN.into_iter().flat_map(|t| [(t, &known), (t, &Flows::Many)]) {
-                let answers = m.answers(table, &place_()).into_iter();
+                let place = place_();
+                let answers = m.answers(&place).map(|(_, statement)| statement);
                 let mates = m.mates(table, &place_(), flows);
                 for s in answers.chain(mates).chain(m.flows(&place_())) {
                     assert!(!s.sql.contains("1=1") && !s.sql.contains("192.0"), "{}", s.sql);

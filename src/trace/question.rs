@@ -2,7 +2,8 @@
 //!
 //! Without a declared kind the text is, in this order: a record id, a URL (or one of our own short
 //! URLs, which asks for its link), a known code, an address (as an answer), a domain. `client` is
-//! never guessed: it is about a person and has to be asked for by name.
+//! never guessed: it is about a person and has to be asked for by name. URLs and domains cover the
+//! forwards there; `fwd:HOST/PATH` asks for one alone.
 
 use std::{
     fmt,
@@ -14,16 +15,10 @@ use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde::Serialize;
 use url::Url;
 
-use crate::{
-    links::{AskedPath, candidates, is_forward},
-    record::RecordId,
-};
+use crate::{links::ForwardFrom, record::RecordId};
 
 /// The longest question, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 8_192;
-
-/// The longest code of a forward, in bytes.
-const FORWARD_BYTES_MAX: usize = 512;
 
 /// The longest code, in bytes.
 const CODE_BYTES_MAX: usize = 256;
@@ -221,12 +216,13 @@ fn declared(asked: &str, kind: Kind, own: &ShortUrls) -> Result<Subject, BadQues
             Ok(Subject::Url { target: url.into() })
         }
         Kind::Link => {
+            if let Some(code) = forward(asked) {
+                return Ok(Subject::Link { code });
+            }
             let url = web_url(asked);
             // Jumps keep whatever code was asked, so that any text may be one.
             let code = url.as_ref().map_or(Some(asked), |u| own.code(u));
-            let fits = |c: &&str| {
-                c.len() <= if is_forward(c) { FORWARD_BYTES_MAX } else { CODE_BYTES_MAX }
-            };
+            let fits = |c: &&str| c.len() <= CODE_BYTES_MAX;
             let code = code.filter(fits).ok_or(BadQuestion::Link)?;
             Ok(Subject::Link { code: code.to_owned() })
         }
@@ -245,14 +241,13 @@ fn guessed(
         return Ok(Subject::Record(id));
     }
     if let Some(url) = web_url(asked) {
-        let code = own.code(&url).filter(|c| known(c)).map(str::to_owned);
-        return Ok(match code.or_else(|| forward_of(&url, &known)) {
-            Some(code) => Subject::Link { code },
+        return Ok(match own.code(&url).filter(|c| known(c)) {
+            Some(code) => Subject::Link { code: code.to_owned() },
             None => Subject::Url { target: url.into() },
         });
     }
-    if is_forward(asked) && asked.len() <= FORWARD_BYTES_MAX && known(asked) {
-        return Ok(Subject::Link { code: asked.to_owned() });
+    if let Some(code) = forward(asked) {
+        return Ok(Subject::Link { code });
     }
     let code_like = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
     if asked.len() <= CODE_BYTES_MAX && asked.bytes().all(code_like) && known(asked) {
@@ -264,11 +259,10 @@ fn guessed(
     domain(asked).map(Subject::Domain).ok_or(BadQuestion::Domain)
 }
 
-/// The code of the forward that answers for `url`, if there is one.
-fn forward_of(url: &Url, known: impl Fn(&str) -> bool) -> Option<String> {
-    let path = AskedPath::new(url.path());
-    let all = candidates(url.domain()?.trim_end_matches('.'), &path);
-    all.into_iter().map(|(code, _)| code).find(|code| known(code))
+/// The code of a forward, however its host and path are written.
+fn forward(asked: &str) -> Option<String> {
+    let from = asked.strip_prefix("fwd:")?;
+    ForwardFrom::parse(from).ok().map(|from| from.code())
 }
 
 fn web_url(asked: &str) -> Option<Url> {
@@ -395,6 +389,7 @@ mod tests {
             ("https://go.example/s/abc1234", link("abc1234")),
             ("abc1234", link("abc1234")),
             ("abc1235", name("abc1235")),
+            ("fwd:Old.example/%7Ea/", link("fwd:old.example/~a")),
             ("192.0.2.1", Subject::Address("192.0.2.1".parse().unwrap())),
             ("::ffff:192.0.2.1", Subject::Address("192.0.2.1".parse().unwrap())),
             ("[2001:DB8::1]", Subject::Address("2001:db8::1".parse().unwrap())),
@@ -414,6 +409,8 @@ mod tests {
         for (text, kind, subject) in [
             ("abc1234", Kind::Domain, name("abc1234")),
             ("gone999", Kind::Link, link("gone999")),
+            ("fwd:old.example", Kind::Link, link("fwd:old.example")),
+            ("fwd:old.example//", Kind::Link, link("fwd:old.example//")),
             ("http://127.0.0.1:8080/gone999", Kind::Link, link("gone999")),
             ("http://127.0.0.1:8080/abc1234", Kind::Url, url("http://127.0.0.1:8080/abc1234")),
             (

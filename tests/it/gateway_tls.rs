@@ -7,7 +7,7 @@ use tracegate::{config::Certificate, listener::http::TlsError, record::Table};
 use crate::site::Site;
 
 /// A certificate for `host` that signs itself, with its key.
-fn certificate(dir: &Path, name: &str, host: &str) -> Certificate {
+pub(crate) fn certificate(dir: &Path, name: &str, host: &str) -> Certificate {
     let [chain, key] = ["pem", "key"].map(|end| dir.join(format!("{name}.{end}")));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
@@ -25,7 +25,7 @@ fn certificate(dir: &Path, name: &str, host: &str) -> Certificate {
 }
 
 /// The status curl gets for `https://host/path`, trusting `ca` alone; none when it does not.
-fn curl(site: &Site, host: &str, path: &str, ca: &Path) -> Option<String> {
+pub(crate) fn curl(site: &Site, host: &str, path: &str, ca: &Path) -> Option<String> {
     let at = site.gateway_tls.unwrap();
     let output = Command::new("curl")
         .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*", "--cacert"])

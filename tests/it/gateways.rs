@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A node named `name` on a database, with the key that all of them have.
-fn node(postgres: &Postgres, database: &str, name: &str) -> Builder {
+pub(crate) fn node(postgres: &Postgres, database: &str, name: &str) -> Builder {
     let (url, password_file) = (postgres.url(database), postgres.password_file());
     let builder = Server::builder().config(|c| {
         c.node = Some(name.parse().unwrap());
@@ -46,7 +46,7 @@ fn node(postgres: &Postgres, database: &str, name: &str) -> Builder {
     builder
 }
 
-fn api(server: &Server, method: &str, path: &str, body: &Value) -> Reply {
+pub(crate) fn api(server: &Server, method: &str, path: &str, body: &Value) -> Reply {
     call(server, &server.token(), method, path, &body.to_string())
 }
 

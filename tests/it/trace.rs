@@ -30,7 +30,7 @@ pub(crate) const VISITOR: &str = "198.51.100.9:5555";
 
 /// A store with a spool beside it.
 pub(crate) struct Bed {
-    engine: Engine,
+    pub(crate) engine: Engine,
     store: Store,
     spool: Spool,
     node: NodeName,
@@ -203,7 +203,7 @@ pub(crate) fn jump<'a>(code: &'a str, target: &'a str, flow: Flow) -> Jump<'a> {
     }
 }
 
-fn conversion<'a>(code: &'a str, target: &'a str) -> Conversion<'a> {
+pub(crate) fn conversion<'a>(code: &'a str, target: &'a str) -> Conversion<'a> {
     Conversion {
         code,
         revision: 1,

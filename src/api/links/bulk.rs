@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::{
     super::{ApiState, Caller, Problem},
+    forwards::parted,
     members::{CheckedDraft, NewLink, request_of},
     problem,
     shown::short_url,
@@ -38,6 +39,8 @@ struct Work {
     api: ApiState,
     by: By,
     request: Option<String>,
+    /// Whether the items are forwards.
+    forwards: bool,
     language: Language,
     answers: mpsc::Sender<Bytes>,
     /// Lines with something on them so far.
@@ -51,12 +54,23 @@ pub(in crate::api) async fn bulk(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
+    many(api, caller, headers, request, false)
+}
+
+/// Makes links, or forwards.
+pub(super) fn many(
+    api: ApiState,
+    caller: Caller,
+    headers: HeaderMap,
+    request: Request,
+    forwards: bool,
+) -> Result<Response, Problem> {
     let by = By { actor: caller.actor, client: caller.peer.client };
     let key = request_of(&headers, &by.actor.name)?;
     // There is room for all answers: the work never waits for whoever reads them.
     let (answers, mut given) = mpsc::channel(api.config.bulk_items_max + 2);
     let language = Language::of(&headers);
-    let work = Work { api: api.clone(), by, request: key, language, answers, items: 0 };
+    let work = Work { api: api.clone(), by, request: key, forwards, language, answers, items: 0 };
     api.tasks.spawn(work.run(request.into_body().into_data_stream()));
     let stream = futures_util::stream::poll_fn(move |cx| given.poll_recv(cx));
     let body = Body::from_stream(stream.map(Ok::<_, std::io::Error>));
@@ -113,7 +127,9 @@ impl Work {
         if !lines.is_empty() {
             let checked = lines.iter().zip(first..).map(|(line, n)| self.read(line, n)).collect();
             let (api, by, language) = (self.api.clone(), self.by.clone(), self.language);
-            let work = move || convert(&api, &by, language, first, checked);
+            // One after the other, as one may close a circle that another opened.
+            let at_once = if self.forwards { 1 } else { CHUNK_LINES };
+            let work = move || convert(&api, &by, language, (first, at_once), checked);
             let Ok(answers) = self.api.tasks.spawn_blocking(work).await else { return false };
             // Whoever went away reads nothing; what was sent is made all the same.
             if self.answers.send(answers.into()).await.is_err() {}
@@ -125,9 +141,14 @@ impl Work {
     }
 
     fn read(&self, line: &[u8], item: usize) -> Result<CheckedDraft, Problem> {
-        let new: NewLink = serde_json::from_slice(line).map_err(Problem::bad_request)?;
         let request = self.request.as_ref().map(|key| format!("{key} {item}"));
-        new.check(&self.api, &self.by.actor, request.unwrap_or_default())
+        let check =
+            |new: NewLink| new.check(&self.api, &self.by.actor, request.unwrap_or_default());
+        if !self.forwards {
+            return check(serde_json::from_slice(line).map_err(Problem::bad_request)?);
+        }
+        let (from, new) = parted(serde_json::from_slice(line).map_err(Problem::bad_request)?)?;
+        check(new)?.of_forward(from)
     }
 
     /// Answers the line behind those that were read, and ends.
@@ -143,7 +164,7 @@ fn convert(
     api: &ApiState,
     by: &By,
     language: Language,
-    first: usize,
+    (first, at_once): (usize, usize),
     checked: Vec<Result<CheckedDraft, Problem>>,
 ) -> String {
     let mut drafts = Vec::new();
@@ -154,7 +175,12 @@ fn convert(
             Ok(())
         })
         .collect();
-    let mut made = api.links.create_many(drafts, by).into_iter();
+    let mut made = Vec::with_capacity(drafts.len());
+    while !drafts.is_empty() {
+        let rest = drafts.split_off(at_once.min(drafts.len()));
+        made.extend(api.links.create_many(std::mem::replace(&mut drafts, rest), by));
+    }
+    let mut made = made.into_iter();
     let mut answers = String::new();
     for (item, hashed) in (first..).zip(hashed) {
         let outcome = hashed.and_then(|()| match made.next() {

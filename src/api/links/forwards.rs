@@ -1,7 +1,7 @@
 //! Forwards: links by what they forward.
 
 use axum::{
-    extract::{Path, State},
+    extract::{Path, Request, State},
     response::Response,
 };
 use http::{HeaderMap, StatusCode};
@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{ApiState, Body, Caller, Params, Problem, Words},
-    From, amend, checked,
+    From, amend,
+    bulk::many,
+    checked,
     list::{Wanted, page},
     listed, make,
     members::{Change, NewLink},
@@ -30,16 +32,36 @@ pub(in crate::api) async fn create(
     State(api): State<ApiState>,
     caller: Caller,
     headers: HeaderMap,
-    Body(mut new): Body<Map<String, Value>>,
+    Body(new): Body<Map<String, Value>>,
 ) -> Result<Response, Problem> {
+    let (from, new) = parted(new)?;
+    let (by, draft) = checked(&api, caller, &headers, new)?;
+    make(api, by, draft.of_forward(from)?, "forwards").await
+}
+
+/// What is forwarded, and what else is said of it.
+pub(super) fn parted(mut new: Map<String, Value>) -> Result<(ForwardFrom, NewLink), Problem> {
     let Some(Value::String(from)) = new.remove("from") else {
         return Err(Problem::bad_request("missing member from"));
     };
     let from = read_from(&from)?;
     let new = serde_json::from_value::<NewLink>(new.into());
-    let new = new.map_err(|e| Problem::bad_request(e.to_string()))?;
-    let (by, draft) = checked(&api, caller, &headers, new)?;
-    make(api, by, draft.of_forward(from)?, "forwards").await
+    Ok((from, new.map_err(|e| Problem::bad_request(e.to_string()))?))
+}
+
+/// `POST /api/v1/forwards/bulk`.
+pub(in crate::api) async fn bulk(
+    State(api): State<ApiState>,
+    caller: Caller,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    many(api, caller, headers, request, true)
+}
+
+/// The code of the forward that `from` names; as it is for what names none.
+pub(in crate::api) fn code_of(from: &str) -> String {
+    ForwardFrom::parse(from).map_or_else(|_| format!("fwd:{from}"), |from| from.code())
 }
 
 /// `GET /api/v1/forwards/{from}`.

@@ -6,7 +6,7 @@ use std::io::{self, BufRead};
 const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// Records of a text.
-pub(super) struct Records<R> {
+pub(in crate::cli) struct Records<R> {
     input: R,
     separator: u8,
 }
@@ -14,7 +14,7 @@ pub(super) struct Records<R> {
 impl<R: BufRead> Records<R> {
     /// Fields are separated by a comma, or by what the first line has more of: a tab or a
     /// semicolon. A byte order mark is passed over.
-    pub(super) fn new(mut input: R) -> io::Result<Self> {
+    pub(in crate::cli) fn new(mut input: R) -> io::Result<Self> {
         let head = input.fill_buf()?;
         let mark = if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         let line = head[mark..].split(|b| *b == b'\n').next().unwrap_or_default();
@@ -29,7 +29,7 @@ impl<R: BufRead> Records<R> {
     ///
     /// # Errors
     /// When it cannot be read, is no UTF-8, or has no end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Vec<String>>> {
+    pub(in crate::cli) fn next(&mut self) -> io::Result<Option<Vec<String>>> {
         loop {
             let mut record = Vec::new();
             loop {

@@ -3,7 +3,7 @@
 
 mod csv;
 mod given;
-mod import;
+pub(in crate::cli) mod import;
 mod text;
 
 use std::{fs::File, io::Write, path::PathBuf};
@@ -20,7 +20,9 @@ use super::{
     progress::busy,
 };
 use crate::links;
+pub(super) use csv::Records;
 pub(super) use given::{Given, Members};
+pub(super) use import::instant;
 pub(super) use text::Shown;
 
 /// Make, show, list and change links; take over, back up and restore them.

@@ -18,10 +18,14 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use self::work::{Sum, Work};
+pub(in crate::cli) use self::{
+    rows::BATCH_ROWS,
+    values::instant,
+    work::{Sum, Work},
+};
 use crate::cli::{Exit, Format, client::Api, layout};
 
 /// Where a file comes from.
@@ -74,49 +78,56 @@ impl Import {
     /// Takes over every row; fails when one was refused.
     pub(super) fn run(self, api: &Api, format: Format) -> anyhow::Result<Exit> {
         let shown = self.file.display().to_string();
-        let report: Option<Box<dyn Write>> = match (&self.report, format) {
-            (Some(file), _) => {
-                let made = File::create_new(file);
-                Some(Box::new(made.with_context(|| format!("{}", file.display()))?))
-            }
-            (None, Format::Json) => Some(Box::new(io::stdout())),
-            (None, Format::Text) => None,
-        };
-        let key = self.key().with_context(|| shown.clone())?;
-        let mut work = Work { api, key, batches: 0, report, sum: Sum::default() };
+        let report = report(self.report.as_deref(), format)?;
+        let salt = format!("{:?}", (self.from, &self.columns, &self.owner, &self.domain));
+        let key = key(&self.file, &salt).with_context(|| shown.clone())?;
+        let sum = Sum::default();
+        let mut work = Work { api, what: "links", key, batches: 0, report, sum };
         let bar = bar(&self.file);
         let done = self.rows(&bar, |batch| work.send(batch));
         bar.finish_and_clear();
         done.with_context(|| shown)?;
-        let Sum { rows, made, before, refused } = work.sum;
         if format == Format::Text {
-            let sum = json!({ "rows": rows, "made": made, "made_before": before,
-                "refused": refused });
-            io::stdout().lock().write_all(layout::print(&sum, format).as_bytes())?;
+            io::stdout().lock().write_all(layout::print(&work.sum.json(), format).as_bytes())?;
         }
-        Ok(if refused == 0 { Exit::Ok } else { Exit::Failed })
-    }
-
-    /// What an import is known by: the file and everything that says how it is read.
-    fn key(&self) -> anyhow::Result<String> {
-        let mut hash = Sha256::new();
-        let mut file = File::open(&self.file)?;
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            let read = file.read(&mut buffer)?;
-            if read == 0 {
-                break;
-            }
-            hash.update(&buffer[..read]);
-        }
-        hash.update(format!("{:?}", (self.from, &self.columns, &self.owner, &self.domain)));
-        let digest: [u8; 32] = hash.finalize().into();
-        Ok(format!("import-{}", hex::encode(&digest[..16])))
+        Ok(if work.sum.refused == 0 { Exit::Ok } else { Exit::Failed })
     }
 }
 
+/// Where the report of every row goes, if anywhere: a new file, or standard output.
+pub(in crate::cli) fn report(
+    file: Option<&Path>,
+    format: Format,
+) -> anyhow::Result<Option<Box<dyn Write>>> {
+    Ok(match (file, format) {
+        (Some(file), _) => {
+            let made = File::create_new(file);
+            Some(Box::new(made.with_context(|| format!("{}", file.display()))?))
+        }
+        (None, Format::Json) => Some(Box::new(io::stdout())),
+        (None, Format::Text) => None,
+    })
+}
+
+/// What an import is known by: the file and everything that says how it is read.
+pub(in crate::cli) fn key(file: &Path, salt: &str) -> anyhow::Result<String> {
+    let mut hash = Sha256::new();
+    let mut file = File::open(file)?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(&buffer[..read]);
+    }
+    hash.update(salt);
+    let digest: [u8; 32] = hash.finalize().into();
+    Ok(format!("import-{}", hex::encode(&digest[..16])))
+}
+
 /// Bytes of the file read, on a terminal.
-fn bar(file: &Path) -> ProgressBar {
+pub(in crate::cli) fn bar(file: &Path) -> ProgressBar {
     let bytes = std::fs::metadata(file).map_or(0, |m| m.len());
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Rows of one request.
-const BATCH_ROWS: usize = 1_000;
+pub(in crate::cli) const BATCH_ROWS: usize = 1_000;
 
 /// The largest export in JSON, in bytes: it is read whole.
 const JSON_BYTES_MAX: u64 = 1 << 30;

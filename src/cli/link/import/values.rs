@@ -9,7 +9,7 @@ pub(super) fn code_of(short_url: &str) -> String {
 }
 
 /// A time as RFC 3339; without an offset it is taken for UTC.
-pub(super) fn instant(text: &str) -> String {
+pub(in crate::cli) fn instant(text: &str) -> String {
     let text = text.trim().replacen(' ', "T", 1);
     let has_time = text.contains('T');
     let offset = text.ends_with('Z') || text.rfind(['+', '-']).is_some_and(|at| at > 10);

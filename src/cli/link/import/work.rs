@@ -13,25 +13,35 @@ use crate::{
 
 /// How it went.
 #[derive(Default)]
-pub(super) struct Sum {
-    pub(super) rows: u64,
-    pub(super) made: u64,
-    pub(super) before: u64,
-    pub(super) refused: u64,
+pub(in crate::cli) struct Sum {
+    pub(in crate::cli) rows: u64,
+    pub(in crate::cli) made: u64,
+    pub(in crate::cli) before: u64,
+    pub(in crate::cli) refused: u64,
+}
+
+impl Sum {
+    /// The same for whoever asked.
+    pub(in crate::cli) fn json(&self) -> Value {
+        let Self { rows, made, before, refused } = self;
+        json!({ "rows": rows, "made": made, "made_before": before, "refused": refused })
+    }
 }
 
 /// What is under way.
-pub(super) struct Work<'a> {
-    pub(super) api: &'a Api,
-    pub(super) key: String,
-    pub(super) batches: u64,
-    pub(super) report: Option<Box<dyn Write>>,
-    pub(super) sum: Sum,
+pub(in crate::cli) struct Work<'a> {
+    pub(in crate::cli) api: &'a Api,
+    /// `links` or `forwards`.
+    pub(in crate::cli) what: &'static str,
+    pub(in crate::cli) key: String,
+    pub(in crate::cli) batches: u64,
+    pub(in crate::cli) report: Option<Box<dyn Write>>,
+    pub(in crate::cli) sum: Sum,
 }
 
 impl Work<'_> {
     /// Sends rows and reports what became of each.
-    pub(super) fn send(&mut self, rows: Vec<Row>) -> anyhow::Result<()> {
+    pub(in crate::cli) fn send(&mut self, rows: Vec<Row>) -> anyhow::Result<()> {
         let mut lines = String::new();
         for link in rows.iter().flatten() {
             lines.push_str(&serde_json::to_string(link)?);
@@ -41,7 +51,7 @@ impl Work<'_> {
         self.batches += 1;
         let answers = match lines.is_empty() {
             true => String::new(),
-            false => block_on(self.api.lines(&["api", "v1", "links", "bulk"], &key, lines))?,
+            false => block_on(self.api.lines(&["api", "v1", self.what, "bulk"], &key, lines))?,
         };
         let mut answers = answers.lines();
         for row in rows {
@@ -51,9 +61,13 @@ impl Work<'_> {
                     let answer = answers.next().context("the answer ends early")?;
                     let answer: Value =
                         serde_json::from_str(answer).context("no JSON came back")?;
+                    let wanted = match self.what {
+                        "forwards" => ("from", link.get("from")),
+                        _ => ("wanted", link.get("code")),
+                    };
                     let mut told = Map::from_iter([
                         ("target".to_owned(), link["target"].clone()),
-                        ("wanted".to_owned(), link.get("code").cloned().unwrap_or_default()),
+                        (wanted.0.to_owned(), wanted.1.cloned().unwrap_or_default()),
                     ]);
                     for name in ["status", "code", "short_url", "repeated", "problem"] {
                         told.extend(answer.get(name).map(|v| (name.to_owned(), v.clone())));

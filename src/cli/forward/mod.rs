@@ -1,5 +1,7 @@
 //! `forward`: hosts, and paths of them, that lead elsewhere (域名跳转).
 
+mod import;
+
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
@@ -11,7 +13,7 @@ use super::{
     link::{Given, Members, Shown},
 };
 
-/// Make, show, list and change forwards: hosts, or paths of them, that lead elsewhere.
+/// Make, show, list, count and change forwards: hosts, or paths of them, that lead elsewhere.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Forward {
     #[command(subcommand)]
@@ -76,6 +78,26 @@ enum Action {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Count visits and clients of a forward; the look is recorded.
+    Stats {
+        /// What is forwarded.
+        #[arg(value_name = "FROM")]
+        place: String,
+        /// The beginning, such as 2030-01-31T12:00:00Z or -7d.
+        #[arg(long, allow_hyphen_values = true)]
+        from: Option<String>,
+        /// The end.
+        #[arg(long, allow_hyphen_values = true)]
+        to: Option<String>,
+        /// The case number.
+        #[arg(long)]
+        case: Option<String>,
+        /// What for.
+        #[arg(long)]
+        purpose: Option<String>,
+    },
+    /// Make forwards from a CSV file; a line of report for each row.
+    Import(import::Import),
 }
 
 impl Forward {
@@ -87,10 +109,14 @@ impl Forward {
         use std::io::Write as _;
         let shown = match self.action {
             Action::List { .. } => Shown::List,
+            Action::Stats { .. } => Shown::Stats,
             _ => Shown::Link,
         };
         let api = Api::open(&self.server, global)?;
-        let answer = block_on(self.action.ask(&api))?;
+        let answer = match self.action {
+            Action::Import(import) => return import.run(&api, global.format()),
+            action => block_on(action.ask(&api))?,
+        };
         let text = match global.format() {
             Format::Json => layout::print(&answer, Format::Json),
             Format::Text => shown.text(&answer),
@@ -117,6 +143,14 @@ impl Action {
                 body.insert("from".into(), from.into());
                 return api.json(Method::POST, &all, &[], Some(&body.into())).await;
             }
+            Self::Stats { place, from, to, case, purpose } => {
+                let given = [("from", from), ("to", to), ("case", case), ("purpose", purpose)];
+                let query: Vec<_> =
+                    given.iter().filter_map(|(n, v)| Some((*n, v.as_deref()?))).collect();
+                let path = ["api", "v1", "forwards", &place, "stats"];
+                return api.json(Method::GET, &path, &query, None).await;
+            }
+            Self::Import(_) => anyhow::bail!("not one request"),
             Self::Show { from } => (Method::GET, from, None),
             Self::Edit { from, url, revision, members } => {
                 let mut body = members.body(Given::Change)?;
