@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Microseconds since 1970-01-01T00:00:00Z: the unit of every `ts` column.
@@ -87,6 +88,26 @@ impl<'de> Deserialize<'de> for Timestamp {
         };
         text.map_or(Ok(Self::ZERO), read)
     }
+}
+
+impl JsonSchema for Timestamp {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    /// As it is written and read: null for never.
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "null"], "format": "date-time" })
+    }
+}
+
+/// The schema of a [`Timestamp`] that is never [`Timestamp::ZERO`].
+pub fn instant_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "date-time" })
 }
 
 fn micros(d: Duration) -> i64 {

@@ -7,51 +7,75 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
-use serde::Deserialize;
-use serde_json::json;
+use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     ApiState, Body, Caller, Params, Problem,
+    etag::{self, tagged},
     feeds::{blocking, by},
     reports,
 };
-use crate::feeds::{AppealStatus, NewAppeal};
+use crate::feeds::{Appeal, AppealStatus, NewAppeal};
 
 /// Appeals on one page.
 const PAGE: usize = 1_000;
 
 /// An appeal to be.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewAppeal", extend("required" = ["subject", "contact", "reason"]))]
 pub(super) struct Opened {
+    /// A name, `*.name`, a URL, an address or a rule.
     subject: String,
+    /// The feed whose rule it is about; every feed's when absent.
     #[serde(default)]
     feed: String,
+    /// How to reach whoever appeals.
     #[serde(default)]
     contact: String,
+    /// The rule does not count until it is decided.
     #[serde(default)]
     suspend: bool,
+    /// Why they appeal; it is kept.
     #[serde(default)]
     reason: String,
 }
 
 /// A decision.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AppealDecision")]
 pub(super) struct Decided {
+    /// How it stands from now on.
+    #[schemars(with = "AppealStatus")]
     status: String,
+    /// Why; it is kept.
     #[serde(default)]
     reason: String,
 }
 
 /// Which of them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "WhichAppeals")]
 pub(super) struct Which {
+    /// Only those of this status.
+    #[schemars(with = "Option<AppealStatus>")]
     status: Option<String>,
+    /// Only ids below this one: `next_before` of the page before.
     #[serde(default)]
     before: u64,
+}
+
+/// A page of appeals.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Appeals {
+    /// The newest first.
+    appeals: Vec<Appeal>,
+    /// `before` of the next page; null on the last.
+    next_before: Option<u64>,
 }
 
 fn status(word: &str) -> Result<AppealStatus, Problem> {
@@ -70,8 +94,8 @@ pub(super) async fn list(
         blocking(&api, move |feeds| feeds.appeals(wanted, which.before, PAGE + 1)).await?;
     let more = appeals.len() > PAGE;
     appeals.truncate(PAGE);
-    let next = appeals.last().filter(|_| more).map(|a| a.id);
-    Ok(Json(json!({ "appeals": appeals, "next_before": next })).into_response())
+    let next_before = appeals.last().filter(|_| more).map(|a| a.id);
+    Ok(Json(Appeals { appeals, next_before }).into_response())
 }
 
 /// `POST /api/v1/appeals`.
@@ -89,7 +113,19 @@ pub(super) async fn open(
             false => Ok(made),
         }
     });
-    Ok((StatusCode::CREATED, Json(made.await?)).into_response())
+    let made = made.await?;
+    let tag = made.standing();
+    Ok(tagged((StatusCode::CREATED, Json(made)).into_response(), &tag))
+}
+
+/// `GET /api/v1/appeals/{id}`.
+pub(super) async fn read(
+    State(api): State<ApiState>,
+    Path(id): Path<u64>,
+) -> Result<Response, Problem> {
+    let appeal = blocking(&api, move |feeds| feeds.appeal(id)).await?;
+    let tag = appeal.standing();
+    Ok(tagged(Json(appeal).into_response(), &tag))
 }
 
 /// `PATCH /api/v1/appeals/{id}`.
@@ -97,12 +133,18 @@ pub(super) async fn decide(
     State(api): State<ApiState>,
     caller: Caller,
     Path(id): Path<u64>,
+    headers: HeaderMap,
     Body(decided): Body<Decided>,
 ) -> Result<Response, Problem> {
     let status = status(&decided.status)?;
+    let base = etag::if_match(&headers)?.map(str::to_owned);
+    let is_conditional = base.is_some();
     let who = by(&caller, decided.reason);
     let (actor, reason) = (who.actor.clone(), who.reason.clone());
-    let appeal = blocking(&api, move |feeds| feeds.decide_appeal(id, status, &who)).await?;
+    let decided =
+        blocking(&api, move |feeds| feeds.decide_appeal_from(id, base.as_deref(), status, &who));
+    let appeal = decided.await.map_err(|p| if is_conditional { p.precondition() } else { p })?;
+    let tag = appeal.standing();
     // Where the public appealed, the claimant is told.
     let desk = Arc::clone(&api.reports);
     let told = tokio::task::spawn_blocking(move || {
@@ -115,5 +157,5 @@ pub(super) async fn decide(
         }
         Err(error) => return Err(Problem::internal(&error)),
     }
-    Ok(Json(appeal).into_response())
+    Ok(tagged(Json(appeal).into_response(), &tag))
 }

@@ -2,8 +2,8 @@
 //!
 //! Bearer tokens alone, JSON alone, no cookies, no CORS, a list of `Host` values: what a foreign
 //! page in somebody's browser could send is refused before any handler runs ([`auth`]). Problems
-//! are RFC 9457 in the caller's language. Every route is in one table ([`ROUTES`]) and in
-//! `openapi.json`.
+//! are RFC 9457 in the caller's language. Every route is in one table ([`ROUTES`]), which the API's
+//! description is made from ([`document`]).
 //!
 //! `/healthz` and `/readyz` need no token. `/metrics` needs one except from this machine: whoever
 //! lets others reach the loopback address (a proxy on the same host) must not forward that path.
@@ -11,6 +11,8 @@
 mod appeals;
 mod auth;
 mod body;
+mod describe;
+mod etag;
 mod feeds;
 mod links;
 mod notices;
@@ -30,9 +32,9 @@ use std::{ops::Deref, sync::Arc};
 
 pub use auth::{Caller, Hosts, Right, may};
 pub use body::{Body, Params};
+pub use describe::{Code, Operation, document};
 pub use problem::{Problem, Words};
 pub use routes::{Carries, Need, ROUTES, Route, router};
-pub use system::OPENAPI;
 pub use trace::routes as trace_routes;
 
 use tokio_util::task::TaskTracker;
@@ -92,13 +94,16 @@ pub struct ApiState(Arc<Shared>);
 struct Shared {
     parts: ApiParts,
     quotas: quota::Quotas,
+    /// The description of the API.
+    description: bytes::Bytes,
 }
 
 impl ApiState {
     /// Shares the parts.
     pub fn new(parts: ApiParts) -> Self {
         let quotas = quota::Quotas::new(&parts.config.limits, parts.clock.monotonic());
-        Self(Arc::new(Shared { parts, quotas }))
+        let description = document().to_string().into();
+        Self(Arc::new(Shared { parts, quotas, description }))
     }
 }
 

@@ -6,8 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     ApiState, Body, Caller, Problem,
@@ -20,15 +20,42 @@ use crate::{
 };
 
 /// A target to be signed.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["target"]))]
 pub(super) struct NewOutbound {
+    /// Where it leads; refused as the target of a link is. `url` is another name for it.
     #[serde(alias = "url")]
+    #[schemars(with = "String")]
     target: Option<String>,
+    /// From when on the signature is void, in whole seconds; never without.
+    #[schemars(with = "Timestamp")]
     expires: Option<String>,
+    /// The host of ours at which alone it counts, one of `gateway.domains`.
     domain: Option<String>,
+    /// For whom; the token's name without.
     owner: Option<String>,
+    /// Why; it is kept.
     reason: String,
+}
+
+/// A signed target.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Outbound {
+    /// The address for the site: `/go` with `url` and `sig`.
+    url: String,
+    /// What `Location` will say: the WHATWG serialisation.
+    target: String,
+    /// Its host.
+    target_host: String,
+    /// The id of the key that signed.
+    key: String,
+    /// From when on the signature is void.
+    expires: Timestamp,
+    /// The host of ours at which alone it counts.
+    domain: Option<String>,
+    /// The id of the conversion's record.
+    record: String,
 }
 
 /// `POST /api/v1/outbound`.
@@ -56,14 +83,14 @@ pub(super) async fn sign(
         let api = api.clone();
         blocking(move || api.links.sign(&ask, &by)).await?
     };
-    let body = json!({
-        "url": format!("{}/go?{}", base_at(&api.short_url_base, &domain), signed.query),
-        "target": signed.target,
-        "target_host": signed.target_host,
-        "key": signed.key,
-        "expires": time::or_null(expires),
-        "domain": if domain.is_empty() { None } else { Some(domain) },
-        "record": signed.record.to_string(),
-    });
+    let body = Outbound {
+        url: format!("{}/go?{}", base_at(&api.short_url_base, &domain), signed.query),
+        target: signed.target,
+        target_host: signed.target_host,
+        key: signed.key.to_string(),
+        expires,
+        domain: (!domain.is_empty()).then_some(domain),
+        record: signed.record.to_string(),
+    };
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }

@@ -9,6 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::gateway::Language;
@@ -27,6 +29,10 @@ impl Words {
         chinese: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self { english: english.into(), chinese: chinese.into() }
+    }
+
+    fn pick(&self, language: Language) -> &str {
+        language.pick(&self.english, &self.chinese)
     }
 }
 
@@ -81,7 +87,7 @@ impl Problem {
     /// The same for a precondition of a header that does not hold (RFC 9110 §15.5.13).
     #[must_use]
     pub(super) fn precondition(mut self) -> Self {
-        if self.0.code == "revision_conflict" {
+        if matches!(self.0.code, "revision_conflict" | "changed_meanwhile") {
             self.0.status = StatusCode::PRECONDITION_FAILED;
         }
         self
@@ -132,19 +138,37 @@ impl Problem {
     }
 
     /// The object that a body holds, in `language`.
-    pub(super) fn told(&self, language: Language) -> Value {
-        let pick = |w: &Words| Value::from(language.pick(&w.english, &w.chinese));
-        let mut all = Map::new();
-        all.insert("type".into(), format!("urn:tracegate:problem:{}", self.0.code).into());
-        all.insert("title".into(), pick(&self.0.title));
-        all.insert("status".into(), self.0.status.as_u16().into());
-        all.insert("code".into(), self.0.code.into());
-        if let Some(detail) = &self.0.detail {
-            all.insert("detail".into(), pick(detail));
+    pub(super) fn told(&self, language: Language) -> ProblemTold<'_> {
+        ProblemTold {
+            kind: format!("urn:tracegate:problem:{}", self.0.code),
+            title: self.0.title.pick(language),
+            status: self.0.status.as_u16(),
+            code: self.0.code,
+            detail: self.0.detail.as_ref().map(|detail| detail.pick(language)),
+            more: &self.0.more,
         }
-        all.extend(self.0.more.clone());
-        Value::Object(all)
     }
+}
+
+/// A problem (RFC 9457).
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct ProblemTold<'a> {
+    /// `urn:tracegate:problem:` and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    /// What is wrong, in the caller's language.
+    title: &'a str,
+    /// The response's status.
+    status: u16,
+    /// For programs; it never changes.
+    code: &'a str,
+    /// What is wrong this time, in the caller's language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    /// What else programs may want to know.
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
 }
 
 impl IntoResponse for Problem {
@@ -169,7 +193,8 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
         None => return response,
     };
     let (mut parts, _) = response.into_parts();
-    let body = problem.told(language).to_string();
+    // Texts, numbers and maps with texts as keys are always JSON.
+    let body = serde_json::to_string(&problem.told(language)).unwrap_or_default();
     let headers = &mut parts.headers;
     headers.remove(header::CONTENT_LENGTH);
     headers.insert(

@@ -5,6 +5,8 @@
 //! not. A decision is written before what it asks for is done, and that it was done is written
 //! after it; what fails in between is seen as decided and not acted, and can be done again.
 
+mod told;
+
 use std::sync::Arc;
 
 use axum::{
@@ -13,15 +15,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+
+use self::told::shown;
+pub(super) use self::told::{Listed, ToldPerson, ToldReport};
 
 use super::{ApiState, Body, Caller, Params, Problem, Words, feeds, links, trace as looks};
 use crate::{
-    clock::Timestamp,
     feeds::{AppealStatus, NewBlock},
     links::{Edit, State as LinkState},
-    reports::{Act, Category, Decided, Decision, Error, Report, ReportQuery, Reports, Standing},
+    reports::{Act, Category, Decided, Decision, Error, Report, ReportQuery, Reports},
     trace::{Look, Tracer},
 };
 
@@ -29,28 +33,42 @@ use crate::{
 const PAGE: usize = 1_000;
 
 /// Which of them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "WhichReports")]
 pub(super) struct Which {
-    /// `open` or `overdue`.
+    /// Undecided ones alone, or those of them that are late.
+    #[schemars(extend("enum" = ["open", "overdue"]))]
     state: Option<String>,
+    /// At most so many; 1,000 when absent.
+    #[schemars(range(min = 1, max = PAGE))]
     limit: Option<usize>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
 /// A decision.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ReportDecision", extend("required" = ["decision", "reason"]))]
 pub(super) struct Said {
+    /// Whether it is right.
+    #[schemars(with = "Decision")]
     decision: String,
+    /// What is done; lift where an appeal is accepted, else none, when absent.
     #[serde(default)]
+    #[schemars(with = "Option<Act>")]
     act: Option<String>,
+    /// Why, for us.
     #[serde(default)]
     reason: String,
+    /// What the claimant is told besides the decision.
     #[serde(default)]
     answer: String,
+    /// Whom it is forwarded to, or who ordered the block.
     #[serde(default)]
     authority: String,
+    /// How long a block lasts, in seconds.
     for_s: Option<u64>,
 }
 
@@ -78,9 +96,9 @@ pub(super) async fn list(
     let mut found = blocking(&api, move |desk| desk.store().list(&query)).await?;
     let more = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|s| s.report.id.to_string());
-    let reports: Vec<Value> = found.iter().map(|s| shown(s, now)).collect();
-    Ok(Json(json!({ "reports": reports, "next_cursor": next })).into_response())
+    let next_cursor = found.last().filter(|_| more).map(|s| s.report.id.to_string());
+    let reports = found.iter().map(|s| shown(s, now)).collect();
+    Ok(Json(Listed { reports, next_cursor }).into_response())
 }
 
 /// `GET /api/v1/reports/{number}`.
@@ -121,13 +139,13 @@ pub(super) async fn person(
             desk.store().person(id)?.ok_or(Error::Unknown)
         });
         let person = person.await?;
-        let page = json!({
-            "contact": person.contact,
-            "text": person.text,
-            "client": person.client.ip(),
-            "client_port": person.client.port(),
-        });
-        Ok::<_, Problem>(page.to_string().into_bytes())
+        let page = ToldPerson {
+            contact: &person.contact,
+            text: &person.text,
+            client: person.client.ip(),
+            client_port: person.client.port(),
+        };
+        serde_json::to_vec(&page).map_err(|e| Problem::internal(&e))
     });
     Ok(looks::json(page.await?))
 }
@@ -267,38 +285,6 @@ pub(super) fn appeal_decided(
     let done = Decided { reason: format!("appeal {id} {}", status.name()), ..by };
     desk.step(number, true, &done)?;
     Ok(())
-}
-
-/// A report without persons.
-fn shown(standing: &Standing, now: Timestamp) -> Value {
-    let r = &standing.report;
-    let step = |s: &crate::reports::Step| {
-        json!({
-            "ts": s.ts,
-            "event": s.event,
-            "decision": s.decision.name(),
-            "act": s.act.name(),
-            "reason": s.reason,
-            "answer": s.answer,
-            "actor": s.actor,
-        })
-    };
-    json!({
-        "number": r.number,
-        "state": standing.state(),
-        "overdue": standing.is_overdue(now),
-        "received": r.received,
-        "due": r.due,
-        "category": r.category.name(),
-        "kind": r.kind.name(),
-        "subject": r.subject,
-        "code": r.code,
-        "registrable_domain": r.registrable_domain,
-        "feed": r.feed,
-        "appeal": (r.appeal > 0).then_some(r.appeal),
-        "flow": r.flow.to_string(),
-        "steps": standing.steps.iter().map(step).collect::<Vec<_>>(),
-    })
 }
 
 /// Runs `work` where it may wait for a disk.

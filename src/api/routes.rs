@@ -1,7 +1,7 @@
 //! Every route of the API and what it takes to use it, in one table.
 //!
-//! The guard refuses what is not in it, a test holds the OpenAPI description to it, and
-//! [`router`] hangs the handlers on it.
+//! The guard refuses what is not in it, the API's description is made from it, and [`router`] hangs
+//! the handlers on it.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use axum::{
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{delete, get, patch, post},
+    routing::{delete, get, post},
 };
 use http::{HeaderValue, Method, header};
 
 use super::{
-    ApiState, Problem, Right, appeals, auth, feeds, links, outbound, own, problem, reports, system,
-    tokens,
+    ApiState, Operation, Problem, Right, appeals, auth, describe, feeds, links, outbound, own,
+    problem, reports, system, tokens,
 };
 
 /// What a caller needs for a route.
@@ -45,6 +45,8 @@ pub struct Route {
     pub carries: Carries,
     /// Whether it may take as long as reading a list takes.
     pub patient: bool,
+    /// What is said of it.
+    pub is: fn() -> Operation,
 }
 
 /// What a body is.
@@ -69,97 +71,130 @@ impl Carries {
     }
 }
 
-const fn route(method: Method, path: &'static str, need: Need) -> Route {
-    Route { method, path, need, carries: Carries::Json, patient: false }
+const fn route(method: Method, path: &'static str, need: Need, is: fn() -> Operation) -> Route {
+    Route { method, path, need, carries: Carries::Json, patient: false, is }
 }
 
 /// A route that takes a right.
-const fn right(method: Method, path: &'static str, right: Right) -> Route {
-    route(method, path, Need::Right(right))
+const fn right(method: Method, path: &'static str, right: Right, is: fn() -> Operation) -> Route {
+    route(method, path, Need::Right(right), is)
 }
 
 /// One that waits for a list to be fetched, read and judged.
-const fn patient(path: &'static str, carries: Carries) -> Route {
+const fn patient(path: &'static str, carries: Carries, is: fn() -> Operation) -> Route {
     let need = Need::Right(Right::ChangeFeeds);
-    Route { method: Method::POST, path, need, carries, patient: true }
+    Route { method: Method::POST, path, need, carries, patient: true, is }
 }
 
 /// Every route.
 pub const ROUTES: &[Route] = &[
-    route(Method::GET, "/healthz", Need::Nothing),
-    route(Method::GET, "/readyz", Need::Nothing),
-    route(Method::GET, "/metrics", Need::RightUnlessLoopback(Right::Metrics)),
-    route(Method::GET, "/api/v1/openapi.json", Need::Token),
-    right(Method::GET, "/api/v1/links", Right::ReadLinks),
-    route(Method::POST, "/api/v1/links", Need::Right(Right::WriteLinks)),
+    route(Method::GET, "/healthz", Need::Nothing, describe::healthz),
+    route(Method::GET, "/readyz", Need::Nothing, describe::readyz),
+    route(Method::GET, "/metrics", Need::RightUnlessLoopback(Right::Metrics), describe::metrics),
+    route(Method::GET, "/api/v1/openapi.json", Need::Token, describe::openapi),
+    right(Method::GET, "/api/v1/links", Right::ReadLinks, describe::list_links),
+    route(Method::POST, "/api/v1/links", Need::Right(Right::WriteLinks), describe::create_link),
     Route {
         method: Method::POST,
         path: "/api/v1/links/bulk",
         need: Need::Right(Right::WriteLinks),
         carries: Carries::Lines,
         patient: false,
+        is: describe::create_links,
     },
-    right(Method::GET, "/api/v1/links/export", Right::ReadLinks),
-    right(Method::POST, "/api/v1/outbound", Right::WriteLinks),
+    right(Method::GET, "/api/v1/links/export", Right::ReadLinks, describe::export_links),
+    right(Method::POST, "/api/v1/outbound", Right::WriteLinks, describe::sign_outbound),
     // Read from records: whoever asks is recorded, refused or not.
-    route(Method::GET, "/api/v1/links/{code}/stats", Need::Token),
-    right(Method::GET, "/api/v1/links/{code}/qr", Right::ReadLinks),
-    route(Method::GET, "/api/v1/links/{code}/hops", Need::Token),
-    route(Method::GET, "/api/v1/links/{code}", Need::Right(Right::ReadLinks)),
-    route(Method::PATCH, "/api/v1/links/{code}", Need::Right(Right::WriteLinks)),
-    right(Method::GET, "/api/v1/forwards", Right::ReadLinks),
-    right(Method::POST, "/api/v1/forwards", Right::WriteLinks),
+    route(Method::GET, "/api/v1/links/{code}/stats", Need::Token, describe::read_link_stats),
+    right(Method::GET, "/api/v1/links/{code}/qr", Right::ReadLinks, describe::link_qr),
+    route(Method::GET, "/api/v1/links/{code}/hops", Need::Token, describe::read_link_hops),
+    route(Method::GET, "/api/v1/links/{code}", Need::Right(Right::ReadLinks), describe::read_link),
+    route(
+        Method::PATCH,
+        "/api/v1/links/{code}",
+        Need::Right(Right::WriteLinks),
+        describe::change_link,
+    ),
+    right(Method::GET, "/api/v1/forwards", Right::ReadLinks, describe::list_forwards),
+    right(Method::POST, "/api/v1/forwards", Right::WriteLinks, describe::create_forward),
     Route {
         method: Method::POST,
         path: "/api/v1/forwards/bulk",
         need: Need::Right(Right::WriteLinks),
         carries: Carries::Lines,
         patient: false,
+        is: describe::create_forwards,
     },
     // Read from records: whoever asks is recorded, refused or not.
-    route(Method::GET, "/api/v1/forwards/{from}/stats", Need::Token),
-    right(Method::GET, "/api/v1/forwards/{from}", Right::ReadLinks),
-    right(Method::PATCH, "/api/v1/forwards/{from}", Right::WriteLinks),
-    route(Method::POST, "/api/v1/zones/reload", Need::Right(Right::Reload)),
-    route(Method::GET, "/api/v1/tokens", Need::Right(Right::Tokens)),
-    route(Method::POST, "/api/v1/tokens", Need::Right(Right::Tokens)),
-    route(Method::DELETE, "/api/v1/tokens/{name}", Need::Right(Right::Tokens)),
-    route(Method::GET, "/api/v1/trace", Need::Token),
-    route(Method::GET, "/api/v1/records/{id}", Need::Token),
-    route(Method::GET, "/api/v1/notices/summary", Need::Token),
-    right(Method::GET, "/api/v1/reports", Right::ReadReports),
-    right(Method::GET, "/api/v1/reports/{number}", Right::ReadReports),
+    route(Method::GET, "/api/v1/forwards/{from}/stats", Need::Token, describe::read_forward_stats),
+    right(Method::GET, "/api/v1/forwards/{from}", Right::ReadLinks, describe::read_forward),
+    right(Method::PATCH, "/api/v1/forwards/{from}", Right::WriteLinks, describe::change_forward),
+    route(Method::POST, "/api/v1/zones/reload", Need::Right(Right::Reload), describe::reload_zones),
+    route(Method::GET, "/api/v1/tokens", Need::Right(Right::Tokens), describe::list_tokens),
+    route(Method::POST, "/api/v1/tokens", Need::Right(Right::Tokens), describe::create_token),
+    route(
+        Method::DELETE,
+        "/api/v1/tokens/{name}",
+        Need::Right(Right::Tokens),
+        describe::revoke_token,
+    ),
+    route(Method::GET, "/api/v1/trace", Need::Token, describe::trace),
+    route(Method::GET, "/api/v1/records/{id}", Need::Token, describe::read_record),
+    route(Method::GET, "/api/v1/notices/summary", Need::Token, describe::notices_summary),
+    right(Method::GET, "/api/v1/reports", Right::ReadReports, describe::list_reports),
+    right(Method::GET, "/api/v1/reports/{number}", Right::ReadReports, describe::read_report),
     // A look at persons: whoever asks is recorded, refused or not.
-    route(Method::GET, "/api/v1/reports/{number}/person", Need::Token),
-    right(Method::POST, "/api/v1/reports/{number}/decision", Right::DecideReports),
-    right(Method::GET, "/api/v1/feeds", Right::ReadFeeds),
-    right(Method::POST, "/api/v1/feeds", Right::ChangeFeeds),
-    right(Method::GET, "/api/v1/feeds/{name}", Right::ReadFeeds),
-    right(Method::PATCH, "/api/v1/feeds/{name}", Right::ChangeFeeds),
-    right(Method::DELETE, "/api/v1/feeds/{name}", Right::ChangeFeeds),
-    patient("/api/v1/feeds/{name}/refresh", Carries::Json),
-    patient("/api/v1/feeds/{name}/apply", Carries::Json),
-    patient("/api/v1/feeds/{name}/content", Carries::Bytes),
-    patient("/api/v1/feeds/{name}/approve", Carries::Json),
-    right(Method::POST, "/api/v1/feeds/{name}/refuse", Right::ChangeFeeds),
-    patient("/api/v1/feeds/{name}/rollback", Carries::Json),
-    right(Method::GET, "/api/v1/feeds/{name}/versions", Right::ReadFeeds),
-    right(Method::GET, "/api/v1/feeds/{name}/versions/{version}", Right::ReadFeeds),
-    right(Method::GET, "/api/v1/feeds/{name}/diff", Right::ReadFeeds),
+    route(
+        Method::GET,
+        "/api/v1/reports/{number}/person",
+        Need::Token,
+        describe::read_report_person,
+    ),
+    right(
+        Method::POST,
+        "/api/v1/reports/{number}/decision",
+        Right::DecideReports,
+        describe::decide_report,
+    ),
+    right(Method::GET, "/api/v1/feeds", Right::ReadFeeds, describe::list_feeds),
+    right(Method::POST, "/api/v1/feeds", Right::ChangeFeeds, describe::add_feed),
+    right(Method::GET, "/api/v1/feeds/{name}", Right::ReadFeeds, describe::read_feed),
+    right(Method::PATCH, "/api/v1/feeds/{name}", Right::ChangeFeeds, describe::change_feed),
+    right(Method::DELETE, "/api/v1/feeds/{name}", Right::ChangeFeeds, describe::remove_feed),
+    patient("/api/v1/feeds/{name}/refresh", Carries::Json, describe::refresh_feed),
+    patient("/api/v1/feeds/{name}/apply", Carries::Json, describe::apply_feed),
+    patient("/api/v1/feeds/{name}/content", Carries::Bytes, describe::send_feed),
+    patient("/api/v1/feeds/{name}/approve", Carries::Json, describe::approve_feed),
+    right(Method::POST, "/api/v1/feeds/{name}/refuse", Right::ChangeFeeds, describe::refuse_feed),
+    patient("/api/v1/feeds/{name}/rollback", Carries::Json, describe::rollback_feed),
+    right(
+        Method::GET,
+        "/api/v1/feeds/{name}/versions",
+        Right::ReadFeeds,
+        describe::list_feed_versions,
+    ),
+    right(
+        Method::GET,
+        "/api/v1/feeds/{name}/versions/{version}",
+        Right::ReadFeeds,
+        describe::read_feed_version,
+    ),
+    right(Method::GET, "/api/v1/feeds/{name}/diff", Right::ReadFeeds, describe::diff_feed),
     // Whoever asks for hits, or for another time, is recorded, refused or not.
-    route(Method::GET, "/api/v1/feeds/{name}/report", Need::Token),
-    right(Method::GET, "/api/v1/feeds/{name}/export", Right::ReadFeeds),
-    route(Method::GET, "/api/v1/rules", Need::Token),
-    right(Method::GET, "/api/v1/blocks", Right::ReadFeeds),
-    right(Method::POST, "/api/v1/blocks", Right::ChangeFeeds),
-    right(Method::POST, "/api/v1/blocks/{id}/confirm", Right::ChangeFeeds),
-    right(Method::POST, "/api/v1/blocks/{id}/lift", Right::ChangeFeeds),
-    right(Method::GET, "/api/v1/allow", Right::ReadFeeds),
-    right(Method::POST, "/api/v1/allow", Right::ChangeFeeds),
-    right(Method::DELETE, "/api/v1/allow/{id}", Right::ChangeFeeds),
-    right(Method::GET, "/api/v1/appeals", Right::ReadFeeds),
-    right(Method::POST, "/api/v1/appeals", Right::ChangeFeeds),
-    right(Method::PATCH, "/api/v1/appeals/{id}", Right::ChangeFeeds),
+    route(Method::GET, "/api/v1/feeds/{name}/report", Need::Token, describe::report_feed),
+    right(Method::GET, "/api/v1/feeds/{name}/export", Right::ReadFeeds, describe::export_feed),
+    route(Method::GET, "/api/v1/rules", Need::Token, describe::rules),
+    right(Method::GET, "/api/v1/blocks", Right::ReadFeeds, describe::list_blocks),
+    right(Method::POST, "/api/v1/blocks", Right::ChangeFeeds, describe::block_now),
+    right(Method::POST, "/api/v1/blocks/{id}/confirm", Right::ChangeFeeds, describe::confirm_block),
+    right(Method::POST, "/api/v1/blocks/{id}/lift", Right::ChangeFeeds, describe::lift_block),
+    right(Method::GET, "/api/v1/allow", Right::ReadFeeds, describe::list_allow),
+    right(Method::POST, "/api/v1/allow", Right::ChangeFeeds, describe::allow),
+    right(Method::DELETE, "/api/v1/allow/{id}", Right::ChangeFeeds, describe::disallow),
+    right(Method::GET, "/api/v1/appeals", Right::ReadFeeds, describe::list_appeals),
+    right(Method::POST, "/api/v1/appeals", Right::ChangeFeeds, describe::appeal),
+    right(Method::GET, "/api/v1/appeals/{id}", Right::ReadFeeds, describe::read_appeal),
+    right(Method::PATCH, "/api/v1/appeals/{id}", Right::ChangeFeeds, describe::decide_appeal),
 ];
 
 /// The whole API. `more` are routes of others (traces), which are in [`ROUTES`] all the same.
@@ -217,7 +252,7 @@ fn policy() -> Router<ApiState> {
         .route("/api/v1/allow", get(own::allowed).post(own::allow))
         .route("/api/v1/allow/{id}", delete(own::disallow))
         .route("/api/v1/appeals", get(appeals::list).post(appeals::open))
-        .route("/api/v1/appeals/{id}", patch(appeals::decide))
+        .route("/api/v1/appeals/{id}", get(appeals::read).patch(appeals::decide))
 }
 
 async fn not_found() -> Problem {

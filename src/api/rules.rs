@@ -6,7 +6,9 @@
 //! answers given around it come with it, so that it is a look at the records: what a role may see
 //! is decided, and a refusal recorded, by [`crate::trace`].
 
-use std::{collections::BTreeMap, sync::Arc};
+mod told;
+
+use std::collections::BTreeMap;
 
 use axum::{
     Extension,
@@ -14,7 +16,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::header;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+
+pub(super) use self::told::Rules;
+use self::told::{FeedThen, History, Judged, JudgedThen, RuleAbout, RulesNow};
 
 use super::{ApiState, Caller, Problem, Right, auth, trace as looks};
 use crate::{
@@ -95,11 +100,12 @@ fn now(
     })?;
     let set = api.feeds.in_force().load_full();
     let explained = set.explain(&thing, api.clock.now());
-    let mut page = Map::new();
-    page.insert("name".into(), question.text.as_str().into());
-    page.insert("kind".into(), question.kind().name().into());
-    page.extend(shown(&explained, |_| Map::new()));
-    Ok(axum::Json(Value::Object(page)).into_response())
+    let page = RulesNow {
+        name: &question.text,
+        kind: question.kind(),
+        judged: shown(&explained, |_| None),
+    };
+    Ok(axum::Json(page).into_response())
 }
 
 /// What a question's subject is to policy.
@@ -119,23 +125,19 @@ fn thing(api: &ApiState, subject: &Subject) -> Option<Thing> {
 }
 
 /// What stood at that time, and what it meant.
-async fn judge(api: ApiState, listed: Listed) -> Result<Map<String, Value>, Error> {
+async fn judge(api: ApiState, listed: Listed) -> Result<JudgedThen, Error> {
     let work = tokio::task::spawn_blocking(move || {
-        let Some(thing) = thing(&api, &listed.subject) else { return Ok(Map::new()) };
-        then(&**api.feeds.store(), &thing, &listed)
+        thing(&api, &listed.subject).map(|thing| then(&**api.feeds.store(), &thing, &listed))
     });
-    let done = work.await.map_err(|_| Error::Malformed)?;
+    // What can be asked about can be listed, but for a record, which is refused before.
+    let done = work.await.map_err(|_| Error::Malformed)?.ok_or(Error::Malformed)?;
     done.map_err(|error: feeds::Error| {
         tracing::error!(%error, "the control state of policy cannot be read");
         Error::Malformed
     })
 }
 
-fn then(
-    store: &dyn FeedStore,
-    thing: &Thing,
-    listed: &Listed,
-) -> Result<Map<String, Value>, feeds::Error> {
+fn then(store: &dyn FeedStore, thing: &Thing, listed: &Listed) -> Result<JudgedThen, feeds::Error> {
     let at = listed.at;
     let standing = store.standing(store.newest_at(at)?, at)?;
     let rows: BTreeMap<&str, Vec<&RuleRow>> = by_feed(&listed.rules);
@@ -144,25 +146,21 @@ fn then(
         rows_at(rows, feed.version)
     });
     let explained = set.explain(thing, at);
-    let mut page = shown(&explained, |listing| {
-        let mut more = Map::new();
+    let judged = shown(&explained, |listing| {
         let history = rows.get(&*listing.feed).map_or_else(Vec::new, |rows| history(rows, listing));
-        if let Some(first) = history.last() {
-            let since = feeds::in_force_since(store, &listing.feed, first.version, at);
-            more.insert("since".into(), json!(since.ok().flatten()));
-            more.insert("since_version".into(), first.version.into());
-        }
-        if let Some(newest) = history.first() {
-            more.insert("text".into(), newest.columns["text"].clone());
-        }
+        let since = |first: &&RuleRow| {
+            feeds::in_force_since(store, &listing.feed, first.version, at).ok().flatten()
+        };
         let here = |n: &&OnNode| n.feed == *listing.feed;
-        let nodes = listed.on_nodes.iter().filter(here).map(|n| &n.node);
-        more.insert("nodes".into(), nodes.collect::<Vec<_>>().into_iter().cloned().collect());
-        more
+        Some(History {
+            since: history.last().map(since),
+            since_version: history.last().map(|first| first.version),
+            text: history.first().map(|newest| newest.columns["text"].clone()),
+            nodes: listed.on_nodes.iter().filter(here).map(|n| n.node.clone()).collect(),
+        })
     });
-    let feeds = standing.feeds.iter().map(|f| json!({ "feed": f.name, "version": f.version }));
-    page.insert("feeds".into(), feeds.collect());
-    Ok(page)
+    let feed = |f: &feeds::FeedRow| FeedThen { feed: f.name.clone(), version: f.version };
+    Ok(JudgedThen { judged, feeds: standing.feeds.iter().map(feed).collect() })
 }
 
 fn by_feed(rows: &[RuleRow]) -> BTreeMap<&str, Vec<&RuleRow>> {
@@ -208,47 +206,40 @@ fn resets(rows: &[&RuleRow], version: u64) -> impl Iterator<Item = u64> {
 }
 
 /// The decision and the rules behind it.
-fn shown(
-    explained: &Explained,
-    more: impl Fn(&Listing) -> Map<String, Value>,
-) -> Map<String, Value> {
-    let rules = explained.listings.iter().map(|l| {
-        let mut rule = listing(l);
-        rule.extend(more(l));
-        Value::Object(rule)
-    });
-    let mut page = Map::new();
-    page.insert("decision".into(), explained.decision.into());
-    page.insert("rules".into(), rules.collect());
-    page
+fn shown(explained: &Explained, history: impl Fn(&Listing) -> Option<History>) -> Judged {
+    let rules = explained.listings.iter().map(|l| about(l, history(l))).collect();
+    Judged { decision: explained.decision, rules }
 }
 
-fn listing(l: &Listing) -> Map<String, Value> {
-    let legal: &Arc<_> = &l.legal;
-    super::feeds::object(json!({
-        "feed": &*l.feed,
-        "feed_version": l.feed_version.to_string(),
-        "trigger": l.trigger.to_string(),
-        "action": l.action.name(),
-        "tier": l.tier.name(),
-        "authority": &*legal.authority,
-        "order_number": &*legal.order_number,
-        "reason": &*legal.reason,
-        "content_class": &*legal.content_class,
-        "approver": &*legal.approver,
-        "evidence": &*legal.evidence,
-        "issued_at": legal.issued_at,
-        "effective_from": legal.effective_from,
-        "expires_at": legal.expires_at,
-        "due_at": legal.due_at,
-        "effect": l.effect.name(),
-        "acts": l.effect == Effect::Acts,
-        "counts": l.effect.counts(),
-    }))
+fn about(l: &Listing, history: Option<History>) -> RuleAbout {
+    let legal = &l.legal;
+    RuleAbout {
+        feed: l.feed.to_string(),
+        feed_version: l.feed_version.to_string(),
+        trigger: l.trigger.to_string(),
+        action: l.action.name(),
+        tier: l.tier,
+        authority: legal.authority.to_string(),
+        order_number: legal.order_number.to_string(),
+        reason: legal.reason.to_string(),
+        content_class: legal.content_class.to_string(),
+        approver: legal.approver.to_string(),
+        evidence: legal.evidence.to_string(),
+        issued_at: legal.issued_at,
+        effective_from: legal.effective_from,
+        expires_at: legal.expires_at,
+        due_at: legal.due_at,
+        effect: l.effect.name(),
+        acts: l.effect == Effect::Acts,
+        counts: l.effect.counts(),
+        history,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn row(version: u64, rule: &str, action: &str) -> RuleRow {

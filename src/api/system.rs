@@ -1,27 +1,52 @@
 //! Health, measures, the description of the API, zones.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::State,
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{ApiState, Problem};
+use crate::resolver::ZoneReport;
 
-/// The description, by hand; a test holds it to the routes.
-pub const OPENAPI: &str = include_str!("openapi.json");
+/// That the process answers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Alive {
+    #[schemars(extend("const" = "ok"))]
+    status: &'static str,
+}
+
+/// How the parts are.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Readiness<'a> {
+    /// `ready`; `degraded`: everything is answered and recorded, but a check says what is away; `not
+    /// ready` (503).
+    #[schemars(extend("enum" = ["ready", "degraded", "not ready"]))]
+    status: &'static str,
+    /// Part → `ok`, or why it is not.
+    checks: BTreeMap<&'a str, String>,
+}
+
+/// What became of each zone.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Zones {
+    zones: Vec<ZoneReport>,
+}
 
 /// The process answers.
 pub(super) async fn healthz() -> Response {
-    Json(json!({"status": "ok"})).into_response()
+    Json(Alive { status: "ok" }).into_response()
 }
 
 /// Every part is ready, or why not. Without a part that is not needed we answer and record all the
 /// same: were we not ready then, a balancer would take every node out when their one store is away.
 pub(super) async fn readyz(State(api): State<ApiState>) -> Response {
-    let mut checks = serde_json::Map::new();
+    let mut checks = BTreeMap::new();
     let (mut status, mut word) = (StatusCode::OK, "ready");
     for check in &api.checks {
         let why_not = (check.look)();
@@ -30,9 +55,9 @@ pub(super) async fn readyz(State(api): State<ApiState>) -> Response {
         } else if why_not.is_some() && status == StatusCode::OK {
             word = "degraded";
         }
-        checks.insert(check.name.into(), json!(why_not.as_deref().unwrap_or("ok")));
+        checks.insert(check.name, why_not.unwrap_or_else(|| "ok".to_owned()));
     }
-    (status, Json(json!({"status": word, "checks": checks}))).into_response()
+    (status, Json(Readiness { status: word, checks })).into_response()
 }
 
 /// Prometheus text. It holds no names and no clients.
@@ -42,8 +67,8 @@ pub(super) async fn metrics(State(api): State<ApiState>) -> Response {
 }
 
 /// The description of this API.
-pub(super) async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+pub(super) async fn openapi(State(api): State<ApiState>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], api.0.description.clone()).into_response()
 }
 
 /// Loads every zone anew; those that are bad keep their last good version.
@@ -52,5 +77,5 @@ pub(super) async fn reload_zones(State(api): State<ApiState>) -> Result<Response
     let zones = tokio::task::spawn_blocking(move || (reload.reload_zones)())
         .await
         .map_err(|e| Problem::internal(&e))?;
-    Ok(Json(json!({"zones": zones})).into_response())
+    Ok(Json(Zones { zones }).into_response())
 }

@@ -1,7 +1,6 @@
 //! Times in requests and answers: RFC 3339.
 
 use http::StatusCode;
-use serde_json::Value;
 
 use super::Problem;
 use crate::clock::Timestamp;
@@ -11,11 +10,6 @@ pub(super) fn parse(text: &str) -> Result<Timestamp, Problem> {
     text.parse().map_err(|_| {
         Problem::bad_request("a time is written as 2030-01-31T12:00:00Z (RFC 3339, with an offset)")
     })
-}
-
-/// The instant as text; null for never.
-pub(super) fn or_null(t: Timestamp) -> Value {
-    if t == Timestamp::ZERO { Value::Null } else { t.to_string().into() }
 }
 
 /// An end that has passed.

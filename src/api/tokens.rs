@@ -6,8 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{ApiState, Body, Caller, Problem, Words, time};
 use crate::{
@@ -16,16 +16,61 @@ use crate::{
 };
 
 /// A token to be.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewToken {
+    /// Its name, as records keep it.
     name: String,
-    /// Its own name where there is none.
+    /// The person who bears the token; as the token's name when absent.
     #[serde(default)]
     person: Option<String>,
+    /// What it is for.
+    #[schemars(extend("enum" = Role::ALL.map(Role::name)))]
     role: String,
+    /// Until when it counts.
     #[serde(default)]
+    #[schemars(with = "Timestamp")]
     expires: Option<String>,
+}
+
+/// A token as it is made: the only time that its secret is shown.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Secret {
+    /// Its name.
+    name: String,
+    /// The person who bears it.
+    person: String,
+    /// What it is for.
+    #[schemars(extend("enum" = Role::ALL.map(Role::name)))]
+    role: &'static str,
+    /// Until when it counts.
+    expires: Timestamp,
+    /// The secret.
+    token: String,
+}
+
+/// A token, without its secret.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Token<'a> {
+    /// Its name.
+    name: &'a str,
+    /// The person who bears it.
+    person: &'a str,
+    /// What it is for; a newer build's role opens nothing here.
+    role: &'a str,
+    /// When it was made.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
+    created: Timestamp,
+    /// Until when it counts.
+    expires: Timestamp,
+    /// The token that made it.
+    actor: &'a str,
+}
+
+/// Every token.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Tokens<'a> {
+    tokens: Vec<Token<'a>>,
 }
 
 /// Makes a token; its secret is in the answer and nowhere else.
@@ -42,18 +87,12 @@ pub(super) async fn create(
         return Err(time::past());
     }
     let (name, person) = (new.name.clone(), new.person.unwrap_or_else(|| new.name.clone()));
-    let mut body = json!({
-        "name": name,
-        "person": person,
-        "role": role.name(),
-        "expires": time::or_null(expires),
-    });
     let made = tokio::task::spawn_blocking(move || {
-        api.tokens.create(&name, &person, role, expires, &caller.actor)
+        let token = api.tokens.create(&name, &person, role, expires, &caller.actor)?;
+        Ok(Secret { name, person, role: role.name(), expires, token })
     });
     let secret = made.await.map_err(|e| Problem::internal(&e))?.map_err(|e| problem(&e))?;
-    body["token"] = secret.into();
-    Ok((StatusCode::CREATED, Json(body)).into_response())
+    Ok((StatusCode::CREATED, Json(secret)).into_response())
 }
 
 /// Every token, without its secret.
@@ -62,8 +101,7 @@ pub(super) async fn list(State(api): State<ApiState>) -> Result<Response, Proble
         .await
         .map_err(|e| Problem::internal(&e))?
         .map_err(|e| problem(&e))?;
-    let rows: Vec<Value> = rows.iter().map(shown).collect();
-    Ok(Json(json!({"tokens": rows})).into_response())
+    Ok(Json(Tokens { tokens: rows.iter().map(shown).collect() }).into_response())
 }
 
 /// Ends a token.
@@ -79,15 +117,15 @@ pub(super) async fn revoke(
     }
 }
 
-fn shown(t: &TokenRow) -> Value {
-    json!({
-        "name": t.name,
-        "person": t.person,
-        "role": t.role,
-        "created": t.created.to_string(),
-        "expires": time::or_null(t.expires),
-        "actor": t.actor,
-    })
+fn shown(t: &TokenRow) -> Token<'_> {
+    Token {
+        name: &t.name,
+        person: &t.person,
+        role: &t.role,
+        created: t.created,
+        expires: t.expires,
+        actor: &t.actor,
+    }
 }
 
 fn problem(e: &links::Error) -> Problem {

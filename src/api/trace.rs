@@ -12,7 +12,11 @@ use axum::{
 };
 use http::{StatusCode, header};
 
-use super::{ApiState, Caller, Problem, Words, feeds, links, notices, reports, rules};
+use super::{
+    ApiState, Caller, Problem, Words, feeds,
+    links::{self, Walked},
+    notices, reports, rules,
+};
 use crate::trace::{Ask, Error, Look, Tracer};
 
 /// The routes, for [`super::router`].
@@ -61,10 +65,10 @@ async fn stats(
 ) -> Result<Response, Problem> {
     let given = Given::read(query.as_deref());
     let (from, to) = (given.ask.from.as_deref(), given.ask.to.as_deref());
-    let mut standing = links::standing(&api, &code).await;
-    standing.retain(|name, _| name == "findings");
+    let walked = links::standing(&api, &code).await;
+    let found = walked.as_ref().map(Walked::found);
     let look = given.look(&caller);
-    tracer.link_stats(&look, &code, (from, to), standing).await.map(json).map_err(problem)
+    tracer.link_stats(&look, &code, (from, to), found).await.map(json).map_err(problem)
 }
 
 /// What became of a forward.
@@ -87,7 +91,8 @@ async fn hops(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let given = Given::read(query.as_deref());
-    let standing = links::standing(&api, &code).await;
+    let walked = links::standing(&api, &code).await;
+    let standing = walked.as_ref().map(Walked::standing);
     let (look, limit) = (given.look(&caller), given.ask.limit);
     tracer.link_hops(&look, &code, limit, standing).await.map(json).map_err(problem)
 }

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Counts that one side moves and another one looks at. Clones share them.
@@ -19,7 +20,8 @@ struct Counts {
 }
 
 /// How far it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "FeedProgress")]
 pub struct Done {
     /// Bytes received, or read.
     pub bytes: u64,

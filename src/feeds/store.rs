@@ -7,6 +7,7 @@
 
 use std::fmt::Debug;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Error, events::EventKind};
@@ -17,11 +18,13 @@ use crate::{
 };
 
 /// One change of policy, or one thing that befell it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "FeedEvent")]
 pub struct Event {
     /// Its number: later events have higher ones. 0 before it is kept.
     pub id: u64,
     /// When.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
     pub ts: Timestamp,
     /// The node it happened on.
     pub node: String,
@@ -40,6 +43,7 @@ pub struct Event {
     pub reason: String,
     /// More, as a JSON object.
     #[serde(serialize_with = "raw_json")]
+    #[schemars(with = "serde_json::Value")]
     pub detail: String,
 }
 
@@ -92,7 +96,7 @@ pub struct NewVersion {
 }
 
 /// What reading and judging a version found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Judgement {
     /// Rules taken.
     pub accepted: u64,
@@ -106,11 +110,13 @@ pub struct Judgement {
     pub not_evaluable: u64,
     /// More, as a JSON object: rejections by reason, conflicts, what it would change.
     #[serde(serialize_with = "raw_json")]
+    #[schemars(with = "serde_json::Value")]
     pub findings: String,
 }
 
 /// An entry that was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "RejectedEntry")]
 pub struct Rejection {
     /// The line, row or element, from 1.
     pub line: u64,
@@ -140,7 +146,7 @@ pub struct NewOwnRule {
 }
 
 /// A rule of the operator's own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct OwnRule {
     /// Its id: that of the event that made it.
     pub id: u64,
@@ -159,18 +165,22 @@ pub struct OwnRule {
     /// Why.
     pub reason: String,
     /// Since when.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
     pub since: Timestamp,
     /// Until when, as things stand; [`Timestamp::ZERO`] for without end.
+    #[schemars(description = "Until when, as things stand; null for without end")]
     pub expires: Timestamp,
     /// Until when once it is confirmed.
     pub expires_confirmed: Timestamp,
     /// Who confirmed it; empty for nobody.
     pub confirmed_by: String,
     /// When; [`Timestamp::ZERO`] for never.
+    #[schemars(description = "When; null for never")]
     pub confirmed_at: Timestamp,
     /// Who ended it before its time; empty for nobody.
     pub ended_by: String,
     /// When; [`Timestamp::ZERO`] for never.
+    #[schemars(description = "When; null for never")]
     pub ended_at: Timestamp,
 }
 
@@ -183,8 +193,9 @@ impl OwnRule {
 }
 
 /// How an appeal stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum AppealStatus {
     /// Nobody has decided.
     Open,
@@ -226,11 +237,12 @@ impl AppealStatus {
 }
 
 /// An appeal against a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Appeal {
     /// Its id: that of the event that opened it.
     pub id: u64,
     /// When it was opened.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
     pub ts: Timestamp,
     /// The feed whose rule it is about; empty for every feed's.
     pub feed: String,
@@ -249,7 +261,15 @@ pub struct Appeal {
     /// Who decided.
     pub decided_by: String,
     /// When; [`Timestamp::ZERO`] for not yet.
+    #[schemars(description = "When; null for not yet")]
     pub decided_at: Timestamp,
+}
+
+impl Appeal {
+    /// How it stands and since when, in a word: another one after every decision.
+    pub fn standing(&self) -> String {
+        format!("{}-{}", self.status.name(), self.decided_at.0)
+    }
 }
 
 /// A feed as it stands.

@@ -1,5 +1,6 @@
 //! What is set of a link besides its target.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -13,12 +14,14 @@ pub const STATUS: u16 = 302;
 pub const STATUSES: [u16; 4] = [301, 302, 307, 308];
 
 /// How, when and under which reference the owner's real name was verified. Never who they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["how", "when", "reference"]))]
 pub struct OwnerVerification {
     /// By what means, such as `id_card` or `business_licence`.
     pub how: String,
     /// When.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
     pub when: Timestamp,
     /// Where whoever verified it keeps it.
     pub reference: String,
@@ -31,14 +34,18 @@ pub const PUBLIC_REASONS: [&str; 9] =
     ["order", "fraud", "phishing", "malware", "illegal", "abuse", "owner", "terms", "other"];
 
 /// Why a link is stopped, as everybody may know it. The reason given to us is for the records alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stopped {
     /// Since when.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
     pub since: Timestamp,
     /// By whom: `operator` (of this service) or `owner` (of the link).
+    #[schemars(extend("enum" = ["operator", "owner"]))]
     pub by: String,
     /// One of [`PUBLIC_REASONS`]; empty for not said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(description = "The reason that everybody may know")]
+    #[schemars(extend("enum" = PUBLIC_REASONS))]
     pub reason: String,
 }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{clock::Timestamp, name::Name};
@@ -115,12 +116,15 @@ impl Action {
 }
 
 /// What being listed means (weak hint, strong hint, forced blocking).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum Tier {
     /// The answer stands and is recorded.
     Hint,
-    /// A rewrite to the gateway where that is enabled; else as [`Tier::Hint`].
+    /// A rewrite to the gateway where that is enabled; else as a hint.
     Interstitial,
     /// The rule's action.
     Block,

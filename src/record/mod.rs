@@ -22,7 +22,7 @@ pub use feeds::{FeedEvent, RuleRow};
 pub use id::{BadNodeName, BadRecordId, Flow, LaneId, NodeName, RecordId};
 pub use links::{Conversion, Jump};
 pub use notices::{Hop, Notice, Report};
-pub use schema::SchemaId;
+pub use schema::{GapColumns, SchemaId};
 pub use suffix::{BadSuffixList, PublicSuffixes};
 pub use table::Table;
 

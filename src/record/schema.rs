@@ -3,8 +3,9 @@
 //! A schema id lives for ever: columns are only ever added under a new version of a table, so
 //! that a row's bytes, and its hash, can always be rebuilt.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -224,6 +225,65 @@ impl Type {
                     "rdata": text(r.bytes()?),
                 }))
             })?,
+        })
+    }
+}
+
+impl Type {
+    /// The JSON Schema of what [`SchemaId::read_json`] makes of it.
+    fn described(self) -> Value {
+        let text = json!({ "type": "string" });
+        let number = |max: u64| json!({ "type": "integer", "minimum": 0, "maximum": max });
+        let list = |of: Value| json!({ "type": "array", "items": of });
+        match self {
+            Self::U8 => number(u8::MAX.into()),
+            Self::U16 => number(u16::MAX.into()),
+            Self::U32 => number(u32::MAX.into()),
+            Self::U64 | Self::U128 => json!({
+                "type": ["integer", "string"],
+                "description": "A text in decimal above 2^53, which readers of JSON would round",
+            }),
+            Self::Ts => json!({ "type": "string", "format": "date-time" }),
+            Self::Ip => json!({ "type": "string", "description": "An address" }),
+            Self::Str | Self::Word => text,
+            Self::Digest => json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" }),
+            Self::U16s => list(number(u16::MAX.into())),
+            Self::Ips | Self::Strs => list(text),
+            Self::Rrs => list(json!({
+                "type": "object",
+                "required": ["owner", "type", "ttl", "rdata"],
+                "properties": {
+                    "owner": text, "type": number(u16::MAX.into()),
+                    "ttl": number(u32::MAX.into()), "rdata": text,
+                },
+            })),
+        }
+    }
+}
+
+/// The JSON Schemas of the newest columns of `table`, by name.
+pub fn described(table: Table) -> Map<String, Value> {
+    let columns = SchemaId::newest(table).columns().unwrap_or_default();
+    columns.iter().map(|c| (c.name.to_owned(), c.ty.described())).collect()
+}
+
+/// A row of `gaps`, every column under its own name.
+#[derive(Debug)]
+pub struct GapColumns;
+
+impl JsonSchema for GapColumns {
+    fn schema_name() -> Cow<'static, str> {
+        "Gap".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let columns = described(Table::Gaps);
+        let names: Vec<_> = columns.keys().collect();
+        json_schema!({
+            "type": "object",
+            "description": "What could not be kept, and why.",
+            "required": names,
+            "properties": columns,
         })
     }
 }

@@ -162,7 +162,7 @@ pub(super) fn json(found: Found, sight: Sight) -> Map<String, Value> {
 }
 
 /// The kind of a table's records. The list is open.
-const fn kind(table: Table) -> &'static str {
+pub(super) const fn kind(table: Table) -> &'static str {
     match table {
         Table::Resolutions => "resolution",
         Table::Jumps => "jump",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -12,18 +13,20 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    record::{SchemaId, Table, rowbinary},
+    record::{GapColumns, SchemaId, Table, rowbinary},
 };
 
 /// Gaps shown at most; where there are more, `gaps_more` says so.
 const GAPS_MAX: u64 = 1_000;
 
 /// How complete an answer is.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct Coverage {
-    /// How far each node is complete.
+    /// Node → time below which every record of it can be found.
+    #[schemars(schema_with = "through_schema")]
     pub(super) complete_through: Through,
     /// What could not be kept, oldest first.
+    #[schemars(with = "Vec<GapColumns>")]
     pub(super) gaps: Vec<Map<String, Value>>,
     /// Whether there are more gaps than shown: ask for a shorter window.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -32,6 +35,11 @@ pub(super) struct Coverage {
 
 /// Node → time below which every record of it can be found.
 pub(super) type Through = BTreeMap<String, String>;
+
+fn through_schema(_: &mut SchemaGenerator) -> Schema {
+    let time = json_schema!({ "type": "string", "format": "date-time" });
+    json_schema!({ "type": "object", "additionalProperties": time })
+}
 
 /// How far each node is complete. `local` is this node's own, fresher word on itself.
 pub(super) async fn through(

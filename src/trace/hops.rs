@@ -2,11 +2,12 @@
 //!
 //! Nothing here is about a person; but it is read from records, so that whoever asks is recorded.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Error, Look, Sight, TEXT_BYTES_MAX, Tracer, Window,
+    Error, Look, RecordOf, Sight, TEXT_BYTES_MAX, Tracer, Window,
     access::{Asked, Begun},
     chain,
     coverage::{self, Coverage},
@@ -22,22 +23,34 @@ const LAST: &str = "code = {code:String} AND flow IN \
      (SELECT flow FROM hops WHERE code = {code:String} AND flow != 0 \
       GROUP BY flow ORDER BY max(ts) DESC, flow DESC LIMIT {walks_max:UInt64})";
 
-#[derive(Serialize)]
-struct Page<'a> {
+/// Where a link leads.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LinkHops")]
+pub struct LinkHops<'a, S> {
+    /// The link's code.
     code: &'a str,
     #[serde(flatten)]
-    standing: Map<String, Value>,
-    /// Oldest first.
+    standing: Option<S>,
+    /// Its last walks, oldest first.
     walks: Vec<Walk>,
     #[serde(flatten)]
     coverage: Coverage,
 }
 
-#[derive(Serialize)]
+/// One walk along the redirects of a link's target.
+#[derive(Serialize, JsonSchema)]
 struct Walk {
+    /// The flow of its records.
+    #[schemars(extend("type" = ["integer", "string"]))]
     flow: Value,
+    /// When it began.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
     ts: Value,
+    /// The revision that was walked.
+    #[schemars(with = "u32")]
     revision: Value,
+    /// The answers on the way, in their order.
+    #[schemars(with = "Vec<RecordOf<{ Table::Hops as u8 }>>")]
     hops: Vec<Map<String, Value>>,
 }
 
@@ -47,12 +60,12 @@ impl Tracer {
     ///
     /// # Errors
     /// As [`Tracer::page`].
-    pub async fn link_hops(
+    pub async fn link_hops<S: Serialize>(
         &self,
         look: &Look,
         code: &str,
         walks: Option<u32>,
-        standing: Map<String, Value>,
+        standing: Option<S>,
     ) -> Result<Vec<u8>, Error> {
         let asked =
             Asked { text: code, kind: Some("link_hops"), from: None, to: None, cursor: None };
@@ -64,11 +77,11 @@ impl Tracer {
         self.finish(begun, found).await
     }
 
-    async fn hops_page(
+    async fn hops_page<S: Serialize>(
         &self,
         code: &str,
         walks_max: u32,
-        standing: Map<String, Value>,
+        standing: Option<S>,
     ) -> Result<(Vec<u8>, u64), Error> {
         let code = capped(code, TEXT_BYTES_MAX);
         let _permit = self.permit()?;
@@ -97,7 +110,7 @@ impl Tracer {
             }
         }
         let coverage = coverage::of_streams(reader, &[Table::Hops], Window::ALL, through).await?;
-        let page = Page { code, standing, walks, coverage };
+        let page = LinkHops { code, standing, walks, coverage };
         let page = serde_json::to_vec(&page).map_err(|_| Error::Malformed)?;
         Ok((page, rows))
     }

@@ -9,6 +9,7 @@
 //! | `reader` | asks the store, reads rows as they were kept |
 //! | `chain` | the answers and everything that shares a flow, one page at a time |
 //! | `cursor` | the place after a page |
+//! | `described` | records as answers show them, for the API's description |
 //! | `coverage` | how far each node is complete, and the gaps of the window |
 //! | `persons` | columns about persons: which, and who may see them |
 //! | `hits` | what a feed's rules did, by version, rule and order |
@@ -41,6 +42,7 @@ mod access;
 mod chain;
 mod coverage;
 mod cursor;
+mod described;
 mod hits;
 mod hops;
 mod listed;
@@ -58,13 +60,16 @@ mod window;
 
 pub use access::Look;
 pub use cursor::BadCursor;
+pub use described::{Record, RecordOf};
 pub use hits::{Counted, OrderHits, OrderRules, RuleHit, VersionHits};
-pub use listed::{AskListed, Listed, OnNode, RuleRow};
+pub use hops::LinkHops;
+pub use listed::{AskListed, Listed, ListedThen, OnNode, RuleRow};
 pub use persons::Sight;
 use question::TEXT_BYTES_MAX;
 pub use question::{BadQuestion, Kind, Question, ShortUrls, Subject, parse};
-pub use reach::AskReach;
-pub use tracer::{Ask, Parts, Tells, Tracer};
+pub use reach::{AskReach, NoticesSummary};
+pub use stats::LinkStats;
+pub use tracer::{Ask, Parts, Tells, TracePage, Tracer};
 pub use window::{BadWindow, Window};
 
 /// Why a question was not answered.

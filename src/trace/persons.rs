@@ -43,6 +43,11 @@ const fn columns(table: Table) -> &'static [&'static str] {
     }
 }
 
+/// Whether a column may be blanked.
+pub(super) fn may_be_withheld(table: Table, column: &str) -> bool {
+    columns(table).contains(&column) || (table == Table::Access && column == "question")
+}
+
 /// Blanks what may not be seen, and says so.
 pub(super) fn withhold(record: &mut Map<String, Value>, table: Table, sight: Sight) {
     if sight == Sight::Persons {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use schemars::JsonSchema;
 use serde::Serialize;
 use url::Url;
 
@@ -27,8 +28,9 @@ const CODE_BYTES_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 1_020;
 
 /// The kinds of question. The list is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum Kind {
     /// One record by its id.
     Record,

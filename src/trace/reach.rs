@@ -5,8 +5,8 @@
 //! one. Whoever answered a page has seen it, with or without its style sheet. Clients that say that
 //! they are no persons do not count, and nobody is named.
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
 
 use super::{
     Error, Look, Tracer, Window,
@@ -38,13 +38,51 @@ pub struct AskReach {
 }
 
 /// The whole answer.
-#[derive(Serialize)]
-struct Page {
+#[derive(Serialize, JsonSchema)]
+pub struct NoticesSummary {
+    /// The beginning of the window.
     from: Timestamp,
+    /// Its end.
     to: Timestamp,
-    notices: Vec<Map<String, Value>>,
+    /// Warnings shown to persons, by what tells them apart.
+    notices: Vec<Reached>,
     #[serde(flatten)]
     coverage: Coverage,
+}
+
+/// Warnings of one kind. A page that is loaded twice, or answered twice, is one.
+#[derive(Serialize, JsonSchema)]
+struct Reached {
+    /// The tier.
+    tier: String,
+    /// The form of the page.
+    form: String,
+    /// What they were shown for.
+    service: String,
+    /// The language of the page.
+    language: String,
+    /// The version of its words.
+    text_version: String,
+    /// The version of the rules that made the tier.
+    tier_version: String,
+    /// The feed behind them; empty for none.
+    feed: String,
+    /// How many were issued.
+    issued: u64,
+    /// How many of them were seen.
+    rendered: u64,
+    /// After how many the visitor went on.
+    continued: u64,
+    /// After how many they turned back.
+    returned: u64,
+    /// How many were reported.
+    reported: u64,
+    /// The median time until a visitor went on, in milliseconds.
+    continued_after_ms: u64,
+    /// Seen of issued, to four places; null of none.
+    reach: Option<f64>,
+    /// Those who did not go on of those who saw it, to four places; null of none.
+    compliance: Option<f64>,
 }
 
 impl Tracer {
@@ -75,12 +113,12 @@ impl Tracer {
         let mut input = rowbinary::Reader(&bytes);
         let (mut notices, mut events) = (Vec::new(), 0);
         while !input.is_empty() {
-            let (row, issued) = row(&mut input)?;
+            let row = row(&mut input)?;
+            events += row.issued;
             notices.push(row);
-            events += issued;
         }
         let coverage = coverage::of_streams(reader, &STREAMS, window, through).await?;
-        let page = Page { from: window.from, to: window.to, notices, coverage };
+        let page = NoticesSummary { from: window.from, to: window.to, notices, coverage };
         let page = serde_json::to_vec(&page).map_err(|_| Error::Malformed)?;
         Ok((page, events))
     }
@@ -100,37 +138,37 @@ fn statement(window: Window, rows_max: u32) -> Statement {
     Statement { sql, params: vec![micros("from", window.from), micros("to", window.to)] }
 }
 
-/// One row, and how many warnings it counts.
-fn row(input: &mut rowbinary::Reader<'_>) -> Result<(Map<String, Value>, u64), Error> {
-    let mut row = Map::new();
-    for column in COLUMNS {
-        let text = String::from_utf8_lossy(input.bytes()?).into_owned();
-        row.insert(column.to_owned(), text.into());
+fn row(input: &mut rowbinary::Reader<'_>) -> Result<Reached, Error> {
+    let mut words = COLUMNS.map(|_| String::new());
+    for word in &mut words {
+        *word = String::from_utf8_lossy(input.bytes()?).into_owned();
     }
+    let [tier, form, service, language, text_version, tier_version, feed] = words;
     let mut counts = [0; 6];
     for count in &mut counts {
         *count = input.u64()?;
     }
     let [issued, rendered, continued, returned, reported, median] = counts;
-    for (name, count) in [
-        ("issued", issued),
-        ("rendered", rendered),
-        ("continued", continued),
-        ("returned", returned),
-        ("reported", reported),
-        ("continued_after_ms", median),
-    ] {
-        row.insert(name.to_owned(), count.into());
-    }
-    row.insert("reach".to_owned(), share(rendered, issued));
-    row.insert("compliance".to_owned(), share(rendered.saturating_sub(continued), rendered));
-    Ok((row, issued))
+    Ok(Reached {
+        tier,
+        form,
+        service,
+        language,
+        text_version,
+        tier_version,
+        feed,
+        issued,
+        rendered,
+        continued,
+        returned,
+        reported,
+        continued_after_ms: median,
+        reach: share(rendered, issued),
+        compliance: share(rendered.saturating_sub(continued), rendered),
+    })
 }
 
-/// A part of a whole, to four places; null of nothing.
-fn share(part: u64, whole: u64) -> Value {
-    if whole == 0 {
-        return Value::Null;
-    }
-    json!((part as f64 / whole as f64 * 10_000.0).round() / 10_000.0)
+/// A part of a whole, to four places; none of nothing.
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| (part as f64 / whole as f64 * 10_000.0).round() / 10_000.0)
 }

@@ -5,8 +5,8 @@
 //! Clients are counted by what is kept of their addresses, about: from some ten thousand on the
 //! number is an estimate, off by a percent.
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
 
 use super::{
     Error, Look, TEXT_BYTES_MAX, Tracer, Window,
@@ -32,22 +32,89 @@ const GROUPS_MAX: usize = 100;
 const HOUR: &str = "formatDateTime(toStartOfHour(ts, 'UTC'), '%Y-%m-%dT%H:00:00Z')";
 const DAY: &str = "toString(toDate(ts, 'UTC'))";
 
-#[derive(Serialize)]
-struct Page<'a> {
+/// What became of a link.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LinkStats")]
+pub struct LinkStats<'a, S> {
+    /// The link's code.
     code: &'a str,
     /// What the control state says of the link.
     #[serde(flatten)]
-    standing: Map<String, Value>,
+    standing: Option<S>,
     #[serde(flatten)]
     coverage: Coverage,
-    /// Requests for the link, whatever came of them, and how many clients made them.
+    /// Requests for the link in the window, whatever came of them.
     visits: u64,
+    /// How many clients made them, about.
     clients: u64,
-    outcomes: Vec<Value>,
-    classes: Vec<Value>,
-    referrers: Vec<Value>,
-    hours: Vec<Value>,
-    days: Vec<Value>,
+    /// By what came of them and the tier shown, the largest first.
+    outcomes: Vec<ByOutcome>,
+    /// By kind of client, the largest first.
+    classes: Vec<ByClass>,
+    /// By the site that visitors came from, the largest first; at most 100.
+    referrers: Vec<ByReferrer>,
+    /// By hour, oldest first; the newest 8,784.
+    hours: Vec<ByHour>,
+    /// By day, oldest first; the newest 3,660.
+    days: Vec<ByDay>,
+}
+
+/// How many.
+#[derive(Serialize, JsonSchema)]
+struct Visits {
+    /// Requests.
+    visits: u64,
+    /// Clients, about.
+    clients: u64,
+}
+
+/// Visits of one outcome and tier.
+#[derive(Serialize, JsonSchema)]
+struct ByOutcome {
+    /// What came of them: `jumped`, or why not.
+    outcome: String,
+    /// The tier; empty for none.
+    tier: String,
+    #[serde(flatten)]
+    visits: Visits,
+}
+
+/// Visits of one kind of client.
+#[derive(Serialize, JsonSchema)]
+struct ByClass {
+    /// `person`, or what else they say they are.
+    client_class: String,
+    #[serde(flatten)]
+    visits: Visits,
+}
+
+/// Visits from one site.
+#[derive(Serialize, JsonSchema)]
+struct ByReferrer {
+    /// The site's host; empty where the visitor did not say.
+    referrer_host: String,
+    #[serde(flatten)]
+    visits: Visits,
+}
+
+/// Visits of one hour.
+#[derive(Serialize, JsonSchema)]
+struct ByHour {
+    /// Its beginning, in UTC.
+    #[schemars(extend("format" = "date-time"))]
+    hour: String,
+    #[serde(flatten)]
+    visits: Visits,
+}
+
+/// Visits of one day.
+#[derive(Serialize, JsonSchema)]
+struct ByDay {
+    /// In UTC.
+    #[schemars(extend("format" = "date"))]
+    day: String,
+    #[serde(flatten)]
+    visits: Visits,
 }
 
 impl Tracer {
@@ -56,12 +123,12 @@ impl Tracer {
     ///
     /// # Errors
     /// As [`Tracer::page`].
-    pub async fn link_stats(
+    pub async fn link_stats<S: Serialize>(
         &self,
         look: &Look,
         code: &str,
         (from, to): (Option<&str>, Option<&str>),
-        standing: Map<String, Value>,
+        standing: Option<S>,
     ) -> Result<Vec<u8>, Error> {
         let asked = Asked { text: code, kind: Some("link_stats"), from, to, cursor: None };
         let begun = Begun::new(self.access(), look, &asked);
@@ -72,11 +139,11 @@ impl Tracer {
         self.finish(begun, counted).await
     }
 
-    async fn counted_link(
+    async fn counted_link<S: Serialize>(
         &self,
         code: &str,
         (from, to): (Option<&str>, Option<&str>),
-        standing: Map<String, Value>,
+        standing: Option<S>,
     ) -> Result<(Vec<u8>, u64), Error> {
         let code = capped(code, TEXT_BYTES_MAX);
         let window = Window::parse(from, to, self.parts().clock.now())?;
@@ -85,16 +152,29 @@ impl Tracer {
         let ask = Ask { reader, code, window };
         let through = coverage::through(reader, self.local()).await?;
         let (visits, clients) = ask.all().await?;
-        let page = Page {
+        let page = LinkStats {
             code,
             standing,
             visits,
             clients,
-            outcomes: ask.by(&[("outcome", "outcome"), ("tier", "tier")], GROUPS_MAX).await?,
-            classes: ask.by(&[("client_class", "client_class")], GROUPS_MAX).await?,
-            referrers: ask.by(&[("referrer_host", "referrer_host")], GROUPS_MAX).await?,
-            hours: ask.over("hour", HOUR, HOURS_MAX).await?,
-            days: ask.over("day", DAY, DAYS_MAX).await?,
+            outcomes: ask
+                .by(["outcome", "tier"], |[outcome, tier], visits| ByOutcome {
+                    outcome,
+                    tier,
+                    visits,
+                })
+                .await?,
+            classes: ask
+                .by(["client_class"], |[client_class], visits| ByClass { client_class, visits })
+                .await?,
+            referrers: ask
+                .by(["referrer_host"], |[referrer_host], visits| ByReferrer {
+                    referrer_host,
+                    visits,
+                })
+                .await?,
+            hours: ask.over(HOUR, HOURS_MAX, |[hour], visits| ByHour { hour, visits }).await?,
+            days: ask.over(DAY, DAYS_MAX, |[day], visits| ByDay { day, visits }).await?,
             coverage: coverage::of_streams(reader, &[Table::Jumps], window, through).await?,
         };
         let page = serde_json::to_vec(&page).map_err(|_| Error::Malformed)?;
@@ -131,37 +211,45 @@ impl Ask<'_> {
     }
 
     /// By columns, the largest groups first.
-    async fn by(&self, columns: &[(&str, &str)], rows_max: usize) -> Result<Vec<Value>, Error> {
-        let named: String = columns.iter().map(|(_, column)| format!("{column}, ")).collect();
-        let group = named.trim_end_matches(", ");
-        let rest = format!("GROUP BY {group} ORDER BY n DESC, {group} LIMIT {rows_max}");
-        let bytes = self.read(&named, &rest).await?;
-        let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-        rows(&names, &bytes).map_err(|_| Error::Malformed)
+    async fn by<T, const N: usize>(
+        &self,
+        columns: [&str; N],
+        row: impl Fn([String; N], Visits) -> T,
+    ) -> Result<Vec<T>, Error> {
+        let group = columns.join(", ");
+        let rest = format!("GROUP BY {group} ORDER BY n DESC, {group} LIMIT {GROUPS_MAX}");
+        let bytes = self.read(&format!("{group}, "), &rest).await?;
+        rows(&bytes, row).map_err(|_| Error::Malformed)
     }
 
     /// By a stretch of time, the newest `rows_max`, oldest first.
-    async fn over(&self, name: &str, stretch: &str, rows_max: usize) -> Result<Vec<Value>, Error> {
+    async fn over<T>(
+        &self,
+        stretch: &str,
+        rows_max: usize,
+        row: impl Fn([String; 1], Visits) -> T,
+    ) -> Result<Vec<T>, Error> {
         let rest = format!("GROUP BY at ORDER BY at DESC LIMIT {rows_max}");
         let bytes = self.read(&format!("{stretch} AS at, "), &rest).await?;
-        let mut rows = rows(&[name], &bytes).map_err(|_| Error::Malformed)?;
+        let mut rows = rows(&bytes, row).map_err(|_| Error::Malformed)?;
         rows.reverse();
         Ok(rows)
     }
 }
 
-fn rows(names: &[&str], bytes: &[u8]) -> Result<Vec<Value>, Truncated> {
+fn rows<T, const N: usize>(
+    bytes: &[u8],
+    row: impl Fn([String; N], Visits) -> T,
+) -> Result<Vec<T>, Truncated> {
     let mut input = rowbinary::Reader(bytes);
     let mut rows = Vec::new();
     while !input.is_empty() {
-        let mut row = Map::new();
-        for name in names {
-            let value = String::from_utf8_lossy(input.bytes()?).into_owned();
-            row.insert((*name).to_owned(), value.into());
+        let mut words = [const { String::new() }; N];
+        for word in &mut words {
+            *word = String::from_utf8_lossy(input.bytes()?).into_owned();
         }
-        row.insert("visits".to_owned(), json!(input.u64()?));
-        row.insert("clients".to_owned(), json!(input.u64()?));
-        rows.push(Value::Object(row));
+        let visits = Visits { visits: input.u64()?, clients: input.u64()? };
+        rows.push(row(words, visits));
     }
     Ok(rows)
 }

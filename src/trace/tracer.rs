@@ -3,12 +3,13 @@
 use std::{fmt, sync::Arc};
 
 use futures_util::try_join;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
-    Error, Kind, Look, Question, ShortUrls, Sight, Subject, Window,
+    Error, Kind, Look, Question, Record, ShortUrls, Sight, Subject, Window,
     access::{Asked, Begun},
     chain::{self, Room},
     coverage::{self, Coverage},
@@ -101,18 +102,28 @@ impl Ask {
     }
 }
 
-#[derive(Serialize)]
-struct Page<'a> {
+/// A page of the chain of records that answers a question.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TracePage")]
+pub struct TracePage<'a> {
+    /// What was asked.
     question: Heading<'a>,
     #[serde(flatten)]
     coverage: Coverage,
+    /// The records, oldest first.
+    #[schemars(with = "Vec<Record>")]
     records: Vec<Map<String, Value>>,
+    /// `cursor` of the next page; null on the last.
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// What was asked.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AskedQuestion")]
 struct Heading<'a> {
+    /// As it was read.
     text: &'a str,
+    /// What kind of question it was taken for.
     kind: Kind,
 }
 
@@ -246,7 +257,7 @@ impl Inner {
         )?;
         let next = page.next.map(|after| Cursor { window, after }.print(question));
         let rows = page.records.len() as u64;
-        let body = Page {
+        let body = TracePage {
             question: Heading { text: &question.text, kind: question.kind() },
             coverage,
             records: page.records.into_iter().map(|r| chain::json(r, sight)).collect(),

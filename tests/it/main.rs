@@ -8,9 +8,11 @@
 )]
 
 mod api;
+mod api_edits;
 mod browser;
 mod config;
 mod deploy;
+mod described;
 mod dns;
 mod dns_client;
 mod dns_corpus;

@@ -37,7 +37,7 @@ use tracegate::{
     trace::{Parts, ShortUrls, Tracer},
 };
 
-use crate::harness::DEADLINE;
+use crate::{described, harness::DEADLINE};
 
 /// The time at which every site begins; its clock stands still until a test moves it.
 pub(crate) const BEGIN: Timestamp = Timestamp::from_secs(1_900_000_000);
@@ -570,5 +570,7 @@ pub(crate) fn ask(
     let mut reply = Vec::new();
     let read = stream.read_to_end(&mut reply);
     assert!(!reply.is_empty(), "no response: {sent:?} {read:?}");
-    Reply::parse(&reply)
+    let reply = Reply::parse(&reply);
+    described::check(method, path, &reply);
+    reply
 }

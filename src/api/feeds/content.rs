@@ -8,6 +8,7 @@ use axum::{
 };
 use futures_util::StreamExt as _;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
@@ -21,13 +22,17 @@ const PIECES_MAX: usize = 16;
 const FILE_NAME_BYTES_MAX: usize = 255;
 
 /// The query string.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "FeedContent")]
 pub(in crate::api) struct Query {
+    /// Say what would change, and change nothing.
     #[serde(default)]
     dry_run: bool,
+    /// The name of the file it was.
     #[serde(default)]
     file: String,
+    /// Why; it is kept.
     #[serde(default)]
     reason: String,
 }

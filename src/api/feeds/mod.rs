@@ -7,6 +7,7 @@
 mod content;
 mod export;
 mod gather;
+mod patch;
 mod report;
 mod steps;
 mod versions;
@@ -18,31 +19,50 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
+use self::patch::merge;
 pub(super) use self::{
-    content::content,
+    content::{Query as Content, content},
+    patch::{FeedPatch, NewFeed},
     report::report,
-    steps::{apply, approve, refresh, refuse, roll_back},
-    versions::{diff, export, list as list_versions, one as read_version},
+    steps::{Apply, Refresh, Step, apply, approve, refresh, refuse, roll_back},
+    versions::{
+        Before, Between, FromLine, VersionPage, Versions, Wanted, diff, export,
+        list as list_versions, one as read_version,
+    },
 };
-use super::{ApiState, Body, Caller, Params, Problem, Words, time};
-use crate::feeds::{By, Error, Feeds, Needed, SpecError};
+use super::{
+    ApiState, Body, Caller, Params, Problem, Words,
+    etag::{self, tagged},
+    time,
+};
+use crate::feeds::{By, Error, FeedStatus, Feeds, Needed, SpecError};
 
 /// Why, in a query.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Reason {
+    /// Why; it is kept.
     pub(super) reason: String,
+}
+
+/// Every feed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct AllFeeds {
+    /// In their order.
+    feeds: Vec<FeedStatus>,
 }
 
 /// `GET /api/v1/feeds`: in their order.
 pub(super) async fn list(State(api): State<ApiState>) -> Result<Response, Problem> {
     let mut feeds = blocking(&api, |feeds| feeds.list()).await?;
     feeds.sort_by_key(|f| f.spec["position"].as_u64());
-    Ok(Json(json!({ "feeds": feeds })).into_response())
+    Ok(Json(AllFeeds { feeds }).into_response())
 }
 
 /// `POST /api/v1/feeds`.
@@ -59,7 +79,7 @@ pub(super) async fn add(
     });
     let status = status.await?;
     let place = HeaderValue::from_str(&format!("/api/v1/feeds/{}", status.name));
-    let mut response = (StatusCode::CREATED, Json(status)).into_response();
+    let mut response = shown(StatusCode::CREATED, status);
     if let Ok(place) = place {
         response.headers_mut().insert(header::LOCATION, place);
     }
@@ -71,7 +91,7 @@ pub(super) async fn read(
     State(api): State<ApiState>,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    Ok(Json(blocking(&api, move |feeds| feeds.status(&name)).await?).into_response())
+    Ok(shown(StatusCode::OK, blocking(&api, move |feeds| feeds.status(&name)).await?))
 }
 
 /// `PATCH /api/v1/feeds/{name}`: a merge patch (RFC 7396) of the settings.
@@ -79,17 +99,37 @@ pub(super) async fn change(
     State(api): State<ApiState>,
     caller: Caller,
     Path(name): Path<String>,
+    headers: HeaderMap,
     Body(patch): Body<Map<String, Value>>,
 ) -> Result<Response, Problem> {
     let (patch, reason) = split(patch)?;
     let who = by(&caller, reason);
+    let tag = etag::if_match(&headers)?.map(str::to_owned);
+    let is_conditional = tag.is_some();
     let status = blocking(&api, move |feeds| {
-        let mut spec = feeds.status(&name)?.spec;
+        let base = feeds.status(&name)?.spec;
+        if tag.is_some_and(|tag| tag != tag_of(&base)) {
+            return Err(Error::Conflict);
+        }
+        let mut spec = base.clone();
         merge(&mut spec, &patch);
-        feeds.change(&name, &spec.to_string(), &who)?;
+        // Whoever changed it since then is not undone.
+        feeds.change_from(&name, Some(&base), &spec.to_string(), &who)?;
         feeds.status(&name)
     });
-    Ok(Json(status.await?).into_response())
+    let status = status.await.map_err(|p| if is_conditional { p.precondition() } else { p })?;
+    Ok(shown(StatusCode::OK, status))
+}
+
+/// A feed, with the ETag of its settings.
+fn shown(status: StatusCode, feed: FeedStatus) -> Response {
+    let tag = tag_of(&feed.spec);
+    tagged((status, Json(feed)).into_response(), &tag)
+}
+
+/// Another one for other settings.
+fn tag_of(spec: &Value) -> String {
+    hex::encode(&Sha256::digest(spec.to_string())[..8])
 }
 
 /// `DELETE /api/v1/feeds/{name}`.
@@ -112,25 +152,6 @@ fn split(mut body: Map<String, Value>) -> Result<(Value, String), Problem> {
         Some(_) => return Err(Problem::bad_request("reason is a text")),
     };
     Ok((Value::Object(body), reason))
-}
-
-/// RFC 7396 §2.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    let Value::Object(target) = target else { return };
-    for (name, value) in patch {
-        if value.is_null() {
-            target.remove(name);
-        } else {
-            merge(target.entry(name).or_insert(Value::Null), value);
-        }
-    }
 }
 
 /// Who does it, and why.
@@ -251,30 +272,5 @@ pub(super) fn problem(error: &Error) -> Problem {
             "服务重启之前无法更改名单。",
         ),
         e => Problem::internal(e),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patches_merge_as_the_rfc_says() {
-        for (target, patch, expected) in [
-            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
-            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
-            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
-            (
-                json!({"a": {"b": "c"}}),
-                json!({"a": {"b": "d", "c": null}}),
-                json!({"a": {"b": "d"}}),
-            ),
-            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
-        ] {
-            let mut merged = target.clone();
-            merge(&mut merged, &patch);
-            assert_eq!(merged, expected, "{target} {patch}");
-        }
     }
 }

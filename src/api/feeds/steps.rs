@@ -7,33 +7,42 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ApiState, Body, Caller, Problem, blocking, by, problem};
 use crate::feeds::{By, Error, Feeds};
 
 /// What a fetch takes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "FeedApply")]
 pub(in crate::api) struct Apply {
+    /// Say what it would change, and change nothing.
     dry_run: bool,
+    /// Why; it is kept.
     reason: String,
 }
 
 /// Which version, and why.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "FeedStep")]
 pub(in crate::api) struct Step {
+    /// Which version; the newest that waits, or the one before this one, when absent.
     version: Option<u64>,
+    /// Why; it is kept.
     reason: String,
 }
 
 /// Why.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "FeedRefresh")]
 pub(in crate::api) struct Refresh {
-    /// Whether the look that adding or changing the feed began is enough.
+    /// Wait for the fetch that adding or changing the feed began, instead of another.
     first: bool,
+    /// Why; it is kept.
     reason: String,
 }
 

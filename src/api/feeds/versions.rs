@@ -9,16 +9,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, header};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{
     ApiState, Params, Problem, blocking,
     export::{Export, Format},
-    object,
 };
-use crate::{feeds::EventQuery, policy::Index};
+use crate::{
+    feeds::{Event, EventQuery, Rejection, VersionStatus},
+    policy::Index,
+};
 
 /// Versions, events and entries on one page.
 const PAGE: usize = 1_000;
@@ -30,35 +32,67 @@ const PIECES_MAX: usize = 16;
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Which page.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Before {
+    /// Only versions below this one: `next_before` of the page before.
     #[serde(default)]
     before: u64,
 }
 
 /// Which entries.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct FromLine {
+    /// Entries from this line on: `next_line` of the page before.
     #[serde(default)]
     from_line: u64,
 }
 
 /// Between which versions.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Between {
+    /// The version before; the one in force when absent.
     from: Option<u64>,
+    /// The version after; the newest when absent.
     to: Option<u64>,
 }
 
 /// What is to be written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "WantedRules")]
 pub(in crate::api) struct Wanted {
+    /// `rpz` when absent.
+    #[schemars(extend("enum" = ["rpz", "jsonl", "domains"]))]
     format: Option<String>,
+    /// The version; the one in force when absent.
     version: Option<u64>,
+}
+
+/// A page of versions.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FeedVersions")]
+pub(in crate::api) struct Versions {
+    /// The newest first.
+    versions: Vec<VersionStatus>,
+    /// `before` of the next page; null on the last.
+    next_before: Option<u64>,
+}
+
+/// A version, what befell it, and entries that were not taken.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FeedVersionPage")]
+pub(in crate::api) struct VersionPage {
+    #[serde(flatten)]
+    version: VersionStatus,
+    /// What befell it, the first first; at most 1,000.
+    events: Vec<Event>,
+    /// Entries that were not taken, a page at a time.
+    rejected: Vec<Rejection>,
+    /// `from_line` of the next page; null on the last.
+    next_line: Option<u64>,
 }
 
 /// `GET /api/v1/feeds/{name}/versions`.
@@ -71,8 +105,8 @@ pub(in crate::api) async fn list(
         let mut versions = feeds.versions(&name, before, PAGE + 1)?;
         let more = versions.len() > PAGE;
         versions.truncate(PAGE);
-        let next = versions.last().filter(|_| more).map(|v| v.version);
-        Ok(json!({ "versions": versions, "next_before": next }))
+        let next_before = versions.last().filter(|_| more).map(|v| v.version);
+        Ok(Versions { versions, next_before })
     });
     Ok(Json(page.await?).into_response())
 }
@@ -84,7 +118,7 @@ pub(in crate::api) async fn one(
     Params(FromLine { from_line }): Params<FromLine>,
 ) -> Result<Response, Problem> {
     let page = blocking(&api, move |feeds| {
-        let mut page = object(json!(feeds.version(&name, number)?));
+        let version = feeds.version(&name, number)?;
         let events = feeds.store().events(&EventQuery {
             feed: Some(&name),
             version: Some(number),
@@ -93,10 +127,7 @@ pub(in crate::api) async fn one(
         })?;
         let mut rejected = feeds.rejected(&name, number, from_line, PAGE + 1)?;
         let next = (rejected.len() > PAGE).then(|| rejected.pop()).flatten();
-        page.insert("events".into(), json!(events));
-        page.insert("rejected".into(), json!(rejected));
-        page.insert("next_line".into(), next.map(|r| r.line).into());
-        Ok(Value::Object(page))
+        Ok(VersionPage { version, events, rejected, next_line: next.map(|r| r.line) })
     });
     Ok(Json(page.await?).into_response())
 }

@@ -13,11 +13,12 @@ use axum::{
 };
 use futures_util::StreamExt as _;
 use http::{HeaderMap, StatusCode, header};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::{
-    super::{ApiState, Caller, Problem},
+    super::{ApiState, Caller, Problem, problem::ProblemTold},
     forwards::parted,
     members::{CheckedDraft, NewLink, request_of},
     problem,
@@ -153,9 +154,9 @@ impl Work {
 
     /// Answers the line behind those that were read, and ends.
     async fn refuse(&self, why: Problem) {
-        let mut line = refused(self.items + 1, &why, self.language).to_string();
-        line.push('\n');
-        if self.answers.send(line.into()).await.is_err() {}
+        let mut last = String::new();
+        line(&mut last, &refused(self.items + 1, &why, self.language));
+        if self.answers.send(last.into()).await.is_err() {}
     }
 }
 
@@ -187,32 +188,68 @@ fn convert(
             Some(outcome) => outcome.map_err(|e| problem(&e)),
             None => Err(Problem::not_found()),
         });
-        let line = match outcome {
-            Ok(made) => told(api, item, &made),
-            Err(why) => refused(item, &why, language),
-        };
-        answers.push_str(&line.to_string());
-        answers.push('\n');
+        match &outcome {
+            Ok(made) => line(&mut answers, &told(api, item, made)),
+            Err(why) => line(&mut answers, &refused(item, why, language)),
+        }
     }
     answers
 }
 
-fn told(api: &ApiState, item: usize, made: &Converted) -> Value {
-    let r = &made.revision;
-    let status = if made.how == How::Same { StatusCode::OK } else { StatusCode::CREATED };
-    json!({
-        "item": item,
-        "status": status.as_u16(),
-        "code": r.code,
-        "revision": r.revision,
-        "short_url": short_url(&api.short_url_base, r),
-        "record": made.record.as_ref().map(ToString::to_string),
-        "repeated": made.how == How::Repeated,
-    })
+/// What became of one item.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::api) enum BulkAnswer<'a> {
+    /// It is there.
+    Made {
+        /// Its line, from 1; empty ones do not count.
+        item: usize,
+        /// 201 where it was made, 200 where one that is the same was there.
+        status: u16,
+        /// The link's code.
+        code: &'a str,
+        /// The revision.
+        revision: u32,
+        /// Where visitors come.
+        short_url: String,
+        /// The id of the conversion's record; null when nothing was changed.
+        record: Option<String>,
+        /// Whether the same request had made it before.
+        repeated: bool,
+    },
+    /// It was refused.
+    Refused {
+        /// Its line, from 1; empty ones do not count.
+        item: usize,
+        /// The problem's.
+        status: u16,
+        /// Why.
+        problem: ProblemTold<'a>,
+    },
 }
 
-fn refused(item: usize, why: &Problem, language: Language) -> Value {
-    json!({ "item": item, "status": why.status().as_u16(), "problem": why.told(language) })
+fn told<'a>(api: &ApiState, item: usize, made: &'a Converted) -> BulkAnswer<'a> {
+    let r = &made.revision;
+    let status = if made.how == How::Same { StatusCode::OK } else { StatusCode::CREATED };
+    BulkAnswer::Made {
+        item,
+        status: status.as_u16(),
+        code: &r.code,
+        revision: r.revision,
+        short_url: short_url(&api.short_url_base, r),
+        record: made.record.as_ref().map(ToString::to_string),
+        repeated: made.how == How::Repeated,
+    }
+}
+
+fn refused(item: usize, why: &Problem, language: Language) -> BulkAnswer<'_> {
+    BulkAnswer::Refused { item, status: why.status().as_u16(), problem: why.told(language) }
+}
+
+fn line(lines: &mut String, answer: &BulkAnswer<'_>) {
+    // Texts, numbers and maps with texts as keys are always JSON.
+    lines.push_str(&serde_json::to_string(answer).unwrap_or_default());
+    lines.push('\n');
 }
 
 fn too_many_items() -> Problem {

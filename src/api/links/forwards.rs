@@ -1,11 +1,14 @@
 //! Forwards: links by what they forward.
 
+use std::borrow::Cow;
+
 use axum::{
     extract::{Path, Request, State},
     response::Response,
 };
 use http::{HeaderMap, StatusCode};
-use serde_json::{Map, Value};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
 
 use super::{
     super::{ApiState, Body, Caller, Params, Problem, Words},
@@ -18,6 +21,49 @@ use super::{
     one,
 };
 use crate::links::{ForwardFrom, NotConverted, Refusal};
+
+/// What a link has and a forward has not.
+const OF_LINKS: [&str; 3] = ["code", "domain", "reuse"];
+
+/// A forward to be, as [`create`] reads it: a link with `from` and without what names a link.
+#[derive(Debug)]
+pub(in crate::api) struct NewForward;
+
+impl JsonSchema for NewForward {
+    fn schema_name() -> Cow<'static, str> {
+        "NewForward".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = NewLink::json_schema(generator);
+        schema.insert("description".into(), "A forward to be.".into());
+        schema.insert("required".into(), json!(["from", "target"]));
+        if let Some(Value::Object(members)) = schema.get_mut("properties") {
+            members.retain(|name, _| !OF_LINKS.contains(&name.as_str()));
+            let from = "A host, or a host and a path of at most 4 segments: old.example/sale";
+            members.insert("from".into(), json!({ "type": "string", "description": from }));
+        }
+        schema
+    }
+}
+
+/// Which forwards to list: as links, but for the host that all of them have.
+#[derive(Debug)]
+pub(in crate::api) struct WantedForwards;
+
+impl JsonSchema for WantedForwards {
+    fn schema_name() -> Cow<'static, str> {
+        "WantedForwards".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Wanted::json_schema(generator);
+        if let Some(Value::Object(members)) = schema.get_mut("properties") {
+            members.retain(|name, _| name != "domain");
+        }
+        schema
+    }
+}
 
 /// `GET /api/v1/forwards`.
 pub(in crate::api) async fn list(

@@ -7,14 +7,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::header;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{
     super::{ApiState, Params, Problem},
     blocking,
-    shown::{listed, revision},
+    shown::{ListedLink, ToldRevision},
 };
 use crate::links::{Error, LinkQuery, Revision, State as LinkState};
 
@@ -28,20 +28,58 @@ const EXPORT_LINKS: usize = 500;
 const PIECES_MAX: usize = 4;
 
 /// Which links to list.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::api) struct Wanted {
+    /// `next_cursor` of the page before.
     cursor: String,
+    /// At most so many, and at most `api.links_max`; 100 when absent.
+    #[schemars(range(min = 1))]
     limit: Option<usize>,
+    /// Of this owner.
     owner: Option<String>,
+    /// With this tag.
     tag: Option<String>,
+    /// In this state.
+    #[schemars(with = "Option<LinkState>")]
     state: Option<String>,
+    /// Served at this host alone; empty for every host of ours.
     domain: Option<String>,
+    /// Leading to this host.
     target_host: Option<String>,
 }
 
+/// A page of links.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::api) struct Links<'a> {
+    /// By code.
+    links: Vec<ListedLink<'a>>,
+    /// `cursor` of the next page; null on the last.
+    next_cursor: Option<&'a str>,
+}
+
+/// A page of forwards.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::api) struct Forwards<'a> {
+    /// By what is forwarded.
+    forwards: Vec<ListedLink<'a>>,
+    /// `cursor` of the next page; null on the last.
+    next_cursor: Option<&'a str>,
+}
+
+/// A line of an export: a link as it is now, or, where all were asked for, one revision.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "ExportedLink")]
+pub(in crate::api) enum Line<'a> {
+    /// As it is now.
+    Link(ListedLink<'a>),
+    /// One revision.
+    Revision(ToldRevision<'a>),
+}
+
 /// What to export.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::api) struct Whole {
     /// Every revision of each, not the newest alone.
@@ -84,10 +122,12 @@ pub(super) async fn page(
     };
     let more = links.len() > limit;
     links.truncate(limit);
-    let next = links.last().filter(|_| more).map(|r| r.code.clone());
-    let links: Vec<Value> = links.iter().map(|r| Value::Object(listed(&api, r))).collect();
-    let name = if forwards { "forwards" } else { "links" };
-    Ok(Json(json!({ name: links, "next_cursor": next })).into_response())
+    let next_cursor = links.last().filter(|_| more).map(|r| r.code.as_str());
+    let links = links.iter().map(|r| ListedLink::new(&api, r)).collect();
+    Ok(match forwards {
+        true => Json(Forwards { forwards: links, next_cursor }).into_response(),
+        false => Json(Links { links, next_cursor }).into_response(),
+    })
 }
 
 /// `GET /api/v1/links/export`: every link, one a line.
@@ -143,10 +183,10 @@ fn pages_of(
         for link in &links {
             if whole.revisions {
                 for r in all_revisions(api, &link.code)? {
-                    line(&mut lines, Value::Object(revision(&r)));
+                    line(&mut lines, &Line::Revision(ToldRevision::new(&r)))?;
                 }
             } else {
-                line(&mut lines, Value::Object(listed(api, link)));
+                line(&mut lines, &Line::Link(ListedLink::new(api, link)))?;
             }
         }
         if send.blocking_send(Ok(lines.into())).is_err() {
@@ -167,8 +207,10 @@ fn all_revisions(api: &ApiState, code: &str) -> Result<Vec<Revision>, Error> {
     }
 }
 
-fn line(lines: &mut String, value: Value) {
+fn line(lines: &mut String, line: &Line<'_>) -> Result<(), Error> {
+    let line = serde_json::to_string(line).map_err(|_| Error::Failed)?;
     // Callers wrote most of it, and a terminal may be what reads it.
-    lines.push_str(&crate::escape::json(&value.to_string()));
+    lines.push_str(&crate::escape::json(&line));
     lines.push('\n');
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! What callers may say of a link, and what of it is refused.
 
 use http::HeaderMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::super::{ApiState, Problem, time};
@@ -16,64 +17,119 @@ use crate::{
 const KEY_BYTES_MAX: usize = 255;
 
 /// What an owner may want shown before a jump.
-const TIER_HINTS: [&str; 2] = ["hint", "interstitial"];
+pub(super) const TIER_HINTS: [&str; 2] = ["hint", "interstitial"];
 
 /// A link to be.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["target"]))]
 pub(in crate::api) struct NewLink {
+    /// Where it leads; also accepted as `url`.
     #[serde(alias = "url")]
+    #[schemars(with = "String")]
     target: Option<String>,
+    /// A code of the caller's choice.
     code: Option<String>,
+    /// Until when it may be followed.
+    #[schemars(with = "Timestamp")]
     expires: Option<String>,
+    /// Whose link it is; the token's name without.
     owner: Option<String>,
+    /// Why; it is kept.
     reason: String,
+    /// The host it is served at, one of `gateway.domains`; null for every host of ours.
     domain: Option<String>,
+    /// It may not be followed before.
+    #[schemars(with = "Timestamp")]
     not_before: Option<String>,
+    /// How many times it may be followed; null or 0 for as often as anybody likes.
     visits_max: Option<u32>,
+    /// A password that visitors must know.
     password: Option<String>,
+    /// The owner's own words for finding it.
     tags: Vec<String>,
+    /// What it is for.
     purpose: String,
+    /// How the owner was verified.
     owner_verification: Option<OwnerVerification>,
+    /// The status of its jumps; 302 when absent.
+    #[schemars(with = "u16", extend("enum" = STATUSES))]
     status: Option<u16>,
+    /// Hand the visitor's query on to the target.
     forward_query: bool,
+    /// Hand the rest of the visitor's path on to the target.
     forward_path: bool,
+    /// The least tier the owner wants shown.
+    #[schemars(extend("enum" = or_null(&TIER_HINTS)))]
     tier_hint: Option<String>,
+    /// What it is taken over from, such as `shlink`; its code may then look like one of ours.
     source: Option<String>,
+    /// A link of the same owner that is the same in everything will do.
     reuse: bool,
 }
 
 /// What is to change; null takes a member away.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "LinkChange")]
 pub(in crate::api) struct Change {
+    /// Where it leads; also accepted as `url`.
     #[serde(alias = "url")]
     target: Option<String>,
+    /// Until when it may be followed.
     #[serde(deserialize_with = "given")]
+    #[schemars(with = "Timestamp")]
     expires: Option<Option<String>>,
+    /// Stop it, or let it go on.
+    #[schemars(extend("enum" = ["enabled", "disabled", null]))]
     state: Option<String>,
+    /// Whose it is from now on.
     owner: Option<String>,
+    /// Why; it is kept.
     reason: String,
+    /// Only if this is the newest revision; `If-Match` comes before it.
     revision: Option<u32>,
+    /// The host it is served at, one of `gateway.domains`; null for every host of ours.
     #[serde(deserialize_with = "given")]
     domain: Option<Option<String>>,
+    /// It may not be followed before.
     #[serde(deserialize_with = "given")]
+    #[schemars(with = "Timestamp")]
     not_before: Option<Option<String>>,
+    /// How many times it may be followed; null for as often as anybody likes.
     #[serde(deserialize_with = "given")]
     visits_max: Option<Option<u32>>,
+    /// A password that visitors must know.
     #[serde(deserialize_with = "given")]
     password: Option<Option<String>>,
+    /// The owner's own words for finding it.
     tags: Option<Vec<String>>,
+    /// What it is for.
     purpose: Option<String>,
+    /// How the owner was verified.
     #[serde(deserialize_with = "given")]
     owner_verification: Option<Option<OwnerVerification>>,
+    /// The status of its jumps.
+    #[schemars(with = "u16", extend("enum" = STATUSES))]
     status: Option<u16>,
+    /// Hand the visitor's query on to the target.
     forward_query: Option<bool>,
+    /// Hand the rest of the visitor's path on to the target.
     forward_path: Option<bool>,
+    /// The least tier the owner wants shown.
     #[serde(deserialize_with = "given")]
+    #[schemars(extend("enum" = or_null(&TIER_HINTS)))]
     tier_hint: Option<Option<String>>,
+    /// Why the link is stopped, for everybody; only of one that is disabled. `reason` is for the
+    /// records alone.
     #[serde(deserialize_with = "given")]
+    #[schemars(extend("enum" = or_null(&PUBLIC_REASONS)))]
     public_reason: Option<Option<String>>,
+}
+
+/// Words, and none of them.
+pub(super) fn or_null<'a>(words: &[&'a str]) -> Vec<Option<&'a str>> {
+    words.iter().copied().map(Some).chain([None]).collect()
 }
 
 /// Tells a null from a member that is not there.

@@ -14,28 +14,34 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ApiState, Body, Caller, Params, Problem, Words, time};
+use super::{
+    ApiState, Body, Caller, Params, Problem, Words,
+    etag::{self, tagged},
+    time,
+};
 use crate::{
     clock::Timestamp,
     links::{By, Edit, Error, How, ListedBy, NotConverted, Refusal, Revision, is_forward},
 };
 
-pub(super) use bulk::bulk;
-pub(super) use list::{export, list};
-use members::{Change, CheckedDraft, NewLink, request_of};
-pub(super) use qr::qr;
-pub(super) use shown::base_at;
-use shown::{described, revision, shown};
-use walked::Walked;
-pub(super) use walked::standing;
+pub(super) use bulk::{BulkAnswer, bulk};
+pub(super) use forwards::{NewForward, WantedForwards};
+pub(super) use list::{Forwards, Line, Links, Wanted, Whole, export, list};
+pub(super) use members::{Change, NewLink};
+use members::{CheckedDraft, request_of};
+pub(super) use qr::{Form, qr};
+pub(super) use shown::{History, MadeLink, base_at};
+pub(super) use walked::{Found, Standing, Walked, standing};
 
 /// Which revisions to show.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct From {
+    /// The first revision to list.
     #[serde(default)]
     from_revision: u32,
 }
@@ -80,13 +86,13 @@ async fn make(
         })
         .await?
     };
-    let body = shown(&api, &made.revision, first, &made);
     let name = made.revision.code.trim_start_matches("fwd:").replace('/', "%2F");
     let place = HeaderValue::from_str(&format!("/api/v1/{kind}/{name}"));
     // What was there before is found, not created.
     let status = if made.how == How::Same { StatusCode::OK } else { StatusCode::CREATED };
-    let mut response = (status, Json(body)).into_response();
-    response.headers_mut().insert(header::ETAG, tag(made.revision.revision));
+    let told = MadeLink::new(&api, &made, first);
+    let response = (status, Json(told)).into_response();
+    let mut response = tagged(response, &made.revision.revision.to_string());
     if let Ok(place) = place {
         response.headers_mut().insert(header::LOCATION, place);
     }
@@ -130,14 +136,9 @@ async fn one(api: ApiState, code: String, from_revision: u32) -> Result<Response
         .await?
     };
     let next = (revisions.len() > page).then(|| revisions.pop()).flatten();
-    let mut body = described(&api, &current, first.ts);
-    body.extend(walked.members());
-    let list: Vec<Value> = revisions.iter().map(|r| Value::Object(revision(r))).collect();
-    body.insert("revisions".into(), list.into());
-    body.insert("next_revision".into(), next.map(|r| r.revision).into());
-    let mut response = Json(body).into_response();
-    response.headers_mut().insert(header::ETAG, tag(current.revision));
-    Ok(response)
+    let (standing, next) = (walked.standing(), next.map(|r| r.revision));
+    let told = History::new(&api, &current, first.ts, standing, &revisions, next);
+    Ok(tagged(Json(told).into_response(), &current.revision.to_string()))
 }
 
 /// `PATCH /api/v1/links/{code}`.
@@ -175,9 +176,8 @@ async fn amend(
         // A header that does not hold is 412 (RFC 9110 §13.1.1), a member of the body 409.
         changed.await.map_err(|p| if if_match.is_some() { p.precondition() } else { p })?
     };
-    let mut response = Json(shown(&api, &made.revision, first, &made)).into_response();
-    response.headers_mut().insert(header::ETAG, tag(made.revision.revision));
-    Ok(response)
+    let response = Json(MadeLink::new(&api, &made, first)).into_response();
+    Ok(tagged(response, &made.revision.revision.to_string()))
 }
 
 /// A change that somebody else's decision asks for; the revision that it made.
@@ -200,22 +200,10 @@ pub(super) async fn blocking<T: Send + 'static>(
     done.map_err(|e| problem(&e))
 }
 
-fn tag(revision: u32) -> HeaderValue {
-    HeaderValue::from_str(&format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
-}
-
 /// The revision of `If-Match`; none for none and for `*`.
 fn precondition(headers: &HeaderMap) -> Result<Option<u32>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or("").trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let number = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).map(str::parse);
-    match number {
-        Some(Ok(revision)) => Ok(Some(revision)),
-        _ => Err(Problem::bad_request("If-Match is an ETag of this link, such as \"3\"")),
-    }
+    let tag = etag::if_match(headers)?;
+    tag.map(|tag| tag.parse().map_err(|_| etag::bad())).transpose()
 }
 
 fn problem(e: &NotConverted) -> Problem {

@@ -12,6 +12,7 @@ use axum::{
 use flate2::{Compression, write::ZlibEncoder};
 use http::header;
 use qrcode::{Color, EcLevel, QrCode};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ApiState, Params, Problem, blocking, shown::short_url};
@@ -23,11 +24,14 @@ const QUIET: usize = 4;
 const SCALE_MAX: usize = 40;
 
 /// In which form.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Form {
+    /// `svg` when absent.
+    #[schemars(extend("enum" = ["svg", "png"]))]
     format: Option<String>,
-    /// Pixels of a module of a PNG.
+    /// Pixels of a module of a PNG; 8 when absent.
+    #[schemars(range(min = 1, max = SCALE_MAX))]
     scale: Option<usize>,
 }
 

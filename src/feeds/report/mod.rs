@@ -13,6 +13,7 @@ mod xlsx;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,9 +21,11 @@ pub use self::parts::Part;
 use crate::{clock::Timestamp, escape};
 
 /// Everything there is to say of one feed.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "FeedReport")]
 pub struct Report {
     /// When it was made.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
     pub generated_at: Timestamp,
     /// The feed.
     pub feed: String,
@@ -42,8 +45,10 @@ pub struct Report {
     pub hits_from: Timestamp,
     /// Node → time through which its hits are counted completely; none when the store was not
     /// there to be asked, and nothing that is counted from records is known.
+    #[schemars(with = "Option<BTreeMap<String, Timestamp>>")]
     pub complete_through: Option<Value>,
     /// What could not be kept in that time.
+    #[schemars(with = "Option<Vec<crate::record::GapColumns>>")]
     pub gaps: Value,
     /// Its versions, newest first.
     pub versions: Vec<Version>,
@@ -58,7 +63,8 @@ pub struct Report {
 }
 
 /// One version of a feed.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "ReportedVersion")]
 pub struct Version {
     /// Its number.
     pub version: u64,
@@ -69,6 +75,7 @@ pub struct Version {
     /// Who signed it, or sent it.
     pub signer: String,
     /// When its last byte arrived.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
     pub received_at: Timestamp,
     /// Rules taken.
     pub accepted: u64,
@@ -91,24 +98,27 @@ pub struct Version {
     /// By when it had to be in force.
     pub due_at: Timestamp,
     /// Whether it was: an outcome as verifications have it.
+    #[schemars(extend("enum" = ["true", "false", "not_evaluated", "not_applicable"]))]
     pub in_time: &'static str,
     /// How often its rules were hit; none where the store could not be asked.
     pub hits: Option<Hits>,
 }
 
 /// A version on a node.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "ReportedNode")]
 pub struct InForce {
     /// The node.
     pub node: String,
     /// When it took force there.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
     pub at: Timestamp,
     /// Seconds from its arrival until then.
     pub seconds: f64,
 }
 
 /// How often, and with what effect.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Hits {
     /// Questions of DNS.
     pub resolutions: u64,
@@ -127,7 +137,8 @@ impl Hits {
 }
 
 /// One order and what was done about it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "ReportedOrder")]
 pub struct Order {
     /// Who ordered.
     pub authority: String,
@@ -150,13 +161,15 @@ pub struct Order {
     /// By when it had to be in force; the earliest of its rules.
     pub due_at: Timestamp,
     /// Whether it was: an outcome as verifications have it.
+    #[schemars(extend("enum" = ["true", "false", "not_evaluated", "not_applicable"]))]
     pub in_time: &'static str,
     /// How often its rules were hit; none where the store could not be asked.
     pub hits: Option<Hits>,
 }
 
 /// One rule's hits.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "ReportedRule")]
 pub struct RuleHits {
     /// The rule, as records name it.
     pub rule: String,
@@ -171,7 +184,8 @@ pub struct RuleHits {
 }
 
 /// An entry that was not taken.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "ReportedEntry")]
 pub struct Rejected {
     /// The version it stood in.
     pub version: u64,

@@ -62,10 +62,28 @@ impl Feeds {
         status: AppealStatus,
         by: &By,
     ) -> Result<Appeal, Error> {
+        self.decide_appeal_from(id, None, status, by)
+    }
+
+    /// The same upon what `base` says ([`Appeal::standing`]): nothing is changed where somebody else
+    /// has decided since. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] then, and as [`Feeds::decide_appeal`].
+    pub fn decide_appeal_from(
+        self: &Arc<Self>,
+        id: u64,
+        base: Option<&str>,
+        status: AppealStatus,
+        by: &By,
+    ) -> Result<Appeal, Error> {
         self.note(&by.reason)?;
         let feed = self.appeal(id)?.feed;
         self.upon(&feed, |basis| {
             let appeal = self.appeal(id)?;
+            if base.is_some_and(|base| base != appeal.standing()) {
+                return Err(Error::Conflict);
+            }
             if appeal.status == status {
                 return Err(Error::Over);
             }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::{
     super::{
         Error, Fault, FeedSpec, OnFailure, SpecError,
@@ -54,6 +56,21 @@ impl Feeds {
     /// # Errors
     /// As [`Feeds::add`].
     pub fn change(self: &Arc<Self>, name: &str, spec: &str, by: &By) -> Result<FeedSpec, Error> {
+        self.change_from(name, None, spec, by)
+    }
+
+    /// The same for settings that were made from `base`: nothing is changed where the feed has others
+    /// by now. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] then, and as [`Feeds::change`].
+    pub fn change_from(
+        self: &Arc<Self>,
+        name: &str,
+        base: Option<&Value>,
+        spec: &str,
+        by: &By,
+    ) -> Result<FeedSpec, Error> {
         let spec = self.checked(spec)?;
         self.note(&by.reason)?;
         if spec.name != name {
@@ -63,6 +80,10 @@ impl Feeds {
         let json = spec.to_json()?;
         self.upon(name, |basis| {
             let (row, _) = self.feed(name)?;
+            let now = serde_json::from_str::<Value>(&row.spec).unwrap_or_default();
+            if base.is_some_and(|base| *base != now) {
+                return Err(Error::Conflict);
+            }
             if row.spec == json {
                 return Ok(());
             }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -27,7 +28,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(10);
 const STILL_THERE: Duration = Duration::from_secs(1);
 
 /// How looking at a feed's source goes.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "FeedSource")]
 pub struct LookState {
     /// When it was looked at last.
     pub at: Timestamp,

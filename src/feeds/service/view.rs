@@ -5,12 +5,13 @@ use std::{
     sync::Arc,
 };
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{
     super::{
-        Done, Error,
+        Done, Error, FeedSpec,
         events::EventKind,
         store::{Event, EventQuery, FeedRow, Judgement, Rejection, VersionRow},
     },
@@ -24,13 +25,16 @@ use crate::{
 };
 
 /// A feed as it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Feed")]
 pub struct FeedStatus {
     /// Its name.
     pub name: String,
     /// Its settings.
+    #[schemars(with = "FeedSpec")]
     pub spec: Value,
     /// When they were last changed.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
     pub changed_at: Timestamp,
     /// Who changed them.
     pub changed_by: String,
@@ -45,6 +49,7 @@ pub struct FeedStatus {
     /// Its newest version; 0 for none.
     pub newest: u64,
     /// What became of that one.
+    #[schemars(extend("enum" = ["empty", "received", "held", "refused", "failed", "in-force", "superseded"]))]
     pub state: &'static str,
     /// Versions that wait for a person, newest first.
     pub held: Vec<u64>,
@@ -63,30 +68,35 @@ pub struct FeedStatus {
 }
 
 /// A version on a node.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FeedOnNode")]
 pub struct OnNode {
     /// The version; 0 for none.
     pub version: u64,
     /// Since when.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
     pub at: Timestamp,
     /// Seconds from its arrival until then.
     pub seconds: Option<f64>,
 }
 
 /// A version as it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FeedVersion")]
 pub struct VersionStatus {
     /// The feed.
     pub feed: String,
     /// The number.
     pub version: u64,
     /// `received`, `held`, `refused`, `failed`, `in-force` or `superseded`.
+    #[schemars(extend("enum" = ["received", "held", "refused", "failed", "in-force", "superseded"]))]
     pub state: &'static str,
     /// SHA-256 of what was received, in hexadecimal.
     pub digest: String,
     /// How many bytes.
     pub bytes: u64,
     /// When they arrived.
+    #[schemars(schema_with = "crate::clock::instant_schema")]
     pub received_at: Timestamp,
     /// The node that they arrived at.
     pub node: String,
@@ -105,7 +115,8 @@ pub struct VersionStatus {
 }
 
 /// How many rules come, go and change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "FeedChanges")]
 pub struct Changes {
     /// Rules that were not there before.
     pub added: u64,
@@ -116,7 +127,8 @@ pub struct Changes {
 }
 
 /// What differs between two versions.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FeedDiff")]
 pub struct Diff {
     /// The feed.
     pub feed: String,

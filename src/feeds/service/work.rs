@@ -1,5 +1,6 @@
 //! What a node is doing about a feed now, for whoever waits.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -8,8 +9,9 @@ use super::{
 };
 
 /// A stage on the way from a source until a version is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum Stage {
     /// Its source is looked at.
     Fetching,

@@ -1,7 +1,8 @@
 //! What the types cannot say of a feed's settings.
 
-use std::{net::IpAddr, net::SocketAddr, path::Path, str::FromStr};
+use std::{borrow::Cow, net::IpAddr, net::SocketAddr, path::Path, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::{ALLOW, ActionOverride, Fault, FeedSpec, INSTANT, Location, SpecError, is_feed_name};
@@ -216,6 +217,23 @@ impl FromStr for ActionOverride {
                 Some(name) => Self::Cname(name.to_ascii_lowercase()),
                 None => return fail("action", Fault::NotOneOf(ACTIONS)),
             },
+        })
+    }
+}
+
+impl JsonSchema for ActionOverride {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ActionOverride".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(given|observe|nxdomain|nodata|passthru|drop|tcp-only|cname:.+)$",
         })
     }
 }

@@ -1,11 +1,13 @@
 //! Where a list comes from: a path, or an address with a scheme.
 
 use std::{
+    borrow::Cow,
     fmt,
     path::{Component, Path, PathBuf},
     str::FromStr,
 };
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use url::{Host, Url};
 
@@ -130,6 +132,23 @@ impl fmt::Display for Transfer {
             write!(f, "/{}", self.zone)?;
         }
         Ok(())
+    }
+}
+
+impl JsonSchema for Location {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Location".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "An absolute path, or an https://, axfr://, ixfr:// or xot:// address",
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 pub use fault::{Fault, SpecError};
 pub use location::{Location, Transfer};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{config, policy::Tier};
@@ -29,7 +30,7 @@ pub const FEED_NAME_MAX: usize = 63;
 const POSITION: u32 = 100;
 
 /// Everything an operator says of a feed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeedSpec {
     /// Its name: 1 to 63 of `a-z 0-9 . _ -`, beginning and ending with a letter or digit. In
@@ -41,6 +42,7 @@ pub struct FeedSpec {
     /// Where the list comes from.
     pub source: Location,
     /// Its format, by name.
+    #[schemars(extend("enum" = check::FORMATS))]
     pub format: String,
     /// What the format has to be told.
     #[serde(default)]
@@ -54,6 +56,9 @@ pub struct FeedSpec {
     /// The class of content (one of [`crate::policy::CONTENT_CLASSES`], or empty), where the list
     /// does not say.
     #[serde(default)]
+    #[schemars(
+        description = "The class of content, by its code or number, where the list does not say; or empty"
+    )]
     pub content_class: String,
     /// What being listed means, where the list does not say.
     #[serde(default = "tier")]
@@ -110,7 +115,7 @@ pub struct FeedSpec {
 }
 
 /// What a format has to be told. Keys that a format does not know are refused with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FormatOptions {
     /// The name that the owners of an RPZ text are below; empty for what the text says, and the
@@ -156,7 +161,7 @@ pub enum ActionOverride {
 }
 
 /// What answers that a feed decided say of why (RFC 8914).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ede {
     /// 15 Blocked, 16 Censored, 17 Filtered, 18 Prohibited or 4 Forged Answer.
@@ -169,8 +174,9 @@ pub struct Ede {
 /// What to do when a feed cannot be loaded: its newest version cannot be read, nothing of it is left
 /// on disk at the start, or nobody has confirmed it for too long; `closed` also before its first
 /// version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 pub enum OnFailure {
     /// Its last good version stays in force.
     #[default]
@@ -182,8 +188,9 @@ pub enum OnFailure {
 }
 
 /// What a version of a feed may be before a person has to look at it; absent for the configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "FeedLimits")]
 pub struct Limits {
     /// Rules in one version; a longer list is not loaded. At most `feeds.rules_max`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -204,8 +211,9 @@ pub struct Limits {
 }
 
 /// Who may have a feed from us, as a response policy zone.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "FeedShare")]
 pub struct Share {
     /// The zone's name.
     pub zone: String,

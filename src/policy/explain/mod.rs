@@ -58,6 +58,20 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Every one.
+    pub const ALL: [Self; 10] = [
+        Self::Acts,
+        Self::Observed,
+        Self::Superseded,
+        Self::Answer,
+        Self::Client,
+        Self::Server,
+        Self::Jump,
+        Self::NotYet,
+        Self::Expired,
+        Self::Suspended,
+    ];
+
     /// Its word.
     pub const fn name(self) -> &'static str {
         match self {

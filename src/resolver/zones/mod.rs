@@ -23,6 +23,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tracing::{error, info, warn};
 use zone::Zone;
@@ -32,13 +33,15 @@ use crate::name::Name;
 use crate::{config, metrics::Metrics};
 
 /// What loading one zone came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Zone")]
 pub struct ZoneReport {
     /// The zone's apex, as configured.
     pub zone: String,
     /// Its file, as configured.
     pub file: PathBuf,
     /// `loaded`; `kept-last` when the last good version stays; `failed` when there is none.
+    #[schemars(extend("enum" = ["loaded", "kept-last", "failed"]))]
     pub outcome: &'static str,
     /// Records in force.
     pub records: usize,
@@ -49,7 +52,7 @@ pub struct ZoneReport {
 }
 
 /// Why a zone was not loaded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, thiserror::Error)]
 #[error("{}{}: {reason}", file.display(), LineSuffix(*line))]
 pub struct ZoneProblem {
     /// The file.

@@ -1,6 +1,7 @@
 //! What was answered around a time, by kind: counts, never persons.
 
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::super::{
     Error, Subject, Window,
@@ -8,9 +9,84 @@ use super::super::{
     question::at_and_above,
     reader::Reader,
 };
-use crate::record::rowbinary::{self, Truncated, mapped};
+use crate::{
+    clock::Timestamp,
+    record::rowbinary::{self, Truncated, mapped},
+};
 
-type Rows = (Vec<Map<String, Value>>, bool);
+/// Rows, and whether there were more.
+type Rows<T> = (Vec<T>, bool);
+
+/// Answers to DNS questions that were the same.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AnsweredResolutions")]
+pub(super) struct Resolved {
+    /// The name asked.
+    qname: String,
+    /// The type asked.
+    qtype: u16,
+    /// The response code.
+    rcode: u16,
+    /// What policy did; empty for nothing.
+    action: String,
+    /// The feed whose rule it was.
+    feed: String,
+    /// The feed's version.
+    feed_version: String,
+    /// The rule.
+    rule: String,
+    /// The addresses answered.
+    answers: Vec<String>,
+    /// The chain of aliases.
+    answer_names: Vec<String>,
+    /// What the answer would have been.
+    original_answers: Vec<String>,
+    #[serde(flatten)]
+    pub(super) seen: Seen,
+}
+
+/// Visits to links that were the same.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AnsweredJumps")]
+pub(super) struct Jumped {
+    /// The link's code.
+    code: String,
+    /// Where it led.
+    target: String,
+    /// The status answered.
+    status: u16,
+    /// What came of it.
+    outcome: String,
+    /// The tier; empty for none.
+    tier: String,
+    /// What policy did; empty for nothing.
+    action: String,
+    /// The feed whose rule it was.
+    feed: String,
+    /// The feed's version.
+    feed_version: String,
+    /// The rule.
+    rule: String,
+    #[serde(flatten)]
+    pub(super) seen: Seen,
+}
+
+/// How often, and when.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Seen {
+    /// How often.
+    pub(super) count: u64,
+    /// The first time.
+    first: Timestamp,
+    /// The last time.
+    last: Timestamp,
+}
+
+impl Seen {
+    fn read(r: &mut rowbinary::Reader<'_>) -> Result<Self, Truncated> {
+        Ok(Self { count: r.u64()?, first: r.ts()?, last: r.ts()? })
+    }
+}
 
 /// Answers to DNS questions about the subject.
 pub(super) async fn resolutions(
@@ -18,7 +94,7 @@ pub(super) async fn resolutions(
     subject: &Subject,
     window: Window,
     rows_max: u64,
-) -> Result<Rows, Error> {
+) -> Result<Rows<Resolved>, Error> {
     let (condition, params) = match subject {
         Subject::Domain(name) => named("registrable_domain", "qname", name),
         Subject::Url { target } => match host(target) {
@@ -36,21 +112,19 @@ pub(super) async fn resolutions(
                    arraySort(arrayMap(x -> x.rdata, original_answers)) AS would_have_been";
     let statement = grouped("resolutions", columns, &condition, params, window, rows_max);
     let row = |r: &mut rowbinary::Reader<'_>| {
-        Ok([
-            ("qname", word(r)?),
-            ("qtype", json!(r.u16()?)),
-            ("rcode", json!(r.u16()?)),
-            ("action", word(r)?),
-            ("feed", word(r)?),
-            ("feed_version", word(r)?),
-            ("rule", word(r)?),
-            ("answers", addresses(r)?),
-            ("answer_names", words(r)?),
-            ("original_answers", words(r)?),
-            ("count", json!(r.u64()?)),
-            ("first", json!(r.ts()?)),
-            ("last", json!(r.ts()?)),
-        ])
+        Ok(Resolved {
+            qname: word(r)?,
+            qtype: r.u16()?,
+            rcode: r.u16()?,
+            action: word(r)?,
+            feed: word(r)?,
+            feed_version: word(r)?,
+            rule: word(r)?,
+            answers: addresses(r)?,
+            answer_names: words(r)?,
+            original_answers: words(r)?,
+            seen: Seen::read(r)?,
+        })
     };
     read(reader, statement, rows_max, row).await
 }
@@ -61,7 +135,7 @@ pub(super) async fn jumps(
     subject: &Subject,
     window: Window,
     rows_max: u64,
-) -> Result<Rows, Error> {
+) -> Result<Rows<Jumped>, Error> {
     let (condition, params) = match subject {
         Subject::Domain(name) => named("target_registrable_domain", "target_host", name),
         Subject::Url { target } => {
@@ -77,20 +151,18 @@ pub(super) async fn jumps(
     let columns = "code, target, status, outcome, tier, action, feed, feed_version, rule";
     let statement = grouped("jumps", columns, &condition, params, window, rows_max);
     let row = |r: &mut rowbinary::Reader<'_>| {
-        Ok([
-            ("code", word(r)?),
-            ("target", word(r)?),
-            ("status", json!(r.u16()?)),
-            ("outcome", word(r)?),
-            ("tier", word(r)?),
-            ("action", word(r)?),
-            ("feed", word(r)?),
-            ("feed_version", word(r)?),
-            ("rule", word(r)?),
-            ("count", json!(r.u64()?)),
-            ("first", json!(r.ts()?)),
-            ("last", json!(r.ts()?)),
-        ])
+        Ok(Jumped {
+            code: word(r)?,
+            target: word(r)?,
+            status: r.u16()?,
+            outcome: word(r)?,
+            tier: word(r)?,
+            action: word(r)?,
+            feed: word(r)?,
+            feed_version: word(r)?,
+            rule: word(r)?,
+            seen: Seen::read(r)?,
+        })
     };
     read(reader, statement, rows_max, row).await
 }
@@ -122,20 +194,18 @@ fn grouped(
     Statement { sql, params }
 }
 
-async fn read<const N: usize>(
+async fn read<T>(
     reader: &Reader,
     statement: Statement,
     rows_max: u64,
-    row: impl Fn(&mut rowbinary::Reader<'_>) -> Result<[(&'static str, Value); N], Truncated>,
-) -> Result<Rows, Error> {
+    row: impl Fn(&mut rowbinary::Reader<'_>) -> Result<T, Truncated>,
+) -> Result<Rows<T>, Error> {
     let (bytes, whole) = reader.bytes(statement).await?;
     let mut input = rowbinary::Reader(&bytes);
-    let mut rows: Vec<Map<String, Value>> = Vec::new();
+    let mut rows = Vec::new();
     while !input.is_empty() {
         match row(&mut input) {
-            Ok(columns) => {
-                rows.push(columns.into_iter().map(|(n, v)| (n.to_owned(), v)).collect());
-            }
+            Ok(row) => rows.push(row),
             Err(Truncated) if !whole => break,
             Err(Truncated) => return Err(Error::Malformed),
         }
@@ -145,16 +215,16 @@ async fn read<const N: usize>(
     Ok((rows, more))
 }
 
-fn word(r: &mut rowbinary::Reader<'_>) -> Result<Value, Truncated> {
-    Ok(String::from_utf8_lossy(r.bytes()?).into())
+fn word(r: &mut rowbinary::Reader<'_>) -> Result<String, Truncated> {
+    Ok(String::from_utf8_lossy(r.bytes()?).into_owned())
 }
 
-fn words(r: &mut rowbinary::Reader<'_>) -> Result<Value, Truncated> {
+fn words(r: &mut rowbinary::Reader<'_>) -> Result<Vec<String>, Truncated> {
     (0..r.len()?).map(|_| word(r)).collect()
 }
 
-fn addresses(r: &mut rowbinary::Reader<'_>) -> Result<Value, Truncated> {
-    (0..r.len()?).map(|_| Ok(json!(r.ip()?.to_canonical().to_string()))).collect()
+fn addresses(r: &mut rowbinary::Reader<'_>) -> Result<Vec<String>, Truncated> {
+    (0..r.len()?).map(|_| Ok(r.ip()?.to_canonical().to_string())).collect()
 }
 
 /// The name that a URL's host is, in the form of `qname`.

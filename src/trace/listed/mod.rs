@@ -12,9 +12,10 @@
 mod answers;
 mod changes;
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
+use self::answers::{Jumped, Resolved};
 pub use self::changes::{OnNode, RuleRow};
 use super::{
     BadQuestion, Error, Look, Question, Subject, Tracer, Window,
@@ -52,26 +53,35 @@ pub struct Listed {
     pub rules: Vec<RuleRow>,
 }
 
-/// The whole answer.
-#[derive(Serialize)]
-struct Page<'a> {
+/// What was listed at a time, and what was answered around it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RulesThen")]
+pub struct ListedThen<'a, S> {
+    /// What was asked about, as it was read.
     name: &'a str,
+    /// What it was taken for.
     kind: super::Kind,
+    /// The time.
     at: Timestamp,
     #[serde(flatten)]
-    judged: Map<String, Value>,
+    judged: S,
+    /// What was answered around it: counts, never persons.
     answers: Answers,
     #[serde(flatten)]
     coverage: Coverage,
 }
 
 /// What was answered around the time.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Answers {
+    /// From when on.
     from: Timestamp,
+    /// Until when.
     to: Timestamp,
-    resolutions: Vec<Map<String, Value>>,
-    jumps: Vec<Map<String, Value>>,
+    /// Answers to DNS questions, the most frequent first.
+    resolutions: Vec<Resolved>,
+    /// Visits to links, the most frequent first.
+    jumps: Vec<Jumped>,
     /// Whether there were more kinds of answers than shown.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     more: bool,
@@ -96,7 +106,7 @@ impl Tracer {
     ///
     /// # Errors
     /// As [`Tracer::page`].
-    pub async fn listed<J: Future<Output = Result<Map<String, Value>, Error>>>(
+    pub async fn listed<S: Serialize, J: Future<Output = Result<S, Error>>>(
         &self,
         look: &Look,
         ask: &AskListed,
@@ -115,7 +125,7 @@ impl Tracer {
         self.finish(begun, answer).await
     }
 
-    async fn listed_page<J: Future<Output = Result<Map<String, Value>, Error>>>(
+    async fn listed_page<S: Serialize, J: Future<Output = Result<S, Error>>>(
         &self,
         look: &Look,
         ask: &AskListed,
@@ -139,12 +149,9 @@ impl Tracer {
         let window = Window::around(at, parts.limits.around_s);
         let answers = answers(reader, &question.subject, window, rows_max).await?;
         let coverage = coverage::of_streams(reader, &STREAMS, window, through).await?;
-        let counted: u64 = [&answers.resolutions, &answers.jumps]
-            .into_iter()
-            .flatten()
-            .filter_map(|a| a.get("count")?.as_u64())
-            .sum();
-        let page = Page {
+        let resolved = answers.resolutions.iter().map(|a| a.seen.count);
+        let counted: u64 = resolved.chain(answers.jumps.iter().map(|a| a.seen.count)).sum();
+        let page = ListedThen {
             name: &question.text,
             kind: question.kind(),
             at,

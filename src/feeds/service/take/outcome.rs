@@ -1,13 +1,15 @@
 //! What is said of a look at a source, or of a list that somebody gave us.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::super::{super::store::Judgement, view::Changes};
 
 /// What came of a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 pub enum Took {
     /// There was nothing new.
     Unchanged,
@@ -20,7 +22,8 @@ pub enum Took {
 }
 
 /// What came of looking at a source, or of a list that somebody gave us.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FeedOutcome")]
 pub struct Outcome {
     /// What came of it; of a dry run, what would have.
     pub outcome: Took,
