@@ -25,8 +25,9 @@ use crate::clock::Timestamp;
 /// Forwards remembered that are not there.
 const ABSENT_MAX: usize = 65_536;
 
-/// For how long: what another node makes is served within a second, which leaves some time to read it.
-const ABSENT_FOR: Duration = Duration::from_millis(750);
+/// For how long at most: what another node makes is served within a second, which leaves some time to
+/// read it.
+pub(super) const ABSENT_FOR: Duration = Duration::from_millis(750);
 
 /// What a jump needs to know of a link: its newest revision.
 #[derive(Debug)]
@@ -219,11 +220,10 @@ impl LinkCache {
         self.changes.load(Ordering::SeqCst)
     }
 
-    /// Whether nothing was found under `code` a moment before `now`, or, for none, the last time.
-    pub(super) fn is_absent(&self, code: &str, now: Option<Instant>) -> bool {
-        let lately =
-            |at| now.is_none_or(|now: Instant| now.saturating_duration_since(at) < ABSENT_FOR);
-        self.absent.get(code).is_some_and(lately)
+    /// Whether nothing was found under `code` so lately before now; for none, the last time.
+    pub(super) fn is_absent(&self, code: &str, lately: Option<(Instant, Duration)>) -> bool {
+        let holds = |at| lately.is_none_or(|(now, span)| now.saturating_duration_since(at) < span);
+        self.absent.get(code).is_some_and(holds)
     }
 
     /// Something was found.
@@ -293,6 +293,28 @@ mod tests {
             assert!(cache.bytes() <= 64 << 10);
         }
         assert!(cache.bytes() > 32 << 10);
+    }
+
+    #[test]
+    fn what_was_not_found_is_believed_for_a_moment_and_until_it_is_made() {
+        let (cache, clock) = (LinkCache::new(64 << 10), crate::clock::Clock::system());
+        let all = ["fwd:h.test/a", "fwd:h.test/", "fwd:"];
+        let then = clock.monotonic();
+        let lately = |span| Some((then + Duration::from_millis(50), Duration::from_millis(span)));
+        for code in all {
+            assert!(!cache.is_absent(code, None));
+            cache.absent(code, then, cache.changes());
+            assert!(cache.is_absent(code, lately(51)) && !cache.is_absent(code, lately(50)));
+            assert!(cache.is_absent(code, None), "the last time it was so");
+        }
+        // Another link says nothing of it; its own making ends it, for its host and for all.
+        cache.changed("h.test");
+        assert!(all.iter().all(|code| cache.is_absent(code, None)));
+        let before = cache.changes();
+        cache.changed("fwd:h.test/a");
+        assert!(!all.iter().any(|code| cache.is_absent(code, None)));
+        cache.absent("fwd:h.test/a", then, before);
+        assert!(!cache.is_absent("fwd:h.test/a", None), "it was made while we looked");
     }
 
     #[test]

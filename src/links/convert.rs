@@ -9,7 +9,9 @@ use std::{
 
 use super::{
     Actor, Codes, Error, ForwardFrom, Freshness, Link, LinkSettings, LinkStore, OutboundKeys,
-    Refusal, Revision, State, Target, TargetRules, cache::LinkCache, change::SettingsEdit,
+    Refusal, Revision, State, Target, TargetRules,
+    cache::{ABSENT_FOR, LinkCache},
+    change::SettingsEdit,
     visits::Visits,
 };
 use crate::{
@@ -345,6 +347,12 @@ impl Links {
     /// Whether links go on while the database is away.
     pub(super) fn serves_when_away(&self) -> bool {
         self.fresh.as_ref().is_some_and(|fresh| fresh.serves_when_away())
+    }
+
+    /// For how long a forward that was not found is taken for none.
+    pub(super) fn absent_for(&self) -> Duration {
+        let stale_max = self.fresh.as_ref().map_or(ABSENT_FOR, |fresh| fresh.stale_max());
+        stale_max.min(ABSENT_FOR)
     }
 
     /// Whether `host` is one of ours.

@@ -30,8 +30,8 @@ impl Links {
 
     /// The same; where it need not be `fresh`, with whatever was known last.
     fn remembered<'p>(&self, host: &str, path: &'p AskedPath<'_>, fresh: bool) -> Remembered<'p> {
-        let now = self.clock.monotonic();
-        let absent = |code: &str| self.cache.is_absent(code, fresh.then_some(now));
+        let lately = fresh.then(|| (self.clock.monotonic(), self.absent_for()));
+        let absent = |code: &str| self.cache.is_absent(code, lately);
         if absent(PREFIX) || absent(&all_of(host)) {
             return Remembered::None;
         }
@@ -101,7 +101,7 @@ impl Links {
             if let Some(link) = self.cached(&code) {
                 return Ok(Some((link, rest)));
             }
-            if self.cache.is_absent(&code, Some(now)) {
+            if self.cache.is_absent(&code, Some((now, self.absent_for()))) {
                 continue;
             }
             match self.read(&code)? {
