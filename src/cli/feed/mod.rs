@@ -7,6 +7,7 @@
 mod ask;
 mod bytes;
 mod findings;
+mod report;
 mod spec;
 mod text;
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Action, Allow, findings::findings};
+use super::{Action, Allow, findings::findings, report};
 use crate::{
     cli::layout::{self, AT, Lines, put, text},
     escape,
@@ -29,7 +29,7 @@ pub(super) fn of(action: &Action, answer: &Value) -> String {
         Action::Remove { name, .. } => format!("{}: it has ended. 已移除。\n", escape::text(name)),
         Action::Allow(Allow::Remove { .. }) => "It has ended. 已解除。\n".to_owned(),
         Action::Refresh { .. } | Action::Apply { .. } => outcome(answer),
-        Action::Report { .. } => report(answer),
+        Action::Report { .. } => report::text(answer),
         _ => layout::print(answer, crate::cli::Format::Text),
     }
 }
@@ -281,72 +281,4 @@ pub(super) fn flat(value: &Value) -> String {
     let Some(object) = value.as_object() else { return text(value) };
     let shown = object.iter().filter(|(_, v)| !v.is_null());
     shown.map(|(name, v)| format!("{name} {}", text(v))).collect::<Vec<_>>().join(", ")
-}
-
-/// The answer to an authority, as far as a terminal holds it.
-fn report(answer: &Value) -> String {
-    let mut out = Lines::default();
-    out.labelled("Feed 名单", AT, &text(&answer["feed"]));
-    put(&mut out, "Authority 下达机关", &answer["authority"]);
-    put(&mut out, "Order number 文号", &answer["order_number"]);
-    put(&mut out, "Made 生成时间", &answer["generated_at"]);
-    if answer["complete_through"].is_null() {
-        out.text(0, "The store could not be asked: hits are not known. 无法查询存储，命中数不详。");
-    }
-    for order in answer["orders"].as_array().into_iter().flatten() {
-        out.gap();
-        let number = or(&text(&order["order_number"]), "(no number 无文号)");
-        out.labelled("Order 文号", AT, &number);
-        put(&mut out, "Authority 下达机关", &order["authority"]);
-        put(&mut out, "Rules 规则数", &order["rules"]);
-        timing(&mut out, order);
-        hits(&mut out, &order["hits"]);
-    }
-    for version in answer["versions"].as_array().into_iter().flatten() {
-        out.gap();
-        let line = format!("{} · {}", text(&version["version"]), text(&version["state"]));
-        out.labelled("Version 版本", AT, &line);
-        for (label, name) in [
-            ("Accepted 采纳", "accepted"),
-            ("Rejected 拒收", "rejected"),
-            ("Duplicates 重复", "duplicates"),
-            ("Conflicts 冲突", "conflicts"),
-            ("Not evaluable 无法判定", "not_evaluable"),
-        ] {
-            put(&mut out, label, &version[name]);
-        }
-        timing(&mut out, version);
-        for node in version["in_force"].as_array().into_iter().flatten() {
-            let line = format!("{} {}", text(&node["node"]), text(&node["at"]));
-            out.labelled("In force on 节点生效", AT, &line);
-        }
-        hits(&mut out, &version["hits"]);
-    }
-    out.0
-}
-
-fn timing(out: &mut Lines, of: &Value) {
-    put(out, "Received 接收", &of["received_at"]);
-    put(out, "In force 生效", &of["in_force_at"]);
-    put(out, "Seconds to force 用时", &of["seconds_to_force"]);
-    put(out, "Approved by 批准人", &of["approved_by"]);
-    put(out, "Due 时限", &of["due_at"]);
-    if !of["due_at"].is_null() {
-        put(out, "In time 是否按时", &of["in_time"]);
-    }
-}
-
-fn hits(out: &mut Lines, hits: &Value) {
-    if hits.is_null() {
-        return;
-    }
-    let line = format!("{} resolutions 解析, {} jumps 跳转", hits["resolutions"], hits["jumps"]);
-    out.labelled("Hits 命中", AT, &line);
-    for (action, count) in hits["by_action"].as_object().into_iter().flatten() {
-        out.labelled("", AT, &format!("{action} {count}"));
-    }
-}
-
-fn or(text: &str, other: &str) -> String {
-    if text.is_empty() { other } else { text }.to_owned()
 }
