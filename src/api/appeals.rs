@@ -1,4 +1,5 @@
-//! Appeals: what those who are listed say against it, and what was decided.
+//! Appeals: what those who are listed say against it, and what was decided. How a claimant is reached
+//! is withheld everywhere but in a look at the person: see [`super::persons`].
 
 use std::sync::Arc;
 
@@ -15,9 +16,10 @@ use super::{
     ApiState, Body, Caller, Params, Problem,
     etag::{self, tagged},
     feeds::{blocking, by},
+    persons::ToldAppeal,
     reports,
 };
-use crate::feeds::{Appeal, AppealStatus, NewAppeal};
+use crate::feeds::{AppealStatus, NewAppeal};
 
 /// Appeals on one page.
 const PAGE: usize = 1_000;
@@ -73,7 +75,7 @@ pub(super) struct Which {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Appeals {
     /// The newest first.
-    appeals: Vec<Appeal>,
+    appeals: Vec<ToldAppeal>,
     /// `before` of the next page; null on the last.
     next_before: Option<u64>,
 }
@@ -95,6 +97,7 @@ pub(super) async fn list(
     let more = appeals.len() > PAGE;
     appeals.truncate(PAGE);
     let next_before = appeals.last().filter(|_| more).map(|a| a.id);
+    let appeals = appeals.into_iter().map(ToldAppeal::from).collect();
     Ok(Json(Appeals { appeals, next_before }).into_response())
 }
 
@@ -115,7 +118,7 @@ pub(super) async fn open(
     });
     let made = made.await?;
     let tag = made.standing();
-    Ok(tagged((StatusCode::CREATED, Json(made)).into_response(), &tag))
+    Ok(tagged((StatusCode::CREATED, Json(ToldAppeal::from(made))).into_response(), &tag))
 }
 
 /// `GET /api/v1/appeals/{id}`.
@@ -125,7 +128,7 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     let appeal = blocking(&api, move |feeds| feeds.appeal(id)).await?;
     let tag = appeal.standing();
-    Ok(tagged(Json(appeal).into_response(), &tag))
+    Ok(tagged(Json(ToldAppeal::from(appeal)).into_response(), &tag))
 }
 
 /// `PATCH /api/v1/appeals/{id}`.
@@ -157,5 +160,5 @@ pub(super) async fn decide(
         }
         Err(error) => return Err(Problem::internal(&error)),
     }
-    Ok(tagged(Json(appeal).into_response(), &tag))
+    Ok(tagged(Json(ToldAppeal::from(appeal)).into_response(), &tag))
 }

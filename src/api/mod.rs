@@ -18,6 +18,7 @@ mod links;
 mod notices;
 mod outbound;
 mod own;
+mod persons;
 mod problem;
 mod quota;
 mod reports;

@@ -1,17 +1,16 @@
 //! Reports and appeals by the public: listed, looked into, decided, acted on.
 //!
-//! Lists and reports hold nothing about persons. Who reported and in which words is a look at the
-//! records: it needs a case number and a purpose, and is recorded by [`crate::trace`], refused or
-//! not. A decision is written before what it asks for is done, and that it was done is written
-//! after it; what fails in between is seen as decided and not acted, and can be done again.
+//! Lists and reports hold nothing about persons: see [`super::persons`]. A decision is written before
+//! what it asks for is done, and that it was done is written after it; what fails in between is seen
+//! as decided and not acted, and can be done again.
 
 mod told;
 
 use std::sync::Arc;
 
 use axum::{
-    Extension, Json,
-    extract::{Path, RawQuery, State},
+    Json,
+    extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
@@ -19,14 +18,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::told::shown;
-pub(super) use self::told::{Listed, ToldPerson, ToldReport};
+pub(super) use self::told::{Listed, ToldReport, ToldStatus};
 
-use super::{ApiState, Body, Caller, Params, Problem, Words, feeds, links, trace as looks};
+use super::{ApiState, Body, Caller, Params, Problem, Words, feeds, links};
 use crate::{
+    clock::Timestamp,
     feeds::{AppealStatus, NewBlock},
     links::{Edit, State as LinkState},
     reports::{Act, Category, Decided, Decision, Error, Report, ReportQuery, Reports},
-    trace::{Look, Tracer},
 };
 
 /// Reports on one page.
@@ -110,44 +109,17 @@ pub(super) async fn read(
     Ok(Json(shown(&standing, api.clock.now())).into_response())
 }
 
-/// `GET /api/v1/reports/{number}/person`: a look at the records.
-pub(super) async fn person(
-    State(api): State<ApiState>,
-    Extension(tracer): Extension<Tracer>,
-    caller: Caller,
-    Path(number): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let mut look = Look {
-        actor: caller.actor.name.to_string(),
-        role: caller.actor.role.name(),
-        peer: caller.peer.client,
-        case_number: String::new(),
-        purpose: String::new(),
+/// `GET /api/v1/reports/status`: how many wait, and since when one should have been decided. It is no
+/// part of `/readyz`: a node whose people are late serves as well as any other.
+pub(super) async fn status(State(api): State<ApiState>) -> Result<Response, Problem> {
+    let counts = blocking(&api, Reports::count).await?;
+    let status = ToldStatus {
+        open: counts.open,
+        overdue: counts.overdue,
+        next_due: (counts.next_due != Timestamp::ZERO).then_some(counts.next_due),
+        decide_within_s: api.reports.config().decide_within_s,
     };
-    for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        match &*name {
-            "case" => look.case_number = value.into_owned(),
-            "purpose" => look.purpose = value.into_owned(),
-            _ => return Err(Problem::bad_request("case and purpose can be given")),
-        }
-    }
-    let of = number.clone();
-    let page = tracer.person(&look, &number, || async move {
-        let person = blocking(&api, move |desk| {
-            let id = desk.one(&of)?.report.id;
-            desk.store().person(id)?.ok_or(Error::Unknown)
-        });
-        let person = person.await?;
-        let page = ToldPerson {
-            contact: &person.contact,
-            text: &person.text,
-            client: person.client.ip(),
-            client_port: person.client.port(),
-        };
-        serde_json::to_vec(&page).map_err(|e| Problem::internal(&e))
-    });
-    Ok(looks::json(page.await?))
+    Ok(Json(status).into_response())
 }
 
 /// `POST /api/v1/reports/{number}/decision`.
@@ -288,7 +260,7 @@ pub(super) fn appeal_decided(
 }
 
 /// Runs `work` where it may wait for a disk.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     api: &ApiState,
     work: impl FnOnce(&Reports) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Problem> {

@@ -142,6 +142,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/api/v1/records/{id}", Need::Token, describe::read_record),
     route(Method::GET, "/api/v1/notices/summary", Need::Token, describe::notices_summary),
     right(Method::GET, "/api/v1/reports", Right::ReadReports, describe::list_reports),
+    right(Method::GET, "/api/v1/reports/status", Right::ReadReports, describe::read_reports_status),
     right(Method::GET, "/api/v1/reports/{number}", Right::ReadReports, describe::read_report),
     // A look at persons: whoever asks is recorded, refused or not.
     route(
@@ -195,6 +196,8 @@ pub const ROUTES: &[Route] = &[
     right(Method::POST, "/api/v1/appeals", Right::ChangeFeeds, describe::appeal),
     right(Method::GET, "/api/v1/appeals/{id}", Right::ReadFeeds, describe::read_appeal),
     right(Method::PATCH, "/api/v1/appeals/{id}", Right::ChangeFeeds, describe::decide_appeal),
+    // A look at persons, as above.
+    route(Method::GET, "/api/v1/appeals/{id}/person", Need::Token, describe::read_appeal_person),
 ];
 
 /// The whole API. `more` are routes of others (traces), which are in [`ROUTES`] all the same.
@@ -216,6 +219,7 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/api/v1/forwards/{from}", get(links::forwards::read).patch(links::forwards::change))
         .route("/api/v1/zones/reload", post(system::reload_zones))
         .route("/api/v1/reports", get(reports::list))
+        .route("/api/v1/reports/status", get(reports::status))
         .route("/api/v1/reports/{number}", get(reports::read))
         .route("/api/v1/reports/{number}/decision", post(reports::decide))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))

@@ -15,7 +15,7 @@ use http::{StatusCode, header};
 use super::{
     ApiState, Caller, Problem, Words, feeds,
     links::{self, Walked},
-    notices, reports, rules,
+    notices, persons, rules,
 };
 use crate::trace::{Ask, Error, Look, Tracer};
 
@@ -29,7 +29,8 @@ pub fn routes(tracer: Tracer) -> Router<ApiState> {
         .route("/api/v1/forwards/{from}/stats", get(forward_stats))
         .route("/api/v1/rules", get(rules::rules))
         .route("/api/v1/notices/summary", get(notices::summary))
-        .route("/api/v1/reports/{number}/person", get(reports::person))
+        .route("/api/v1/reports/{number}/person", get(persons::of_report))
+        .route("/api/v1/appeals/{id}/person", get(persons::of_appeal))
         .route("/api/v1/feeds/{name}/report", get(feeds::report))
         .layer(Extension(tracer))
 }

@@ -24,6 +24,8 @@ pub(super) enum Report {
         #[arg(long)]
         cursor: Option<String>,
     },
+    /// How many wait for a decision, how many are overdue, and by when the next is due.
+    Status,
     /// Show a report; with case number and purpose also who made it and in which words.
     Show {
         /// Its number.
@@ -76,6 +78,9 @@ impl Action for Report {
                 let query: Vec<_> =
                     all.into_iter().filter_map(|(name, v)| Some((name, v?))).collect();
                 api.json(Method::GET, &["api", "v1", "reports"], &query, None).await
+            }
+            Self::Status => {
+                api.json(Method::GET, &["api", "v1", "reports", "status"], &[], None).await
             }
             Self::Show { number, case_number, purpose } => {
                 let number = path(&number);

@@ -143,7 +143,7 @@ pub struct Report<'a> {
     pub contact: &'a str,
     /// `accepted` or `rejected`; empty before the decision.
     pub decision: &'static str,
-    /// Why it was decided so, or what was done.
+    /// Why it was decided so, or what was done, in words.
     pub reason: &'a str,
     /// Who decided or acted; empty for the public.
     pub actor: &'a str,
@@ -157,6 +157,19 @@ pub struct Report<'a> {
     pub psl_version: &'a str,
     /// The exchange.
     pub flow: Flow,
+    /// What the subject is: `link`, `url`, `host` or `notice`.
+    pub subject_kind: &'static str,
+    /// The host of the subject.
+    pub host: &'a str,
+    /// What is to be done, or was: `none`, `disable_link`, `enable_link`, `block`, `forward` or
+    /// `lift`; empty before the decision.
+    pub act: &'static str,
+    /// What the claimant was told besides the decision.
+    pub answer: &'a str,
+    /// The feed whose rule stood against the subject; empty for none.
+    pub feed: &'a str,
+    /// The appeal of policy it opened, as `node-number`; empty for none.
+    pub appeal: &'a str,
 }
 
 impl Row for Report<'_> {
@@ -168,5 +181,7 @@ impl Row for Report<'_> {
         w.str(self.reason).str(self.actor).ts(self.due);
         w.ip(self.client.ip()).u16(self.client.port()).str(self.client_key);
         w.str(self.psl_version).u128(self.flow.0);
+        w.str(self.subject_kind).str(self.host).str(self.act).str(self.answer);
+        w.str(self.feed).str(self.appeal);
     }
 }

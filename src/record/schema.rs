@@ -100,6 +100,7 @@ const fn earlier(table: Table) -> &'static [usize] {
         Table::Jumps => &[32],
         Table::Conversions => &[21],
         Table::Notices => &[17],
+        Table::Reports => &[21],
         _ => &[],
     }
 }
@@ -378,7 +379,8 @@ columns! {
         "report" Str, "event" Word, "category" Word, "subject" Str, "code" Str,
         "registrable_domain" Str, "text" Str, "contact" Str, "decision" Word, "reason" Str,
         "actor" Str, "due" Ts, "client" Ip, "client_port" U16, "client_key" Word,
-        "psl_version" Word, "flow" U128;
+        "psl_version" Word, "flow" U128,
+        "subject_kind" Word, "host" Str, "act" Word, "answer" Str, "feed" Word, "appeal" Str;
 }
 
 #[cfg(test)]

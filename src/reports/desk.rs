@@ -70,11 +70,7 @@ pub struct AppealAsked<'a> {
     pub feed: &'a str,
     /// The rule, else the host that is blocked.
     pub what: &'a str,
-    /// How to reach whoever appeals.
-    pub claimant: &'a str,
-    /// Why.
-    pub reason: &'a str,
-    /// The report's number.
+    /// The report's number: who appeals, and why, stays with the report.
     pub number: &'a str,
 }
 
@@ -171,7 +167,8 @@ impl Reports {
         let report = self.report(new, &number, &secret, received)?;
         let person =
             Person { contact: new.contact.clone(), text: new.text.clone(), client: new.client };
-        let row = row(&report, "received", Some(&person), None);
+        let (host, appeal) = (report.host(), report.appeal_id());
+        let row = row(&report, (&host, &appeal), "received", Some(&person), None);
         self.write(&row, |record| self.parts.store.add(&report, &person, record))?;
         self.parts.metrics.gateway.reports.increment(1);
         Ok(Receipt { number, secret, received, due: report.due })
@@ -209,8 +206,6 @@ impl Reports {
             report.appeal = (self.parts.open_appeal)(&AppealAsked {
                 feed: &new.feed,
                 what: if new.rule.is_empty() { &new.host } else { &new.rule },
-                claimant: &new.contact,
-                reason: &new.text,
                 number,
             })?;
             report.appeal_node = self.parts.node.to_string();
@@ -265,8 +260,8 @@ impl Reports {
             actor: by.actor.clone(),
         };
         let Standing { report, steps } = &standing;
-        let told = told(&step);
-        let row = row(report, event, None, Some((&step, &told)));
+        let (host, appeal) = (report.host(), report.appeal_id());
+        let row = row(report, (&host, &appeal), event, None, Some(&step));
         self.write(&row, |record| self.parts.store.step(report.id, steps.len(), &step, record))?;
         if !acted {
             self.parts.metrics.gateway.reports_decided.increment(1);
@@ -335,19 +330,12 @@ pub struct Decided {
     pub actor: String,
 }
 
-/// What a record says of a step besides its decision.
-fn told(step: &Step) -> String {
-    match step.act {
-        Act::Nothing => step.reason.clone(),
-        act => format!("{}: {}", act.name(), step.reason),
-    }
-}
-
 fn row<'a>(
     report: &'a Report,
+    (host, appeal): (&'a str, &'a str),
     event: &'static str,
     person: Option<&'a Person>,
-    step: Option<(&'a Step, &'a str)>,
+    step: Option<&'a Step>,
 ) -> record::Report<'a> {
     let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
     record::Report {
@@ -359,14 +347,20 @@ fn row<'a>(
         registrable_domain: &report.registrable_domain,
         text: person.map_or("", |p| &p.text),
         contact: person.map_or("", |p| &p.contact),
-        decision: step.map_or("", |(s, _)| s.decision.name()),
-        reason: step.map_or("", |(_, told)| told),
-        actor: step.map_or("", |(s, _)| &s.actor),
+        decision: step.map_or("", |s| s.decision.name()),
+        reason: step.map_or("", |s| &s.reason),
+        actor: step.map_or("", |s| &s.actor),
         due: report.due,
         client: person.map_or(nobody, |p| p.client),
         client_key: "",
         psl_version: &report.psl_version,
         flow: report.flow,
+        subject_kind: report.kind.name(),
+        host,
+        act: step.map_or("", |s| s.act.name()),
+        answer: step.map_or("", |s| &s.answer),
+        feed: &report.feed,
+        appeal,
     }
 }
 

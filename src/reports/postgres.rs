@@ -68,10 +68,16 @@ impl PostgresReports {
         })
     }
 
-    fn number(&self, sql: &str, values: Values<'_>) -> Result<u64, Error> {
+    /// The numbers of one row.
+    fn numbers<const N: usize>(&self, sql: &str, values: Values<'_>) -> Result<[i64; N], Error> {
         let row = self.pool.with(|s| s.query_opt(sql, values))?;
-        let count: i64 = row.map_or(Ok(0), |row| row.try_get(0)).map_err(read)?;
-        Ok(count.cast_unsigned())
+        let mut numbers = [0; N];
+        if let Some(row) = row {
+            for (at, number) in numbers.iter_mut().enumerate() {
+                *number = row.try_get(at).map_err(read)?;
+            }
+        }
+        Ok(numbers)
     }
 }
 
@@ -161,8 +167,13 @@ impl ReportStore for PostgresReports {
     }
 
     fn counts(&self, now: Timestamp) -> Result<Counts, Error> {
-        let open = self.number(text::OPEN, &[])?;
-        Ok(Counts { open, overdue: self.number(text::OVERDUE, &[&now.0])? })
+        let [open, next_due] = self.numbers(text::OPEN, &[])?;
+        let [overdue] = self.numbers(text::OVERDUE, &[&now.0])?;
+        Ok(Counts {
+            open: open.cast_unsigned(),
+            overdue: overdue.cast_unsigned(),
+            next_due: Timestamp(next_due),
+        })
     }
 
     fn outbox(&self) -> Result<Vec<OutboxRow>, Error> {

@@ -164,10 +164,15 @@ impl ReportStore for SqliteReports {
 
     fn counts(&self, now: Timestamp) -> Result<Counts, Error> {
         let db = self.readers.take();
-        let open: i64 = db.prepare_cached(text::OPEN)?.query_row([], |row| row.get(0))?;
+        let (open, next): (i64, i64) =
+            db.prepare_cached(text::OPEN)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let overdue: i64 =
             db.prepare_cached(text::OVERDUE)?.query_row([now.0], |row| row.get(0))?;
-        Ok(Counts { open: open.cast_unsigned(), overdue: overdue.cast_unsigned() })
+        Ok(Counts {
+            open: open.cast_unsigned(),
+            overdue: overdue.cast_unsigned(),
+            next_due: Timestamp(next),
+        })
     }
 
     fn outbox(&self) -> Result<Vec<OutboxRow>, Error> {

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use url::{Host, Url};
+
 use super::{Act, Category, Decision, Error, Kind};
 use crate::{
     clock::Timestamp,
@@ -42,6 +44,26 @@ pub struct Report {
     pub appeal_node: String,
     /// The appeal's number there; 0 for none.
     pub appeal: u64,
+}
+
+impl Report {
+    /// The host of the subject.
+    pub fn host(&self) -> String {
+        match Url::parse(&self.subject).ok().as_ref().and_then(Url::host) {
+            Some(Host::Domain(name)) => name.trim_end_matches('.').to_owned(),
+            Some(Host::Ipv4(address)) => address.to_string(),
+            Some(Host::Ipv6(address)) => address.to_string(),
+            None => self.subject.clone(),
+        }
+    }
+
+    /// The appeal of policy it opened, as `node-number`; empty for none.
+    pub fn appeal_id(&self) -> String {
+        match self.appeal {
+            0 => String::new(),
+            number => format!("{}-{number}", self.appeal_node),
+        }
+    }
 }
 
 /// Who reported, and in which words.
@@ -115,6 +137,8 @@ pub struct Counts {
     pub open: u64,
     /// Of them, those whose time is over.
     pub overdue: u64,
+    /// By when the first of them is to be decided; [`Timestamp::ZERO`] for none.
+    pub next_due: Timestamp,
 }
 
 /// The control state of reports, append-only. Every call may block on a disk.

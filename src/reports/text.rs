@@ -39,5 +39,5 @@ pub(super) const STEPS: &str = "SELECT ts, event, decision, act, reason, answer,
      FROM report_steps WHERE report_id = $1 ORDER BY step";
 pub(super) const PERSON: &str =
     "SELECT contact, text, client, client_port FROM report_persons WHERE report_id = $1";
-pub(super) const OPEN: &str = "SELECT count(*) FROM report_open";
+pub(super) const OPEN: &str = "SELECT count(*), coalesce(min(due), 0) FROM report_open";
 pub(super) const OVERDUE: &str = "SELECT count(*) FROM report_open WHERE due < $1";

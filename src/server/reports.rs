@@ -11,10 +11,10 @@ use crate::{
     config::Config,
     feeds::{self, By, Feeds, NewAppeal},
     links::Secrets,
-    record::{LaneId, NodeName, Table, capped},
+    record::{LaneId, NodeName, Table},
     reports::{
         self, AppealAsked, OpenAppeal, PostgresReports, REPORTS, ReportStore, Reports,
-        ReportsOptions, SqliteReports,
+        ReportsOptions, SqliteReports, pretty,
     },
     spool::Recovery,
     sql::postgres::Settings,
@@ -73,7 +73,7 @@ impl Opened {
             lane: parts.spool.shared(Table::Reports)?,
             node: parts.node.clone(),
             key: secrets.load_or_make("reports.key")?,
-            open_appeal: open_appeal(feeds, parts.config.feeds.note_bytes_max),
+            open_appeal: open_appeal(feeds),
             suffixes: Arc::clone(parts.suffixes),
             clock: parts.clock.clone(),
             metrics: Arc::clone(parts.metrics),
@@ -82,15 +82,16 @@ impl Opened {
 }
 
 /// Appeals by the public are those of policy: operators find and decide them there, too.
-fn open_appeal(feeds: &Arc<Feeds>, note_bytes_max: usize) -> OpenAppeal {
+fn open_appeal(feeds: &Arc<Feeds>) -> OpenAppeal {
     let feeds = Arc::clone(feeds);
     Box::new(move |asked: &AppealAsked<'_>| {
-        let reason = format!("{}: {}", asked.number, asked.reason);
-        let by = By { reason: capped(&reason, note_bytes_max).to_owned(), ..By::default() };
+        // Who appealed and in which words stays with the report, where persons are looked at.
+        let report = format!("report 举报单号 {}", pretty(asked.number));
+        let by = By { reason: report.clone(), ..By::default() };
         let new = |feed: &str| NewAppeal {
             feed: feed.to_owned(),
             what: asked.what.to_owned(),
-            claimant: capped(asked.claimant, note_bytes_max).to_owned(),
+            claimant: report.clone(),
         };
         let opened = match feeds.open_appeal(&new(asked.feed), &by) {
             // An operator's own rule, or a feed that is gone meanwhile.

@@ -51,6 +51,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "passive_dns_actions",
         sql: include_str!("../../migrations/0006_passive_dns_actions.sql"),
     },
+    Migration {
+        number: 7,
+        name: "reports",
+        sql: include_str!("../../migrations/0007_reports.sql"),
+    },
 ];
 
 /// A program version: major, minor, patch.

@@ -21,8 +21,12 @@ const FLOWS_MAX: usize = 2_000;
 /// The rows of a page are chosen by few columns; the others are read for those rows alone.
 const AFTERWARDS: &str = " SETTINGS query_plan_optimize_lazy_materialization = 1";
 
+/// The tables whose rows name a link.
+const LINKED: [Table; 5] =
+    [Table::Jumps, Table::Conversions, Table::Notices, Table::Hops, Table::Reports];
+
 /// The rows at or below a name: by the registrable domains at and above it, and by the name alone.
-const DOMAIN: [(Table, &str, &str); 5] = [
+const DOMAIN: [(Table, &str, &str); 6] = [
     (
         Table::Resolutions,
         "registrable_domain IN {above:Array(String)} \
@@ -52,6 +56,38 @@ const DOMAIN: [(Table, &str, &str); 5] = [
         "registrable_domain IN {above:Array(String)} \
          AND (host = {name:String} OR endsWith(host, {below:String}))",
         "host = {name:String} OR endsWith(host, {below:String})",
+    ),
+    (
+        Table::Reports,
+        "registrable_domain IN {above:Array(String)} \
+         AND (host = {name:String} OR endsWith(host, {below:String}))",
+        "host = {name:String} OR endsWith(host, {below:String})",
+    ),
+];
+
+/// What a client did. Reports are followed to their end: who decided them is somebody else.
+const CLIENT: [(Table, &str); 5] = [
+    (Table::Resolutions, "client = {address:IPv6}"),
+    (Table::Jumps, "client = {address:IPv6}"),
+    (Table::Conversions, "client = {address:IPv6}"),
+    (Table::Notices, "client = {address:IPv6}"),
+    (
+        Table::Reports,
+        "report IN (SELECT report FROM reports WHERE event = 'received' \
+         AND client = {address:IPv6})",
+    ),
+];
+
+/// The same from one port.
+const CLIENT_PORT: [(Table, &str); 5] = [
+    (Table::Resolutions, "client = {address:IPv6} AND client_port = {port:UInt16}"),
+    (Table::Jumps, "client = {address:IPv6} AND client_port = {port:UInt16}"),
+    (Table::Conversions, "client = {address:IPv6} AND client_port = {port:UInt16}"),
+    (Table::Notices, "client = {address:IPv6} AND client_port = {port:UInt16}"),
+    (
+        Table::Reports,
+        "report IN (SELECT report FROM reports WHERE event = 'received' \
+         AND client = {address:IPv6} AND client_port = {port:UInt16})",
     ),
 ];
 
@@ -92,9 +128,7 @@ impl Matching {
             Subject::Url { target } => Self::url(target),
             Subject::Link { code } => Self {
                 together: None,
-                conditions: [Table::Jumps, Table::Conversions, Table::Notices, Table::Hops]
-                    .map(|t| (t, "code = {code:String}"))
-                    .to_vec(),
+                conditions: LINKED.map(|t| (t, "code = {code:String}")).to_vec(),
                 params: vec![text("code", code)],
             },
             Subject::Address(a) => Self {
@@ -103,6 +137,7 @@ impl Matching {
                     (Table::Resolutions, "has(answers, {address:IPv6})"),
                     (Table::Jumps, "has(target_addresses, {address:IPv6})"),
                     (Table::Hops, "has(addresses, {address:IPv6})"),
+                    (Table::Reports, "toIPv6OrNull(host) = {address:IPv6}"),
                 ],
                 params: vec![address(*a)],
             },
@@ -113,17 +148,10 @@ impl Matching {
                 Self::domain(name, |t| registered && by_domain(t))
             }
             Subject::Client { address: a, port } => {
-                let condition = match port {
-                    Some(_) => "client = {address:IPv6} AND client_port = {port:UInt16}",
-                    None => "client = {address:IPv6}",
-                };
+                let conditions = if port.is_some() { CLIENT_PORT } else { CLIENT }.to_vec();
                 let mut params = vec![address(*a)];
                 params.extend(port.map(|p| ("port", Param::Unsigned(p.into()))));
-                Self {
-                    together: None,
-                    conditions: CHAIN[..4].iter().map(|t| (*t, condition)).collect(),
-                    params,
-                }
+                Self { together: None, conditions, params }
             }
         }
     }
@@ -148,6 +176,7 @@ impl Matching {
                 conditions: vec![
                     (Table::Jumps, "target = {target:String}"),
                     (Table::Hops, "url = {target:String}"),
+                    (Table::Reports, "subject = {target:String}"),
                     (
                         Table::Conversions,
                         "(target = {target:String} OR code IN (SELECT code FROM conversions \
@@ -169,6 +198,10 @@ impl Matching {
                  AND target = {target:String}",
             ),
             (Table::Hops, "registrable_domain IN {above:Array(String)} AND url = {target:String}"),
+            (
+                Table::Reports,
+                "registrable_domain IN {above:Array(String)} AND subject = {target:String}",
+            ),
             (
                 Table::Conversions,
                 // Signed targets have no code.

@@ -21,11 +21,12 @@
 //!
 //! **A chain** is every record that answers the question and every record that shares an HTTP
 //! exchange (`flow`) with one of those; an exchange is taken to end within an hour. A link is
-//! answered by its conversions, jumps, notices and the hops of its target's redirects; a URL by the
-//! whole history of the links that have ever had it as their target, and by every jump to it and hop
-//! at it; an address by resolutions that answered it, jumps to it and hops at it; a domain by
-//! everything at or below it: names asked, targets of links and jumps, hops, verdicts; a client by
-//! everything it asked.
+//! answered by its conversions, jumps, notices, the hops of its target's redirects and what the public
+//! said of it; a URL by the whole history of the links that have ever had it as their target, and by
+//! every jump to it, hop at it and report of it; an address by resolutions that answered it, jumps to
+//! it, hops at it and reports of it; a domain by everything at or below it: names asked, targets of
+//! links and jumps, hops, verdicts, reports and appeals; a client by everything it asked and what
+//! became of its reports, which may be decided long after their exchange.
 //!
 //! **Order and pages.** By `(ts, node, lane, seq)`; a page continues strictly after the last record
 //! of the one before. Records not yet shipped are not found: `complete_through` says, per node,

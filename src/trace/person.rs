@@ -1,4 +1,4 @@
-//! Who reported something: kept beside control state, looked at as records are.
+//! Who reported something or appealed: kept beside control state, looked at as records are.
 
 use super::{
     Error, Look, Sight, Tracer,
@@ -6,7 +6,8 @@ use super::{
 };
 
 impl Tracer {
-    /// What `read` says of the person behind the report `number`, recorded before it is returned.
+    /// What `read` says of the person behind a report or an appeal, by its kind and its number,
+    /// recorded before it is returned.
     ///
     /// # Errors
     /// Whatever the role, or a missing case number or purpose, forbids, recorded too; and what
@@ -14,11 +15,10 @@ impl Tracer {
     pub async fn person<E: From<Error>, W: Future<Output = Result<Vec<u8>, E>>>(
         &self,
         look: &Look,
-        number: &str,
+        (kind, text): (&str, &str),
         read: impl FnOnce() -> W,
     ) -> Result<Vec<u8>, E> {
-        let asked =
-            Asked { text: number, kind: Some("report"), from: None, to: None, cursor: None };
+        let asked = Asked { text, kind: Some(kind), from: None, to: None, cursor: None };
         let begun = Begun::new(self.access(), look, &asked);
         match look.sight() {
             Ok(Sight::Persons) => {}

@@ -7,7 +7,8 @@
 //! | `writer` | no | no | no |
 //!
 //! About persons is what tells one visitor from another: `client`, `client_port`, `client_key`,
-//! `user_agent`; in a look at the records also `peer`, `peer_port`, and the question of a `client`
+//! `user_agent`; how somebody who reported or appealed is reached and what they wrote (`contact`,
+//! `text`, `claimant` among the details of a feed's event); in a look at the records also `peer`, `peer_port`, and the question of a `client`
 //! question. Who made or owns a link (`actor`, `owner`) answers for it and is not withheld.
 //! A withheld column is `null`, and its name stands in `withheld`.
 
@@ -57,6 +58,9 @@ pub(super) fn withhold(record: &mut Map<String, Value>, table: Table, sight: Sig
     if table == Table::Access && asks_about_a_person(record) {
         withheld.push("question");
     }
+    if table == Table::FeedEvents && blank_claimant(record) {
+        record.insert("withheld".to_owned(), vec!["detail.claimant"].into());
+    }
     if withheld.is_empty() {
         return;
     }
@@ -66,13 +70,46 @@ pub(super) fn withhold(record: &mut Map<String, Value>, table: Table, sight: Sig
     record.insert("withheld".to_owned(), withheld.into());
 }
 
+/// Blanks how whoever appealed is reached, which the details of an event hold as JSON. Whether there
+/// was such a member; what cannot be read might have one.
+fn blank_claimant(record: &mut Map<String, Value>) -> bool {
+    let Some(Value::String(detail)) = record.get_mut("detail") else { return false };
+    if !detail.contains("claimant") {
+        return false;
+    }
+    match serde_json::from_str::<Map<String, Value>>(detail) {
+        Ok(mut members) => {
+            if members.contains_key("claimant") {
+                members.insert("claimant".to_owned(), Value::Null);
+                *detail = Value::Object(members).to_string();
+                return true;
+            }
+            false
+        }
+        Err(_) => {
+            detail.clear();
+            true
+        }
+    }
+}
+
 /// Whether an access row's question names a person: what cannot be read might.
 fn asks_about_a_person(record: &Map<String, Value>) -> bool {
     let question = record.get("question").and_then(Value::as_str).unwrap_or_default();
     let Ok(question) = serde_json::from_str::<Value>(question) else { return true };
     !matches!(
         question["kind"].as_str(),
-        Some("record" | "url" | "link" | "address" | "domain" | "rules" | "feed" | "report")
+        Some(
+            "record"
+                | "url"
+                | "link"
+                | "address"
+                | "domain"
+                | "rules"
+                | "feed"
+                | "report"
+                | "appeal"
+        )
     )
 }
 
@@ -100,6 +137,24 @@ mod tests {
                 "code": "a",
                 "withheld": ["client", "client_port", "client_key", "user_agent"] })
         );
+    }
+
+    #[test]
+    fn whoever_appealed_is_blanked_in_the_details_of_the_event() {
+        let detail = r#"{"actor":"operator","claimant":"shop@example.org","reason":"ours"}"#;
+        let event = json!({ "event": "appeal_opened", "detail": detail });
+        assert_eq!(seen(&event, Table::FeedEvents, Sight::Persons), event);
+        let blanked = seen(&event, Table::FeedEvents, Sight::Things);
+        assert_eq!(blanked["withheld"], json!(["detail.claimant"]));
+        let left: Value = serde_json::from_str(blanked["detail"].as_str().unwrap()).unwrap();
+        assert_eq!(left, json!({ "actor": "operator", "claimant": null, "reason": "ours" }));
+        for (detail, left) in [
+            (r#"{"reason":"the claimant was told"}"#, r#"{"reason":"the claimant was told"}"#),
+            (r#"{"claimant":"shop@exam"#, ""),
+        ] {
+            let event = json!({ "detail": detail });
+            assert_eq!(seen(&event, Table::FeedEvents, Sight::Things)["detail"], left);
+        }
     }
 
     #[test]

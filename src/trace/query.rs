@@ -15,18 +15,19 @@ use crate::{
 };
 
 /// The tables of a chain.
-pub(super) const CHAIN: [Table; 6] = [
+pub(super) const CHAIN: [Table; 7] = [
     Table::Resolutions,
     Table::Jumps,
     Table::Conversions,
     Table::Notices,
     Table::Verifications,
     Table::Hops,
+    Table::Reports,
 ];
 
 /// The tables whose rows name the list that their registrable domain comes from.
-pub(super) const LISTED: [Table; 4] =
-    [Table::Resolutions, Table::Jumps, Table::Conversions, Table::Hops];
+pub(super) const LISTED: [Table; 5] =
+    [Table::Resolutions, Table::Jumps, Table::Conversions, Table::Hops, Table::Reports];
 
 /// A statement with its parameters.
 #[derive(Clone, Debug, PartialEq)]

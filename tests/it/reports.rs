@@ -20,30 +20,30 @@ const AGENT: (&str, &str) = ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Fire
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
 impl Site {
-    fn page(&self, path: &str) -> Reply {
+    pub(crate) fn page(&self, path: &str) -> Reply {
         self.visit("GET", path, &[AGENT, ("Accept-Language", "zh")])
     }
 
-    fn send(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
+    pub(crate) fn send(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
         let body: String =
             url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let host = self.gateway.to_string();
         ask(self.gateway, "POST", path, &[("Host", &host), AGENT, FORM], &body)
     }
 
-    fn post(&self, body: &Value) -> Reply {
+    pub(crate) fn post(&self, body: &Value) -> Reply {
         let host = self.gateway.to_string();
         let headers = [("Host", host.as_str()), ("Content-Type", "application/json")];
         ask(self.gateway, "POST", "/api/v1/reports", &headers, &body.to_string())
     }
 
-    fn api(&self, method: &str, path: &str, body: &Value) -> Reply {
+    pub(crate) fn api(&self, method: &str, path: &str, body: &Value) -> Reply {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.call(&self.operator, method, path, &body)
     }
 }
 
-fn site(change: impl FnOnce(&mut Config)) -> Site {
+pub(crate) fn site(change: impl FnOnce(&mut Config)) -> Site {
     Site::start(|c| {
         c.gateway.threads = 1;
         change(c);
@@ -51,7 +51,7 @@ fn site(change: impl FnOnce(&mut Config)) -> Site {
 }
 
 /// The value of a hidden field.
-fn hidden(page: &Reply, name: &str) -> String {
+pub(crate) fn hidden(page: &Reply, name: &str) -> String {
     let at = format!("name=\"{name}\" value=\"");
     let from = page.body.find(&at).unwrap_or_else(|| panic!("{name}: {}", page.body)) + at.len();
     page.body[from..].split('"').next().unwrap().to_owned()
@@ -225,7 +225,7 @@ fn a_notice_leads_to_the_form_and_its_report_has_its_flow() {
     let appeal = &appeals["appeals"][0];
     assert_eq!(
         (&appeal["subject"], &appeal["status"], &appeal["claimant"]),
-        (&"www.demo.test".into(), &"open".into(), &"shop@demo.test".into())
+        (&"www.demo.test".into(), &"open".into(), &Value::Null)
     );
     let decided = site.api(
         "PATCH",

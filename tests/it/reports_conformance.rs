@@ -139,11 +139,12 @@ fn steps_follow_one_another_and_end_the_wait<D: Database>() {
     let store = store.1;
     store.add(&report("A", 10), &person(), &record(0)).unwrap();
     let id = store.find("A").unwrap().unwrap().report.id;
+    let due = Timestamp::from_secs(110);
     let counts = |now| store.counts(Timestamp::from_secs(now)).unwrap();
-    assert_eq!(counts(110), Counts { open: 1, overdue: 0 });
-    assert_eq!(counts(111), Counts { open: 1, overdue: 1 });
+    assert_eq!(counts(110), Counts { open: 1, overdue: 0, next_due: due });
+    assert_eq!(counts(111), Counts { open: 1, overdue: 1, next_due: due });
     store.step(id, 0, &step("decided"), &record(1)).unwrap();
-    assert_eq!(counts(111), Counts { open: 0, overdue: 0 });
+    assert_eq!(counts(111), Counts::default());
     let second = store.step(id, 0, &step("decided"), &record(2));
     assert!(matches!(second, Err(Error::Conflict)), "{second:?}");
     assert!(store.outbox().unwrap().iter().all(|r| r.seq != 2), "its record went with it");

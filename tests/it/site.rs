@@ -213,9 +213,9 @@ fn open_desk(
         let new = NewAppeal {
             feed: String::new(),
             what: asked.what.to_owned(),
-            claimant: asked.claimant.to_owned(),
+            claimant: asked.number.to_owned(),
         };
-        let by = By { reason: asked.reason.to_owned(), ..By::default() };
+        let by = By { reason: asked.number.to_owned(), ..By::default() };
         let opened = feeds.open_appeal(&new, &by);
         opened.map(|a| a.id).map_err(|e| reports::Error::Appeal(e.to_string()))
     };

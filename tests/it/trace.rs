@@ -96,6 +96,11 @@ impl Bed {
         }
     }
 
+    /// Ends the engine.
+    pub(crate) async fn stop(&self) {
+        self.engine.supervisor.shutdown().await;
+    }
+
     /// Looks written so far, oldest first.
     pub(crate) fn looks(&self, count: usize) -> Vec<Value> {
         eventually("looks are in closed frames", || {
@@ -312,23 +317,23 @@ pub(crate) fn look(role: &'static str) -> Look {
     }
 }
 
-fn in_a_case(role: &'static str) -> Look {
+pub(crate) fn in_a_case(role: &'static str) -> Look {
     Look { case_number: "A-7".into(), purpose: "fraud report".into(), ..look(role) }
 }
 
-fn ask(text: &str) -> Ask {
+pub(crate) fn ask(text: &str) -> Ask {
     Ask { text: text.into(), ..Ask::default() }
 }
 
-fn ask_kind(text: &str, kind: &str) -> Ask {
+pub(crate) fn ask_kind(text: &str, kind: &str) -> Ask {
     Ask { kind: Some(kind.into()), ..ask(text) }
 }
 
-async fn page(tracer: &Tracer, look: &Look, ask: &Ask) -> Value {
+pub(crate) async fn page(tracer: &Tracer, look: &Look, ask: &Ask) -> Value {
     serde_json::from_slice(&tracer.page(look, ask).await.unwrap()).unwrap()
 }
 
-fn ids(page: &Value) -> Vec<String> {
+pub(crate) fn ids(page: &Value) -> Vec<String> {
     let records = page["records"].as_array().unwrap();
     records.iter().map(|r| r["id"].as_str().unwrap().to_owned()).collect()
 }

@@ -38,8 +38,8 @@ pub(super) use self::{
     },
     policy::{
         allow, appeal, block_now, confirm_block, decide_appeal, decide_report, disallow,
-        lift_block, list_allow, list_appeals, list_blocks, list_reports, read_appeal, read_report,
-        read_report_person,
+        lift_block, list_allow, list_appeals, list_blocks, list_reports, read_appeal,
+        read_appeal_person, read_report, read_report_person, read_reports_status,
     },
     system::{
         create_token, healthz, list_tokens, metrics, openapi, readyz, reload_zones, revoke_token,

@@ -5,13 +5,13 @@ use super::{
         Right,
         appeals::{Appeals, Decided, Opened, Which as WhichAppeals},
         own::{Allowed, Block, OwnRules, Page, Shown, Why},
-        reports::{Listed, Said, ToldPerson, ToldReport, Which as WhichReports},
+        persons::{ToldAppeal, ToldAppellant, ToldPerson},
+        reports::{Listed, Said, ToldReport, ToldStatus, Which as WhichReports},
     },
     Operation,
     looks::CaseQuery,
     problems::{DESK, LOOKING, NOT_FOUND, OWN, PERSONS, STORED, WRITING, targets},
 };
-use crate::feeds::Appeal;
 
 const ID: (&str, &str) = ("id", "Its number");
 const NUMBER: (&str, &str) = ("number", "The report's number");
@@ -81,7 +81,7 @@ pub(in crate::api) fn list_appeals() -> Operation {
 pub(in crate::api) fn appeal() -> Operation {
     Operation::new("appeal", "Take down an appeal against being listed")
         .takes::<Opened>()
-        .gives::<Appeal>(201, "The appeal")
+        .gives::<ToldAppeal>(201, "The appeal")
         .with("ETag", "How it stands, for If-Match")
         .problems(STORED)
         .problems([
@@ -96,7 +96,7 @@ pub(in crate::api) fn appeal() -> Operation {
 pub(in crate::api) fn read_appeal() -> Operation {
     Operation::new("readAppeal", "An appeal")
         .number(ID.0, ID.1)
-        .gives::<Appeal>(200, "The appeal")
+        .gives::<ToldAppeal>(200, "The appeal")
         .with("ETag", "How it stands, for If-Match")
         .problems([NOT_FOUND])
 }
@@ -106,7 +106,7 @@ pub(in crate::api) fn decide_appeal() -> Operation {
         .number(ID.0, ID.1)
         .header("If-Match", "The ETag that it must have: where somebody else decided, 412")
         .takes::<Decided>()
-        .gives::<Appeal>(200, "The appeal as it is now")
+        .gives::<ToldAppeal>(200, "The appeal as it is now")
         .with("ETag", "How it stands, for If-Match")
         .problems(STORED)
         .problems([NOT_FOUND, (409, "over_already"), (412, "changed_meanwhile")])
@@ -121,6 +121,27 @@ pub(in crate::api) fn list_reports() -> Operation {
     .query::<WhichReports>()
     .gives::<Listed<'_>>(200, "The reports")
     .problems(DESK)
+}
+
+pub(in crate::api) fn read_reports_status() -> Operation {
+    Operation::new(
+        "readReportsStatus",
+        "How many reports and appeals wait for a decision, and how many for too long",
+    )
+    .gives::<ToldStatus>(200, "The counts")
+    .problems(DESK)
+}
+
+pub(in crate::api) fn read_appeal_person() -> Operation {
+    Operation::new("readAppealPerson", "Who appealed, and how they are reached")
+        .more("Needs case and purpose. Recorded as a look.")
+        .asks(Right::Trace)
+        .number(ID.0, ID.1)
+        .query::<CaseQuery>()
+        .gives::<ToldAppellant<'_>>(200, "The person")
+        .problems(LOOKING)
+        .problems(DESK)
+        .problems([NOT_FOUND, PERSONS])
 }
 
 pub(in crate::api) fn read_report() -> Operation {

@@ -1,7 +1,5 @@
 //! Reports as they are told.
 
-use std::net::IpAddr;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -79,18 +77,19 @@ pub(in crate::api) struct ToldStep<'a> {
     pub(super) actor: &'a str,
 }
 
-/// Who reported, and in which words.
+/// How many wait for a decision.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "ReportPerson")]
-pub(in crate::api) struct ToldPerson<'a> {
-    /// How to be reached; empty for not at all.
-    pub(super) contact: &'a str,
-    /// What they wrote.
-    pub(super) text: &'a str,
-    /// The address they connected from.
-    pub(super) client: IpAddr,
-    /// And its port.
-    pub(super) client_port: u16,
+#[schemars(rename = "ReportsStatus")]
+pub(in crate::api) struct ToldStatus {
+    /// Undecided ones.
+    pub(super) open: u64,
+    /// Of them, those whose time is over.
+    pub(super) overdue: u64,
+    /// By when the first of them is to be decided; null for none.
+    #[schemars(with = "Option<String>")]
+    pub(super) next_due: Option<Timestamp>,
+    /// The time a decision may take, in seconds.
+    pub(super) decide_within_s: u64,
 }
 
 /// A report without persons.

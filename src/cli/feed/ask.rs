@@ -173,6 +173,11 @@ impl Appeal {
             Self::List { status } => {
                 Request { query: given([("status", status)]), ..get(["appeals"]) }
             }
+            Self::Person { id, case_number, purpose } => {
+                let (case, purpose) = (Some(case_number.clone()), Some(purpose.clone()));
+                let query = given([("case", &case), ("purpose", &purpose)]);
+                Request { query, ..get(["appeals", &id.to_string(), "person"]) }
+            }
             Self::Decide { id, status, why } => Request {
                 method: Method::PATCH,
                 body: Some(members([("status", Some(json!(status))), why.member()]).into()),

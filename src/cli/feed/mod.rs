@@ -286,6 +286,17 @@ enum Appeal {
         #[arg(long)]
         status: Option<String>,
     },
+    /// Show who appealed and how they are reached: a look at a person, which is recorded.
+    Person {
+        /// Which appeal.
+        id: u64,
+        /// The case number, kept with the look.
+        #[arg(long = "case", value_name = "NUMBER")]
+        case_number: String,
+        /// What it is for, kept with the look.
+        #[arg(long, value_name = "TEXT")]
+        purpose: String,
+    },
     /// Decide an appeal.
     Decide {
         /// Which appeal.

@@ -10,7 +10,7 @@ use super::{
     words::{outcome_word, rcode, rtype},
 };
 
-const WITHHELD: &str = "‹withheld 不予显示›";
+pub(super) const WITHHELD: &str = "‹withheld 不予显示›";
 
 pub(super) fn resolution(out: &mut Lines, r: &Value) {
     let server = socket(r, "server_address", "server_port");

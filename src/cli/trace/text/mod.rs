@@ -5,6 +5,7 @@
 //! chosen goes through the escaper.
 
 mod blocks;
+mod reports;
 mod values;
 mod words;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use self::{
     blocks::{client, hop, jump, notice, other, push, resolution, verification},
+    reports::{decided, report_head, reporter},
     values::str,
     words::{han, operation_word, plural, title},
 };
@@ -104,6 +106,7 @@ impl Printer {
             "notice" => notice(&mut out, record),
             "verification" => verification(&mut out, record),
             "hop" => hop(&mut out, record),
+            "report" => self.report(&mut out, record),
             _ => other(&mut out, record),
         }
         out.text(2, &format!("id {}", str(record, "id")));
@@ -166,6 +169,18 @@ impl Printer {
         out.text(2, &by.join(" · "));
     }
 
+    fn report(&self, out: &mut Lines, r: &Value) {
+        let event = str(r, "event");
+        report_head(out, r);
+        match &*event {
+            "received" => {
+                let due = self.time(&str(r, "due"));
+                reporter(out, r, &format!("to be decided by 最迟处理 {due}"));
+            }
+            _ => decided(out, r),
+        }
+    }
+
     fn time(&self, ts: &str) -> String {
         let Ok(at) = ts.parse::<jiff::Timestamp>() else { return ts.to_owned() };
         let zoned = at.to_zoned(self.zone.clone());
@@ -210,6 +225,21 @@ mod tests {
                   "target": "https://www.demo.test/", "target_addresses": ["192.0.2.80"],
                   "status": 302, "outcome": "jumped", "tier": "", "rule": "",
                   "referrer_host": "", "user_agent": null, "latency_us": 1234 },
+                { "kind": "report", "id": "edge-1-30114480128002829-0",
+                  "ts": "2026-11-22T10:00:03.000000Z", "flow": "9", "report": "7K2M9QXA03WD",
+                  "event": "received", "category": "phishing", "subject_kind": "link",
+                  "subject": "https://www.demo.test/", "host": "www.demo.test", "code": "abc1234",
+                  "text": null, "contact": null, "client": null, "client_port": null,
+                  "decision": "", "act": "", "reason": "", "answer": "", "actor": "",
+                  "due": "2026-11-25T10:00:03.000000Z", "feed": "", "appeal": "" },
+                { "kind": "report", "id": "edge-1-30114480128002829-1",
+                  "ts": "2026-11-22T11:00:03.000000Z", "flow": "9", "report": "7K2M9QXA03WD",
+                  "event": "decided", "category": "phishing", "subject_kind": "link",
+                  "subject": "https://www.demo.test/", "host": "www.demo.test", "code": "abc1234",
+                  "text": null, "contact": null, "client": null, "client_port": null,
+                  "decision": "accepted", "act": "disable_link", "reason": "seen",
+                  "answer": "Thank you", "actor": "operator",
+                  "due": "2026-11-25T10:00:03.000000Z", "feed": "", "appeal": "" },
             ],
         })
     }
@@ -249,7 +279,22 @@ mod tests {
           302 jumped 已跳转 · user agent ‹withheld 不予显示› · 1.2 ms
           id edge-1-30114480128002818-0
 
-        3 records 条记录
+        2026-11-22 10:00:03.000000 UTC · Report 举报申诉 · exchange 同一访问 2
+          received 收到 7K2M-9QXA-03WD · phishing 仿冒
+          link abc1234 → https://www.demo.test/
+          by 举报人 ‹withheld 不予显示› · contact 联系方式 ‹withheld 不予显示›
+          text 内容 ‹withheld 不予显示›
+          to be decided by 最迟处理 2026-11-25 10:00:03.000000 UTC
+          id edge-1-30114480128002829-0
+
+        2026-11-22 11:00:03.000000 UTC · Report 举报申诉 · exchange 同一访问 2
+          decided 已决定 7K2M-9QXA-03WD · phishing 仿冒
+          link abc1234 → https://www.demo.test/
+          accepted 成立 · act 处置 disable_link · by 操作者 operator · reason 原因 seen
+          told 告知 Thank you
+          id edge-1-30114480128002829-1
+
+        5 records 条记录
         ");
     }
 

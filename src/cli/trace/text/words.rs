@@ -37,6 +37,7 @@ pub(super) fn han(kind: &str) -> &'static str {
         "notice" => "提示",
         "verification" => "核验",
         "hop" => "去向",
+        "report" => "举报申诉",
         "access" => "调阅",
         "gap" => "缺口",
         "record" => "记录",
@@ -55,6 +56,23 @@ pub(super) fn operation_word(operation: &str) -> &'static str {
         "edit" => "修改",
         "disable" => "停用",
         "enable" => "启用",
+        _ => "",
+    }
+}
+
+pub(super) fn report_word(word: &str) -> &'static str {
+    match word {
+        "received" => "收到",
+        "decided" => "已决定",
+        "acted" => "已处置",
+        "accepted" => "成立",
+        "rejected" => "不成立",
+        "phishing" => "仿冒",
+        "fraud" => "诈骗",
+        "malware" => "恶意程序",
+        "illegal" => "违法内容",
+        "other" => "其他",
+        "appeal" => "申诉",
         _ => "",
     }
 }
