@@ -1,4 +1,5 @@
-//! Backup and restore: the database of links and the key behind their codes, in one file.
+//! Backup and restore: the database of links and the key behind their codes, in one file; what lies
+//! beside them goes along ([`Beside`]).
 //!
 //! The copy is made while the server runs. What is under way at that moment, a revision whose
 //! record is still in the outbox, is left out of it: its record may or may not be kept. A restored
@@ -15,7 +16,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{Codes, Error, Secrets};
+use super::{Beside, Codes, Error, Secrets, Went, beside as others};
 
 /// The database of links, in the data directory.
 pub const CONTROL: &str = "control.sqlite";
@@ -27,19 +28,22 @@ const KEY: &str = "codes.key";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a backup holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
     /// Links.
     pub links: u64,
     /// Their revisions.
     pub revisions: u64,
+    /// What became of each database beside them.
+    pub beside: Vec<(&'static str, Went)>,
 }
 
-/// Writes the links of `data_dir` and their key into a new file, for its owner alone.
+/// Writes the links of `data_dir`, their key and what lies `beside` them into a new file, for its
+/// owner alone.
 ///
 /// # Errors
 /// When there is no such database, the file is there, or the key is not that of the codes.
-pub fn backup(data_dir: &Path, to: &Path) -> Result<Backup, Error> {
+pub fn backup(data_dir: &Path, to: &Path, beside: &[Beside]) -> Result<Backup, Error> {
     let path = data_dir.join(CONTROL);
     let key = data_dir.join("secrets").join(KEY);
     for needed in [&path, &key] {
@@ -49,7 +53,8 @@ pub fn backup(data_dir: &Path, to: &Path) -> Result<Backup, Error> {
     let db = open(&path)?;
     check_key(&db, &key)?;
     create(to)?;
-    let done = copy(&db, to).and_then(|()| {
+    let done = others::copies(data_dir, to, beside).and_then(|copies| {
+        copy(&db, to)?;
         let copy = open(to)?;
         copy.execute_batch(
             "PRAGMA journal_mode = delete;
@@ -60,19 +65,20 @@ pub fn backup(data_dir: &Path, to: &Path) -> Result<Backup, Error> {
              COMMIT",
         )?;
         copy.execute("INSERT INTO backup VALUES (?1)", [&key[..]])?;
-        count(&copy)
+        others::put(&copy, &copies)?;
+        Ok(Backup { beside: others::told(beside, &copies), ..count(&copy)? })
     });
     let backup = done.inspect_err(|_| drop(std::fs::remove_file(to)))?;
     sync(to)?;
     Ok(backup)
 }
 
-/// Makes the database of links of `data_dir`, which has none, and its key from a backup. No server
-/// may run on the directory meanwhile.
+/// Makes the database of links of `data_dir`, which has none, and its key from a backup, and of what
+/// lay `beside` it whatever is not there. No server may run on the directory meanwhile.
 ///
 /// # Errors
 /// When there is a database or another key, or the file is no backup.
-pub fn restore_backup(from: &Path, data_dir: &Path) -> Result<Backup, Error> {
+pub fn restore_backup(from: &Path, data_dir: &Path, beside: &[Beside]) -> Result<Backup, Error> {
     std::fs::metadata(from).map_err(at(from))?;
     let path = data_dir.join(CONTROL);
     for there in ["", "-wal", "-shm"].map(|end| data_dir.join(format!("{CONTROL}{end}"))) {
@@ -91,8 +97,11 @@ pub fn restore_backup(from: &Path, data_dir: &Path) -> Result<Backup, Error> {
     create(&path)?;
     let done = copy(&db, &path).and_then(|()| {
         let copy = open(&path)?;
-        copy.execute_batch("PRAGMA secure_delete = on; DROP TABLE backup")?;
-        count(&copy)
+        copy.execute_batch(
+            "PRAGMA secure_delete = on; DROP TABLE backup; DROP TABLE IF EXISTS backup_files;
+             VACUUM",
+        )?;
+        Ok(Backup { beside: others::restore(&db, data_dir, beside)?, ..count(&copy)? })
     });
     let backup = done.inspect_err(|_| drop(std::fs::remove_file(&path)))?;
     sync(&path)?;
@@ -100,21 +109,21 @@ pub fn restore_backup(from: &Path, data_dir: &Path) -> Result<Backup, Error> {
 }
 
 /// An existing database.
-fn open(path: &Path) -> Result<Connection, Error> {
+pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     db.busy_timeout(BUSY_TIMEOUT)?;
     Ok(db)
 }
 
 /// Makes a new file, which nobody else can have put anything into.
-fn create(path: &Path) -> Result<(), Error> {
+pub(super) fn create(path: &Path) -> Result<(), Error> {
     let mut options = OpenOptions::new();
     let made = options.write(true).create_new(true).mode(0o600).open(path);
     made.map(|_| ()).map_err(at(path))
 }
 
 /// Copies what is committed into an empty file.
-fn copy(db: &Connection, to: &Path) -> Result<(), Error> {
+pub(super) fn copy(db: &Connection, to: &Path) -> Result<(), Error> {
     let name = to.to_str().ok_or_else(|| at(to)(io::ErrorKind::InvalidFilename.into()))?;
     db.execute("VACUUM INTO ?1", [name])?;
     Ok(())
@@ -130,11 +139,13 @@ fn check_key(db: &Connection, key: &[u8; 32]) -> Result<(), Error> {
 
 fn count(db: &Connection) -> Result<Backup, Error> {
     let sql = "SELECT count(*) FILTER (WHERE revision = 1), count(*) FROM revisions";
-    let count = |row: &rusqlite::Row<'_>| Ok(Backup { links: row.get(0)?, revisions: row.get(1)? });
+    let count = |row: &rusqlite::Row<'_>| {
+        Ok(Backup { links: row.get(0)?, revisions: row.get(1)?, beside: Vec::new() })
+    };
     Ok(db.query_row(sql, [], count)?)
 }
 
-fn sync(path: &Path) -> Result<(), Error> {
+pub(super) fn sync(path: &Path) -> Result<(), Error> {
     let file = File::open(path).and_then(|f| f.sync_all());
     file.map_err(at(path))?;
     let dir = match path.parent() {
@@ -144,7 +155,7 @@ fn sync(path: &Path) -> Result<(), Error> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(at(dir))
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path: PathBuf = path.to_owned();
     move |source| Error::Io { path, source }
 }

@@ -16,6 +16,7 @@
 //! reads what the disk says. Jumps go on in both cases.
 
 mod backup;
+mod beside;
 mod cache;
 mod change;
 mod code;
@@ -45,6 +46,7 @@ mod way;
 use std::path::PathBuf;
 
 pub use backup::{Backup, CONTROL, backup, restore_backup};
+pub use beside::{Beside, Went};
 pub use cache::Link;
 pub use change::{BY_ITSELF, SettingsEdit};
 pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};

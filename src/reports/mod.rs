@@ -20,6 +20,7 @@
 //! place must not be given again, and is answered as a failure: the same form sent again gets the
 //! same number.
 
+mod beside;
 mod desk;
 mod number;
 mod postgres;
@@ -27,6 +28,7 @@ mod sqlite;
 mod store;
 mod text;
 
+pub use beside::BESIDE;
 pub use desk::{
     AppealAsked, Decided, NewReport, OpenAppeal, Receipt, Reports, ReportsOptions, restore,
 };

@@ -70,6 +70,7 @@ mod policy_ways;
 mod postgres;
 mod postgres_lab;
 mod reports;
+mod reports_backup;
 mod reports_conformance;
 mod reports_desk;
 mod server;

@@ -19,7 +19,10 @@ use super::{
     layout,
     progress::busy,
 };
-use crate::links;
+use crate::{
+    links::{self, Went},
+    reports::BESIDE,
+};
 pub(super) use csv::Records;
 pub(super) use given::{Given, Members};
 pub(super) use import::instant;
@@ -164,14 +167,14 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Copy the database of links and the key behind their codes into one new file. The server may
-    /// run meanwhile.
+    /// Copy the database of links, the key behind their codes and the database of reports into one
+    /// new file. The server may run meanwhile.
     Backup {
         /// The file. It holds secrets: keep it as such.
         file: PathBuf,
     },
-    /// Make the database of links and its key from a backup, in a data directory that has none. No
-    /// server may run on it meanwhile.
+    /// Make the database of links and its key from a backup, in a data directory that has none, and
+    /// that of reports, unless it is there. No server may run on it meanwhile.
     Restore {
         /// The file.
         file: PathBuf,
@@ -214,11 +217,11 @@ impl Link {
         let answer = match self.action {
             Action::Backup { file } => {
                 let config = global.load()?.config;
-                told(&file, links::backup(&config.data_dir, &file)?)
+                told(&file, &links::backup(&config.data_dir, &file, &[BESIDE])?)
             }
             Action::Restore { file } => {
                 let config = global.load()?.config;
-                told(&file, links::restore_backup(&file, &config.data_dir)?)
+                told(&file, &links::restore_backup(&file, &config.data_dir, &[BESIDE])?)
             }
             action => {
                 let api = Api::open(&self.server, global)?;
@@ -246,8 +249,18 @@ fn print(shown: Shown, answer: &Value, global: &Global) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn told(file: &std::path::Path, what: links::Backup) -> Value {
-    json!({ "file": file.display().to_string(), "links": what.links, "revisions": what.revisions })
+fn told(file: &std::path::Path, what: &links::Backup) -> Value {
+    let mut told = json!({
+        "file": file.display().to_string(), "links": what.links, "revisions": what.revisions
+    });
+    for (what, went) in &what.beside {
+        told[*what] = match went {
+            Went::Along(count) => (*count).into(),
+            Went::Absent => Value::Null,
+            Went::Stays => "as they were 保持原样".into(),
+        };
+    }
+    told
 }
 
 async fn ask(action: Action, api: &Api) -> anyhow::Result<Value> {
