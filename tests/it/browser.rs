@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::DEADLINE;
+use crate::harness::{DEADLINE, eventually};
 
 /// What the browser calls itself: a person's, so that what it does counts as one's.
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0 Safari/537.36";
@@ -95,7 +95,11 @@ impl Browser {
 
     /// Presses a key so many times, by the keyboard alone.
     pub(crate) fn press(&mut self, key: &str, times: usize) {
-        let (code, text) = if key == "Enter" { (13, "\r") } else { (9, "") };
+        let (code, text) = match key {
+            "Enter" => (13, "\r"),
+            "ArrowDown" => (40, ""),
+            _ => (9, ""),
+        };
         for _ in 0..times {
             for kind in ["keyDown", "keyUp"] {
                 let mut event =
@@ -119,6 +123,42 @@ impl Browser {
     /// Types into what has the focus.
     pub(crate) fn write(&mut self, text: &str) {
         self.call("Input.insertText", json!({ "text": text }));
+    }
+
+    /// Types over what the field that has the focus holds.
+    pub(crate) fn replace(&mut self, text: &str) {
+        let all = json!({ "type": "keyDown", "key": "a", "code": "KeyA", "modifiers": 2,
+            "windowsVirtualKeyCode": 65, "commands": ["selectAll"] });
+        self.call("Input.dispatchKeyEvent", all);
+        let up = json!({ "type": "keyUp", "key": "a", "code": "KeyA", "modifiers": 2,
+            "windowsVirtualKeyCode": 65 });
+        self.call("Input.dispatchKeyEvent", up);
+        self.write(text);
+    }
+
+    /// What assistive technology is told of the field that has the focus: its role, its name, what
+    /// describes it, and whether it is said to be wrong. A page gives the focus away once it is
+    /// drawn, which may be after it is loaded.
+    pub(crate) fn focused(&mut self) -> (String, String, String, bool) {
+        let property = |node: &Value, name: &str| {
+            let mut all = node["properties"].as_array().into_iter().flatten();
+            all.find(|p| p["name"] == name).map(|p| p["value"]["value"].clone()).unwrap_or_default()
+        };
+        let node = eventually("something has the focus", || {
+            let tree = self.call("Accessibility.getFullAXTree", json!({}));
+            let mut nodes = tree["nodes"].as_array().unwrap().iter();
+            let root = |n: &Value| n["role"]["value"] == "RootWebArea";
+            nodes.find(|n| !root(n) && property(n, "focused") == Value::Bool(true)).cloned()
+        });
+        let text = |name: &str| node[name]["value"].as_str().unwrap_or_default().to_owned();
+        let wrong = property(&node, "invalid") == "true";
+        (text("role"), text("name"), text("description"), wrong)
+    }
+
+    /// How wide the page is laid out, in CSS pixels.
+    pub(crate) fn width(&mut self) -> f64 {
+        let metrics = self.call("Page.getLayoutMetrics", json!({}));
+        metrics["cssContentSize"]["width"].as_f64().unwrap()
     }
 
     /// Presses Enter and waits for where it leads.

@@ -71,6 +71,7 @@ mod postgres;
 mod postgres_lab;
 mod reports;
 mod reports_backup;
+mod reports_browser;
 mod reports_conformance;
 mod reports_desk;
 mod server;

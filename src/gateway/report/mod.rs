@@ -97,6 +97,8 @@ pub(super) enum Wrong {
     Limited(Over),
     /// It cannot be kept now.
     Busy,
+    /// There is no report with this number and secret.
+    Unknown,
 }
 
 impl Wrong {
@@ -108,6 +110,7 @@ impl Wrong {
             Self::Field(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unknown => StatusCode::NOT_FOUND,
         }
     }
 
@@ -120,6 +123,7 @@ impl Wrong {
             Self::Field(name) => name,
             Self::Limited(_) => "limited",
             Self::Busy => "busy",
+            Self::Unknown => "look",
         }
     }
 }
@@ -311,6 +315,10 @@ impl Worker {
         match found {
             Some(standing) if json => reply::state(&standing, asked.now),
             Some(standing) => self.state_page(asked, &standing),
+            None if json => {
+                let said = self.said(&Wrong::Unknown, asked.language);
+                reply::problem(&Wrong::Unknown, asked.language, &said)
+            }
             None => self.look(asked, true),
         }
     }

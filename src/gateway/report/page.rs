@@ -40,6 +40,8 @@ struct Form {
     categories: Vec<Choice>,
     days: u64,
     wrong: String,
+    /// The field it is about, which is where it is said; empty for the form as a whole.
+    field: &'static str,
 }
 
 #[derive(Serialize)]
@@ -100,6 +102,10 @@ impl Worker {
             categories: choices(notices, asked.language, &fields.category),
             days: config.decide_within_s.div_ceil(86_400),
             wrong: wrong.map_or_else(String::new, |w| self.said(w, asked.language)),
+            field: match wrong {
+                Some(Wrong::Field(name)) => name,
+                _ => "",
+            },
         };
         let mut other = format!("/report?lang={}", other(asked.language));
         if let Some(notice) = &fields.notice {
@@ -176,6 +182,7 @@ impl Desk {
             categories: choices(notices, language, "fraud"),
             days: 3,
             wrong: text(),
+            field: "subject",
         };
         let state = State {
             number: text(),

@@ -65,7 +65,10 @@ pub(super) fn state(standing: &Standing, now: Timestamp) -> Response<Full<Bytes>
 /// What is wrong with a report (RFC 9457).
 pub(super) fn problem(wrong: &Wrong, language: Language, said: &str) -> Response<Full<Bytes>> {
     let status = wrong.status();
-    let code = format!("report_{}", wrong.name());
+    let code = match wrong {
+        Wrong::Unknown => "report_unknown".to_owned(),
+        _ => format!("report_{}", wrong.name()),
+    };
     let body = json!({
         "type": format!("urn:tracegate:problem:{code}"),
         "title": said,
