@@ -131,6 +131,37 @@ fn whoever_appeals_is_seen_for_a_case_and_a_purpose_alone() {
     looks(&site.stop());
 }
 
+#[test]
+fn an_accepted_appeal_against_a_block_of_our_own_ends_it() {
+    let site = site(|_| {});
+    let code = site.link("https://www.demo.test/sale");
+    let visit = || site.visit("GET", &format!("/{code}"), &[]).status;
+    let block = |path: &str| {
+        let body = json!({"name": format!("https://www.demo.test/{path}"), "reason": "order 7"});
+        let made = site.api("POST", "/api/v1/blocks", &body);
+        assert_eq!(made.status, 201, "{}", made.body);
+    };
+    block("sale");
+    block("other");
+    assert_eq!(visit(), 451);
+    let made = site.post(&json!({"category": "appeal", "subject": code, "text": "ours",
+        "contact": CONTACT}));
+    let number = made.json()["number"].as_str().unwrap().to_owned();
+    let decide = format!("/api/v1/reports/{number}/decision");
+    let decided =
+        site.api("POST", &decide, &json!({"decision": "accepted", "reason": "a mistake"}));
+    assert_eq!(decided.json()["state"], "acted", "{}", decided.body);
+    assert_eq!(visit(), 302);
+    let blocks = site.api("GET", "/api/v1/blocks", &Value::Null).json();
+    let standing = blocks["rules"].as_array().unwrap().iter().filter(|r| r["in_force"] == true);
+    let standing: Vec<_> = standing.map(|r| r["rule"].as_str().unwrap()).collect();
+    assert_eq!(standing, ["url:www.demo.test/other"]);
+    // An order that comes afterwards is obeyed.
+    block("sale");
+    assert_eq!(visit(), 451);
+    site.stop();
+}
+
 fn looks(kept: &Records) {
     let looks = kept.of(Table::Access);
     let told: Vec<_> = looks.iter().map(|l| (&l["outcome"], &l["case_number"])).collect();

@@ -51,7 +51,8 @@ impl Feeds {
     }
 
     /// Decides an appeal; may be decided again. While it is `suspended` or `lifted`, the rule does
-    /// not count, from the next query on. Blocks.
+    /// not count, from the next query on; an instant block of the same has its end when an appeal
+    /// against every feed's is `lifted`, and counts if it is made anew. Blocks.
     ///
     /// # Errors
     /// [`Error::Unknown`], [`Error::Over`] when it stands so already, [`Error::TooLong`], or when
@@ -78,7 +79,10 @@ impl Feeds {
         by: &By,
     ) -> Result<Appeal, Error> {
         self.note(&by.reason)?;
-        let feed = self.appeal(id)?.feed;
+        let Appeal { feed, subject, status: before, .. } = self.appeal(id)?;
+        if status == AppealStatus::Lifted && before != status && feed.is_empty() {
+            self.end_blocks(&subject, by)?;
+        }
         self.upon(&feed, |basis| {
             let appeal = self.appeal(id)?;
             if base.is_some_and(|base| base != appeal.standing()) {
@@ -94,6 +98,17 @@ impl Feeds {
         })?;
         self.obey()?;
         self.appeal(id)
+    }
+
+    /// Ends the instant blocks of `rule`. They come first: what fails in between can be done again.
+    fn end_blocks(self: &Arc<Self>, rule: &str, by: &By) -> Result<(), Error> {
+        for block in self.standing()?.instant.iter().filter(|r| r.rule == rule) {
+            match self.lift(block.id, by) {
+                Ok(_) | Err(Error::Over) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
     }
 
     /// One appeal. Blocks.
