@@ -22,16 +22,43 @@ const CODE: &str = "demo";
 const TARGET: &str = "https://www.demo.test/";
 /// A name of the demo's zone.
 const NAME: &str = "www.demo.test";
-/// The demo's feed, the list it reads, and the name on it.
-const FEED: &str = "demo";
-const LIST: &str = "blocked.txt";
+/// A name that is blocked.
 const BLOCKED: &str = "blocked.demo.test";
+/// The demo's feeds, each with a link to what is on it: that one is warned of, this one stopped.
+const LISTED: [Listed; 2] = [
+    Listed {
+        feed: "demo",
+        list: "blocked.txt",
+        name: BLOCKED,
+        order_number: "DEMO-1",
+        tier: "block",
+        code: "blocked",
+    },
+    Listed {
+        feed: "demo-warned",
+        list: "warned.txt",
+        name: "lottery.demo.test",
+        order_number: "DEMO-2",
+        tier: "interstitial",
+        code: "lottery",
+    },
+];
+
+/// A feed with one name, and a link that leads there.
+struct Listed {
+    feed: &'static str,
+    list: &'static str,
+    name: &'static str,
+    order_number: &'static str,
+    tier: &'static str,
+    code: &'static str,
+}
 /// How often, and how many times, the store is asked whether it is there.
 const STORE_POLL: Duration = Duration::from_millis(100);
 const STORE_POLLS_MAX: u32 = 300;
 
-/// Serves the zone demo.test, a list that blocks one name of it and one link on loopback, and prints
-/// what to try.
+/// Serves the zone demo.test, a list that blocks one name of it, one that warns of another, and links on
+/// loopback, and prints what to try.
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {}
 
@@ -42,7 +69,11 @@ impl Demo {
         let zone_root = data_dir.join("demo");
         fs::create_dir_all(&zone_root)
             .and_then(|()| fs::write(zone_root.join("demo.test.zone"), DEMO_ZONE))
-            .and_then(|()| fs::write(zone_root.join(LIST), format!("{BLOCKED}\n")))
+            .and_then(|()| {
+                LISTED
+                    .iter()
+                    .try_for_each(|l| fs::write(zone_root.join(l.list), format!("{}\n", l.name)))
+            })
             .with_context(|| format!("cannot write the demo's zone to {}", zone_root.display()))?;
         let mut config = demo_config(&data_dir, &zone_root);
         config.log.filter = "warn,tracegate=warn".into();
@@ -60,12 +91,12 @@ impl Demo {
     }
 }
 
-/// Makes the feed and the link as any user would, then says what to try.
+/// Makes feeds and links as any user would, then says what to try.
 fn greet(global: &Global, data_dir: &Path, at: &Addresses) {
     let global = Global { data_dir: Some(data_dir.to_owned()), ..global.clone() };
     if let Err(error) = make(&global, data_dir) {
         let error = format!("{error:#}");
-        tracing::warn!(error, "the demo's feed and link could not be made");
+        tracing::warn!(error, "the demo's feeds and links could not be made");
     }
     let (Some(dns), Some(gateway)) = (at.dns.first(), at.gateway) else { return };
     // The other terminal may stand elsewhere and has no variable of ours.
@@ -81,17 +112,21 @@ fn greet(global: &Global, data_dir: &Path, at: &Addresses) {
          \n  dig @{} -p {} {BLOCKED}\
          \n  curl -i http://{gateway}/{CODE}\
          \n  {} trace {NAME}{there}\n\n\
+         In a browser: http://{gateway}/{} is warned of, http://{gateway}/{} is stopped.\n\
+         浏览器中打开：前者为风险提示页，后者为阻断页。\n\n\
          Ctrl-C ends it; the records stay in {}.",
         dns.ip(),
         dns.port(),
         dns.ip(),
         dns.port(),
         quoted(&program()),
+        LISTED[1].code,
+        LISTED[0].code,
         data_dir.display(),
     );
 }
 
-/// Both are there already when the demo ran before.
+/// All of it is there already when the demo ran before.
 fn make(global: &Global, data_dir: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -104,21 +139,15 @@ fn make(global: &Global, data_dir: &Path) -> anyhow::Result<()> {
             }
             tokio::time::sleep(STORE_POLL).await;
         }
-        let list = std::path::absolute(data_dir.join("demo").join(LIST))?;
-        let feed = json!({
-            "name": FEED,
-            "source": list,
-            "format": "domains",
-            "authority": "demo",
-            "order_number": "DEMO-1",
-            "ede": { "code": 16, "text": "" },
-        });
-        make_one(&api, "feeds", FEED, &feed).await?;
         let link = json!({ "target": TARGET, "code": CODE, "owner": "demo" });
         make_one(&api, "links", CODE, &link).await?;
+        for listed in &LISTED {
+            make_listed(&api, data_dir, listed).await?;
+        }
         for _ in 0..STORE_POLLS_MAX {
-            let feed = api.json(Method::GET, &["api", "v1", "feeds", FEED], &[], None).await?;
-            if feed["in_force_here"].as_u64() > Some(0) {
+            let feeds = api.json(Method::GET, &["api", "v1", "feeds"], &[], None).await?;
+            let mut feeds = feeds["feeds"].as_array().into_iter().flatten();
+            if feeds.all(|feed| feed["in_force_here"].as_u64() > Some(0)) {
                 break;
             }
             tokio::time::sleep(STORE_POLL).await;
@@ -127,13 +156,37 @@ fn make(global: &Global, data_dir: &Path) -> anyhow::Result<()> {
     })
 }
 
+/// Makes a link, then the feed that lists its target: no link is made to what is listed already.
+async fn make_listed(api: &Api, data_dir: &Path, listed: &Listed) -> anyhow::Result<()> {
+    let Listed { feed, list, name, order_number, tier, code } = listed;
+    if there(api, "feeds", feed).await {
+        return Ok(());
+    }
+    let link = json!({ "target": format!("https://{name}/"), "code": code, "owner": "demo" });
+    make_one(api, "links", code, &link).await?;
+    let source = std::path::absolute(data_dir.join("demo").join(list))?;
+    let body = json!({
+        "name": feed,
+        "source": source,
+        "format": "domains",
+        "authority": "demo",
+        "order_number": order_number,
+        "tier": tier,
+        "ede": { "code": 16, "text": "" },
+    });
+    make_one(api, "feeds", feed, &body).await
+}
+
 /// Makes what is not there.
 async fn make_one(api: &Api, what: &str, name: &str, body: &Value) -> anyhow::Result<()> {
-    let path = ["api", "v1", what];
-    if api.send(Method::GET, &["api", "v1", what, name], &[], None).await.is_err() {
-        api.send(Method::POST, &path, &[], Some(body)).await?;
+    if !there(api, what, name).await {
+        api.send(Method::POST, &["api", "v1", what], &[], Some(body)).await?;
     }
     Ok(())
+}
+
+async fn there(api: &Api, what: &str, name: &str) -> bool {
+    api.send(Method::GET, &["api", "v1", what, name], &[], None).await.is_ok()
 }
 
 /// How we were called, for the lines to try.

@@ -79,8 +79,10 @@ impl Feeds {
         by: &By,
     ) -> Result<Appeal, Error> {
         self.note(&by.reason)?;
-        let Appeal { feed, subject, status: before, .. } = self.appeal(id)?;
-        if status == AppealStatus::Lifted && before != status && feed.is_empty() {
+        let known = self.appeal(id)?;
+        let as_seen = base.is_none_or(|base| base == known.standing());
+        let Appeal { feed, subject, status: before, .. } = known;
+        if status == AppealStatus::Lifted && before != status && feed.is_empty() && as_seen {
             self.end_blocks(&subject, by)?;
         }
         self.upon(&feed, |basis| {

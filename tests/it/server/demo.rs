@@ -66,6 +66,13 @@ fn demo(data: &std::path::Path) {
     let answer = shell(&blocked);
     assert!(answer.contains("NXDOMAIN") && answer.contains("DEMO-1"), "{answer}");
     assert!(shell(&curl).contains("https://www.demo.test/"));
+    // A link to what is warned of, and one to what is stopped.
+    for (code, status) in [("lottery", "200 OK"), ("blocked", "451")] {
+        let page = shell(&curl.replace("/demo", &format!("/{code}")));
+        let head = page.split("\r\n\r\n").next().unwrap();
+        assert!(head.contains(status) && head.contains("text/html"), "{head}");
+        assert!(page.contains("<strong>demo.test</strong>"), "{page}");
+    }
     eventually("the chain is on screen", || {
         let text = shell(&trace);
         let all = ["解析", "跳转", "链接转换"].iter().all(|w| text.contains(w));
