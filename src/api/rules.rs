@@ -23,7 +23,7 @@ use self::told::{FeedThen, History, Judged, JudgedThen, RuleAbout, RulesNow};
 
 use super::{ApiState, Caller, Problem, Right, auth, trace as looks};
 use crate::{
-    feeds::{self, FeedStore},
+    feeds::{self, Feeds},
     name::Name,
     policy::{Effect, Explained, Listing, Thing},
     trace::{AskListed, Error, Listed, Look, OnNode, RuleRow, Subject, Tracer},
@@ -127,7 +127,7 @@ fn thing(api: &ApiState, subject: &Subject) -> Option<Thing> {
 /// What stood at that time, and what it meant.
 async fn judge(api: ApiState, listed: Listed) -> Result<JudgedThen, Error> {
     let work = tokio::task::spawn_blocking(move || {
-        thing(&api, &listed.subject).map(|thing| then(&**api.feeds.store(), &thing, &listed))
+        thing(&api, &listed.subject).map(|thing| then(&api.feeds, &thing, &listed))
     });
     // What can be asked about can be listed, but for a record, which is refused before.
     let done = work.await.map_err(|_| Error::Malformed)?.ok_or(Error::Malformed)?;
@@ -137,11 +137,11 @@ async fn judge(api: ApiState, listed: Listed) -> Result<JudgedThen, Error> {
     })
 }
 
-fn then(store: &dyn FeedStore, thing: &Thing, listed: &Listed) -> Result<JudgedThen, feeds::Error> {
-    let at = listed.at;
+fn then(feeds: &Feeds, thing: &Thing, listed: &Listed) -> Result<JudgedThen, feeds::Error> {
+    let (at, store) = (listed.at, &**feeds.store());
     let standing = store.standing(store.newest_at(at)?, at)?;
     let rows: BTreeMap<&str, Vec<&RuleRow>> = by_feed(&listed.rules);
-    let set = feeds::then(&standing, at, |feed| {
+    let set = feeds::then(&standing, at, feeds.warns(), |feed| {
         let rows = rows.get(feed.name.as_str()).map_or(&[][..], Vec::as_slice);
         rows_at(rows, feed.version)
     });

@@ -20,8 +20,12 @@ pub struct Feeds {
     /// Directories that lists may be read from, also after following links.
     pub roots: Vec<PathBuf>,
     /// Names and addresses that no list may touch, besides public suffixes, the apexes of zones
-    /// served and the hosts of the gateway and the API.
+    /// served and the hosts and addresses of the gateway and the API.
     pub protected: Vec<String>,
+    /// The shortest prefix of a rule about IPv4 addresses, in bits; multicast and reserved ones aside.
+    pub ipv4_prefix_min: u8,
+    /// The same of global IPv6 addresses.
+    pub ipv6_prefix_min: u8,
     /// Feeds at once.
     pub feeds_max: usize,
     /// The longest list, in bytes.
@@ -129,6 +133,8 @@ pub struct Feeds {
 
 /// What the numbers may be.
 pub(super) const LIMITS: &[Limits] = &[
+    limits("feeds.ipv4_prefix_min", 1, 32),
+    limits("feeds.ipv6_prefix_min", 1, 128),
     limits("feeds.feeds_max", 1, 1_024),
     limits("feeds.list_bytes_max", 1 << 10, 1 << 40),
     limits("feeds.rules_max", 1, 100_000_000),
@@ -183,6 +189,8 @@ impl Default for Feeds {
             dir: None,
             roots: vec!["./lists".into()],
             protected: Vec::new(),
+            ipv4_prefix_min: 8,
+            ipv6_prefix_min: 16,
             feeds_max: 64,
             list_bytes_max: 2 << 30,
             rules_max: 10_000_000,

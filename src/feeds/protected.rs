@@ -3,11 +3,17 @@
 //!
 //! A rule for such a name, or for everything below a name above it, is rejected by itself and takes
 //! no other rule with it. A name below a served zone is not protected: lists may name it. A rule
+//! A rule about addresses must not be wider than the operator allows (`feeds.ipv4_prefix_min`,
+//! `feeds.ipv6_prefix_min`): two halves of all addresses are everybody, too. A rule
 //! that lets things through harms none of them, whatever its feed makes its other rules do
 //! ([`Override::of`](crate::policy::Override::of)). That a feed only observes, or lets everything
 //! through, excuses no rule: settings change at once, and the rules read under them stay.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
@@ -49,6 +55,14 @@ pub struct Protected {
     /// Protected names above which a wildcard may not stand: the ancestors of those.
     above: HashMap<Box<[u8]>, Box<[u8]>>,
     addresses: Vec<IpAddr>,
+    prefix_min: PrefixMin,
+}
+
+/// The shortest prefixes of rules about addresses.
+#[derive(Clone, Copy, Debug)]
+struct PrefixMin {
+    ipv4: u8,
+    ipv6: u8,
 }
 
 fn protected(what: &str) -> Reason {
@@ -56,10 +70,17 @@ fn protected(what: &str) -> Reason {
 }
 
 impl Protected {
-    /// The public suffixes alone.
+    /// The public suffixes alone, and every address there is.
     pub fn new(suffixes: Arc<PublicSuffixes>) -> Self {
         let (names, above) = (HashMap::new(), HashMap::new());
-        Self { suffixes, names, above, addresses: Vec::new() }
+        let prefix_min = PrefixMin { ipv4: 1, ipv6: 1 };
+        Self { suffixes, names, above, addresses: Vec::new(), prefix_min }
+    }
+
+    /// Refuses rules about more addresses at once than prefixes of these lengths hold, in bits.
+    #[must_use]
+    pub fn with_prefix_min(self, ipv4: u8, ipv6: u8) -> Self {
+        Self { prefix_min: PrefixMin { ipv4: ipv4.max(1), ipv6: ipv6.max(1) }, ..self }
     }
 
     /// Protects a host: a name or an address; what is neither is passed over.
@@ -93,6 +114,7 @@ impl Protected {
         for address in addresses {
             hash.update(address.to_string());
         }
+        hash.update([self.prefix_min.ipv4, self.prefix_min.ipv6]);
         let digest = hash.finalize();
         digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
     }
@@ -104,8 +126,8 @@ impl Protected {
         }
         match &rule.trigger {
             Trigger::Qname(pattern) | Trigger::Nsdname(pattern) => self.name(pattern, subtree),
-            Trigger::ClientIp(net) | Trigger::Nsip(net) => everything(net),
-            Trigger::ResponseIp(net) => everything(net).or_else(|| self.address(net)),
+            Trigger::ClientIp(net) | Trigger::Nsip(net) => self.prefix_min.refuses(net),
+            Trigger::ResponseIp(net) => self.prefix_min.refuses(net).or_else(|| self.address(net)),
             Trigger::Url(UrlKind::Host, host) => self.host(host),
             Trigger::Url(UrlKind::Prefix | UrlKind::PrefixAnyCase, text) => {
                 let (host, path) = text.split_once('/')?;
@@ -152,9 +174,36 @@ fn address(host: &str) -> Option<IpAddr> {
     bare.parse().ok()
 }
 
-/// A prefix of no bits is everybody.
-fn everything(net: &IpNet) -> Option<Reason> {
-    (net.prefix_len() == 0).then(|| protected("every address there is"))
+impl PrefixMin {
+    /// Why a rule may not be about so many addresses. Multicast, reserved and local ones are nobody's
+    /// visitors nor servers of the public: lists against rebinding name them whole.
+    fn refuses(self, net: &IpNet) -> Option<Reason> {
+        const MAPPED: Ipv6Addr = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped();
+        const GLOBAL: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
+        let (bits, min, key) = match net {
+            IpNet::V4(net) if net.network() >= Ipv4Addr::new(224, 0, 0, 0) => return None,
+            IpNet::V4(net) => (net.prefix_len(), self.ipv4, "feeds.ipv4_prefix_min"),
+            // IPv4 counts as mapped into IPv6.
+            IpNet::V6(net) if net.contains(&MAPPED) => {
+                (net.prefix_len().saturating_sub(96), self.ipv4, "feeds.ipv4_prefix_min")
+            }
+            IpNet::V6(net) => match net.network().to_ipv4_mapped() {
+                Some(address) if address < Ipv4Addr::new(224, 0, 0, 0) => {
+                    (net.prefix_len().saturating_sub(96), self.ipv4, "feeds.ipv4_prefix_min")
+                }
+                Some(_) => return None,
+                None if net.contains(&GLOBAL) || net.network().octets()[0] >> 5 == 1 => {
+                    (net.prefix_len(), self.ipv6, "feeds.ipv6_prefix_min")
+                }
+                None => return None,
+            },
+        };
+        let wide = || protected(&format!("more addresses than a prefix of {min} bits has ({key})"));
+        match bits {
+            0 => Some(protected("every address there is")),
+            bits => (bits < min).then(wide),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -163,7 +212,8 @@ mod tests {
     use crate::policy::{Legal, Override};
 
     fn guard() -> Protected {
-        let mut guard = Protected::new(Arc::new(PublicSuffixes::load(None).unwrap()));
+        let suffixes = Arc::new(PublicSuffixes::load(None).unwrap());
+        let mut guard = Protected::new(suffixes).with_prefix_min(8, 16);
         guard.add("corp.example.org", Why::Apex);
         guard.add("go.example.net", Why::OwnHost);
         guard.add("203.0.113.7", Why::OwnHost);
@@ -216,6 +266,17 @@ mod tests {
         check("url-prefix:[2001:db8::7]/a/", false, None);
         check("url-host:[2001:db8::8]", false, None);
         check("code:abc", false, None);
+        check("0.0.0.0.0.rpz-client-ip", false, Some("every address"));
+        check("1.0.0.0.128.rpz-ip", false, Some("feeds.ipv4_prefix_min"));
+        check("7.0.0.0.10.rpz-nsip", false, Some("feeds.ipv4_prefix_min"));
+        check("8.0.0.0.10.rpz-client-ip", false, None);
+        check("4.0.0.0.240.rpz-ip", false, None);
+        check("96.0.0.ffff.zz.rpz-ip", false, Some("every address"));
+        check("97.0.0.ffff.zz.rpz-ip", false, Some("feeds.ipv4_prefix_min"));
+        check("3.zz.2000.rpz-ip", false, Some("feeds.ipv6_prefix_min"));
+        check("15.zz.2a00.rpz-nsip", false, Some("feeds.ipv6_prefix_min"));
+        check("16.zz.2a00.rpz-nsip", false, None);
+        check("7.zz.fc00.rpz-ip", false, None);
     }
 
     #[test]

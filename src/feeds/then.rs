@@ -24,10 +24,11 @@ use crate::{
 const EVENTS_MAX: usize = 100_000;
 
 /// What stood at `at`. `rows` gives the rules of a feed's version, as the table `rules` has them;
-/// a row that cannot be read is passed over.
+/// a row that cannot be read is passed over. `warns` as in [`Extras`].
 pub fn then<'a>(
     standing: &Standing,
     at: Timestamp,
+    warns: bool,
     mut rows: impl FnMut(&FeedRow) -> Vec<&'a Map<String, Value>>,
 ) -> PolicySet {
     let mut feeds: Vec<(u32, Arc<FeedInForce>)> = Vec::new();
@@ -65,6 +66,7 @@ pub fn then<'a>(
                 rule: rule.as_str().into(),
             })
             .collect(),
+        warns,
     };
     PolicySet::new(u64::MAX, feeds.into_iter().map(|(_, f)| f).collect(), extras)
 }

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    Action, Hit, Matches, NamePattern, Outcome, PolicySet, Trigger,
+    Action, Hit, Matches, NamePattern, Outcome, PolicySet, Tier, Trigger,
     hit::{HitClass, Kind, Rank},
     index::{Class, Closeness, Found, key::Tag},
     set::{SERVER_TAGS, Slot},
@@ -58,7 +58,7 @@ pub struct AnswerFacts<'a> {
 pub(super) struct At {
     pub now: Timestamp,
     pub position: u16,
-    /// Whether the answer may be yet unknown: not so for jumps.
+    /// Whether it is about a question, whose answer may be yet unknown; not so for jumps.
     pub staged: bool,
 }
 
@@ -97,8 +97,8 @@ impl PolicySet {
         let outcome = matches.outcome();
         match &outcome.hit {
             // What is left to be met by the answer comes after this; but after an allow rule,
-            // feeds that do not yield may still act.
-            Some(hit) if !hit.rank.waits && !is_allowed(&matches, hit) => {
+            // feeds that do not yield may still act, and after one that merely tells, any.
+            Some(hit) if !hit.rank.waits && !is_allowed(&matches, hit) && !matches.is_soft(hit) => {
                 Decision::Decided(outcome)
             }
             None if matches.is_empty() && !self.qname_triggers && !self.has_answer_triggers() => {
@@ -133,6 +133,7 @@ impl PolicySet {
     fn is_settled(&self, matches: &Matches) -> bool {
         let hit = matches.outcome().hit;
         hit.is_some_and(|hit| match &matches.firm {
+            _ if matches.is_soft(&hit) => false,
             Some(firm) if Arc::ptr_eq(firm, &hit) => true,
             // An allow rule, this or one for the client, may leave room for feeds that do not yield.
             _ => !is_allowed(matches, &hit) && !self.allows_clients,
@@ -143,7 +144,7 @@ impl PolicySet {
     /// have come before what acts.
     pub fn not_evaluable<'a>(&'a self, matches: &Matches) -> impl Iterator<Item = &'a Arc<str>> {
         let position = matches.unknown_cut.checked_sub(1);
-        let hit = matches.outcome().hit.map(|hit| hit.rank);
+        let hit = matches.outcome().hit.filter(|hit| !matches.is_soft(hit)).map(|hit| hit.rank);
         self.slots.iter().filter_map(move |slot| {
             let at = At::new(Timestamp::ZERO, usize::from(position?));
             let first = hit.is_none_or(|hit| slot.rank(Kind::Nsdname, at) < hit);
@@ -302,9 +303,20 @@ impl Slot {
             _ => settings.action.of(&class.action).clone(),
         };
         let legal = settings.legal_of(&class.legal);
+        let tier = legal.tier.unwrap_or(settings.tier);
+        let tells = match tier {
+            Tier::Hint => true,
+            Tier::Interstitial => at.staged && !self.warns,
+            Tier::Block => false,
+        };
+        let class = match self.class {
+            HitClass::Yielding if tells && action != Action::Passthru => HitClass::SoftYielding,
+            HitClass::Firm if tells && action != Action::Passthru => HitClass::SoftFirm,
+            class => class,
+        };
         let hit = Hit {
             action,
-            tier: legal.tier.unwrap_or(settings.tier),
+            tier,
             rule: trigger.to_string().into(),
             kind,
             position: at.position,
@@ -316,7 +328,7 @@ impl Slot {
             justification: Arc::clone(&settings.justification),
             rank: self.rank(kind, at),
         };
-        matches.insert(hit, self.class);
+        matches.insert(hit, class);
     }
 }
 

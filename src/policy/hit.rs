@@ -95,6 +95,10 @@ pub struct Matches {
     /// The first of the feeds that allow rules win over, and of those that they do not.
     pub(super) yielding: Option<Arc<Hit>>,
     pub(super) firm: Option<Arc<Hit>>,
+    /// The same of rules that leave the answer as it is and tell of it: they act only where no rule
+    /// that stops does.
+    pub(super) soft_yielding: Option<Arc<Hit>>,
+    pub(super) soft_firm: Option<Arc<Hit>>,
     /// The same of feeds that only observe.
     pub(super) observed_yielding: Option<Arc<Hit>>,
     pub(super) observed_firm: Option<Arc<Hit>>,
@@ -122,6 +126,8 @@ impl Matches {
             allow: first(self.allow, other.allow),
             yielding: first(self.yielding, other.yielding),
             firm: first(self.firm, other.firm),
+            soft_yielding: first(self.soft_yielding, other.soft_yielding),
+            soft_firm: first(self.soft_firm, other.soft_firm),
             observed_yielding: first(self.observed_yielding, other.observed_yielding),
             observed_firm: first(self.observed_firm, other.observed_firm),
             unknown_cut: match (self.unknown_cut, other.unknown_cut) {
@@ -132,14 +138,26 @@ impl Matches {
     }
 
     /// The one rule that acts: the first of all, but an allow rule removes what comes after it in
-    /// feeds that allow rules win over, and acts itself only where nothing else is left.
+    /// feeds that allow rules win over, and acts itself only where nothing else is left. A rule that
+    /// merely tells takes no force from one that stops, wherever its feed stands; what comes after
+    /// it and lets through does not silence it either.
     pub fn outcome(&self) -> Outcome {
         if self.is_empty() {
             return Outcome::default();
         }
         let stands = |hit: &&Arc<Hit>| !self.allow.as_ref().is_some_and(|a| a.precedes(hit));
         let cloned = |hit: Option<&Arc<Hit>>| hit.map(Arc::clone);
-        let hit = first(cloned(self.yielding.as_ref().filter(stands)), self.firm.clone());
+        let acting = first(cloned(self.yielding.as_ref().filter(stands)), self.firm.clone());
+        let soft =
+            first(cloned(self.soft_yielding.as_ref().filter(stands)), self.soft_firm.clone());
+        let hit = match (acting, soft) {
+            (Some(acting), Some(soft))
+                if acting.action == Action::Passthru && soft.precedes(&acting) =>
+            {
+                Some(soft)
+            }
+            (acting, soft) => acting.or(soft),
+        };
         let observed = first(
             cloned(self.observed_yielding.as_ref().filter(stands)),
             self.observed_firm.clone(),
@@ -148,11 +166,19 @@ impl Matches {
         Outcome { hit: hit.or_else(|| self.allow.clone()), observed }
     }
 
+    /// Whether `hit` merely tells: what comes later may still act.
+    pub(super) fn is_soft(&self, hit: &Arc<Hit>) -> bool {
+        let is = |soft: &Option<Arc<Hit>>| soft.as_ref().is_some_and(|s| Arc::ptr_eq(s, hit));
+        is(&self.soft_yielding) || is(&self.soft_firm)
+    }
+
     pub(super) fn insert(&mut self, hit: Hit, class: HitClass) {
         let place = match class {
             HitClass::Allow => &mut self.allow,
             HitClass::Yielding => &mut self.yielding,
             HitClass::Firm => &mut self.firm,
+            HitClass::SoftYielding => &mut self.soft_yielding,
+            HitClass::SoftFirm => &mut self.soft_firm,
             HitClass::ObservedYielding => &mut self.observed_yielding,
             HitClass::ObservedFirm => &mut self.observed_firm,
         };
@@ -168,6 +194,8 @@ pub(super) enum HitClass {
     Allow,
     Yielding,
     Firm,
+    SoftYielding,
+    SoftFirm,
     ObservedYielding,
     ObservedFirm,
 }

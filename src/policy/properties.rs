@@ -43,9 +43,14 @@ fn triggers() -> impl Strategy<Value = Trigger> {
 
 fn legals() -> impl Strategy<Value = Legal> {
     let times = || prop_oneof![4 => Just(0), 1 => 1..6i64].prop_map(Timestamp::from_secs);
-    (times(), times()).prop_map(|(effective_from, expires_at)| Legal {
+    let tier = prop_oneof![
+        4 => Just(None),
+        1 => select(vec![Tier::Hint, Tier::Interstitial, Tier::Block]).prop_map(Some),
+    ];
+    (times(), times(), tier).prop_map(|(effective_from, expires_at, tier)| Legal {
         effective_from,
         expires_at,
+        tier,
         ..Legal::default()
     })
 }
@@ -73,6 +78,7 @@ fn settings() -> impl Strategy<Value = FeedSettings> {
         3 => Just(Override::Given),
         1 => Just(Override::Observe),
         1 => Just(Override::Action(Action::Drop)),
+        1 => Just(Override::Action(Action::Passthru)),
     ];
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     (action, flags, prop_oneof![4 => Just(Legal::default()), 1 => legals()]).prop_map(
@@ -139,6 +145,7 @@ fn set_of(feeds: &[RefFeed]) -> PolicySet {
         instant: of(Role::Instant).next(),
         allow: of(Role::Allow).next(),
         suspended: suspended.collect(),
+        warns: false,
     };
     PolicySet::new(1, of(Role::Feed).collect(), extras)
 }
@@ -176,8 +183,10 @@ proptest! {
             Decision::None => prop_assert_eq!(expected, (None, None)),
             Decision::Decided(outcome) => prop_assert_eq!(told(&outcome), expected),
             Decision::Undecided => {
-                let allowed = |c: &&reference::Candidate| feeds[c.feed].role == Role::Allow;
-                prop_assert!(decided.is_none_or(|c| allowed(&c)), "{decided:?} was left open");
+                let open = |c: &&reference::Candidate| {
+                    feeds[c.feed].role == Role::Allow || reference::tells(&feeds, c)
+                };
+                prop_assert!(decided.is_none_or(|c| open(&c)), "{decided:?} was left open");
             }
             Decision::Closed(_) => prop_assert!(false),
         }
@@ -212,7 +221,8 @@ proptest! {
                 |r: &Rule| matches!(r.trigger, Trigger::Nsdname(_) | Trigger::Nsip(_));
             let first = |position: usize| {
                 let place = (position, position == 0, *i, Kind::Nsdname);
-                acting.as_ref().is_none_or(|c| place < (c.position, c.late, c.feed, c.kind))
+                let last_word = acting.as_ref().filter(|c| !reference::tells(&feeds, c));
+                last_word.is_none_or(|c| place < (c.position, c.late, c.feed, c.kind))
             };
             feed.rules.iter().any(about_servers) && unknown.is_some_and(first)
         });

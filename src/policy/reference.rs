@@ -3,7 +3,7 @@
 
 use std::{cmp::Reverse, net::IpAddr};
 
-use super::{Cut, FeedSettings, Kind, NamePattern, Override, Rule, Trigger};
+use super::{Action, Cut, FeedSettings, Kind, NamePattern, Override, Rule, Tier, Trigger};
 use crate::{clock::Timestamp, name::Name};
 
 /// What a feed is beside its place.
@@ -158,7 +158,25 @@ pub(super) fn candidates(feeds: &[RefFeed], facts: &RefFacts, now: Timestamp) ->
         }
     }
     found.sort();
+    // Of a kind, the closest of a feed speaks for it.
+    found.dedup_by_key(|c| (c.position, c.late, c.feed, c.kind));
     found
+}
+
+/// Whether a feed's rules let through, whatever they say; the rules themselves block.
+fn lets_through(feed: &RefFeed) -> bool {
+    feed.settings.action == Override::Action(Action::Passthru)
+}
+
+/// Whether a rule leaves the answer as it is and merely tells of it. No name leads to the gateway.
+pub(super) fn tells(feeds: &[RefFeed], c: &Candidate) -> bool {
+    let feed = &feeds[c.feed];
+    if feed.role == Role::Allow || feed.settings.action == Override::Observe || lets_through(feed) {
+        return false;
+    }
+    let rule = feed.rules.iter().find(|r| r.trigger.to_string() == c.rule);
+    let tier = rule.and_then(|r| feed.settings.legal_of(&r.legal).tier);
+    tier.unwrap_or(feed.settings.tier) != Tier::Block
 }
 
 /// What acts.
@@ -166,6 +184,8 @@ pub(super) fn decide(feeds: &[RefFeed], facts: &RefFacts, now: Timestamp) -> Exp
     let all = candidates(feeds, facts, now);
     let allowed = all.iter().position(|c| feeds[c.feed].role == Role::Allow);
     let mut observed = None;
+    // The first that merely tells, and what would have acted before it.
+    let mut told = None;
     for (at, c) in all.iter().enumerate() {
         let feed = &feeds[c.feed];
         if feed.role == Role::Allow || (yields(feed) && allowed.is_some_and(|a| a < at)) {
@@ -173,9 +193,16 @@ pub(super) fn decide(feeds: &[RefFeed], facts: &RefFacts, now: Timestamp) -> Exp
         }
         if feed.role == Role::Feed && feed.settings.action == Override::Observe {
             observed = observed.or(Some((c.feed, c.rule.clone())));
+        } else if tells(feeds, c) {
+            told = told.or(Some((Some((c.feed, c.rule.clone())), observed.clone())));
+        } else if let Some(told) = told.take_if(|_| lets_through(feed)) {
+            return told;
         } else {
             return (Some((c.feed, c.rule.clone())), observed);
         }
+    }
+    if let Some(told) = told {
+        return told;
     }
     (allowed.map(|a| (all[a].feed, all[a].rule.clone())), observed)
 }

@@ -14,6 +14,8 @@ pub struct Extras {
     pub allow: Option<Arc<FeedInForce>>,
     /// Rules that an appeal suspends.
     pub suspended: Vec<Suspended>,
+    /// Whether names in the tier `interstitial` lead to the gateway; else their answers stand.
+    pub warns: bool,
 }
 
 /// A rule that does not count until further notice.
@@ -35,6 +37,8 @@ pub(super) struct Slot {
     /// Whether what the question triggers here waits for the answer, because an earlier feed
     /// might still win by it.
     pub waits: bool,
+    /// See [`Extras::warns`].
+    pub warns: bool,
     pub suspended: HashSet<Box<str>>,
 }
 
@@ -97,7 +101,7 @@ impl PolicySet {
             let waits =
                 feed.settings.qname_wait_recurse && slots.iter().any(|s| s.may_win_late(class));
             let order = u16::try_from(slots.len()).unwrap_or(u16::MAX);
-            slots.push(Slot { feed, order, class, waits, suspended });
+            slots.push(Slot { feed, order, class, waits, warns: extras.warns, suspended });
         }
         let has = |tags: &[Tag]| slots.iter().any(|s| s.feed.index.has(tags));
         let allow = slots.iter().find(|s| s.class == HitClass::Allow);
@@ -137,6 +141,7 @@ impl PolicySet {
         let extras = Extras {
             allow: allow.map(|s| Arc::clone(&s.feed)),
             suspended: suspended.collect(),
+            warns: slot.warns,
             ..Extras::default()
         };
         Some(Self::new(self.id, vec![Arc::clone(&slot.feed)], extras))
@@ -196,6 +201,8 @@ impl Slot {
             HitClass::Yielding | HitClass::Firm => true,
             HitClass::Allow => matches!(class, HitClass::Yielding | HitClass::ObservedYielding),
             HitClass::ObservedYielding | HitClass::ObservedFirm => false,
+            // Single rules are, no feed.
+            HitClass::SoftYielding | HitClass::SoftFirm => false,
         };
         wins && self.feed.index.has(&ANSWER_TAGS)
     }

@@ -249,7 +249,8 @@ fn allow_rules_win_where_feeds_let_them() {
     let firm = FeedSettings { allow_may_win: false, ..plain() };
     let instant = feed("instant", &["now.example"], firm.clone());
     let allow = feed("allow", &["both.example", "now.example", "first.example"], plain());
-    let extras = Extras { instant: Some(instant), allow: Some(allow), suspended: Vec::new() };
+    let extras =
+        Extras { instant: Some(instant), allow: Some(allow), suspended: Vec::new(), warns: false };
     let feeds = vec![
         feed("yields", &["first.example", "both.example", "now.example"], plain()),
         feed("firm", &["both.example"], firm),

@@ -3,6 +3,7 @@
 use std::{
     fs::DirBuilder,
     io,
+    net::IpAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -89,6 +90,7 @@ impl Opened {
             suffixes: Arc::clone(parts.suffixes),
             source: sources,
             servers_known: config.dns.upstream.mode == UpstreamMode::Off,
+            warns: !config.policy.gateway_addresses.is_empty(),
             tasks: parts.tasks.clone(),
             stop: parts.stop.clone(),
         })?;
@@ -129,18 +131,21 @@ pub(super) fn make_private(dir: &Path) -> io::Result<()> {
 
 /// What no list may touch.
 fn protected(config: &Config, suffixes: &Arc<PublicSuffixes>, sockets: &Sockets) -> Protected {
-    let mut protected = Protected::new(Arc::clone(suffixes));
+    let mut protected = Protected::new(Arc::clone(suffixes))
+        .with_prefix_min(config.feeds.ipv4_prefix_min, config.feeds.ipv6_prefix_min);
     for zone in &config.dns.zones {
         protected.add(&zone.name, Why::Apex);
     }
     let public = url::Url::parse(&config.gateway.public_url).ok();
     let public = public.as_ref().and_then(url::Url::host_str);
-    let hosts = public.into_iter().chain(config.gateway.own_hosts.iter().map(String::as_str));
-    for host in hosts.chain(config.api.hosts.iter().map(String::as_str)) {
-        protected.add(host, Why::OwnHost);
-    }
-    for address in sockets.addresses() {
-        protected.add(&address.ip().to_string(), Why::OwnHost);
+    let gateway = &config.gateway;
+    let hosts = public.into_iter().map(str::to_owned);
+    let hosts = hosts.chain(gateway.own_hosts.iter().chain(&gateway.domains).cloned());
+    // Where names are led to, and where the sockets are: behind NAT these are others.
+    let addresses = sockets.addresses().into_iter().map(|a| a.ip().to_string());
+    let addresses = addresses.chain(config.policy.gateway_addresses.iter().map(IpAddr::to_string));
+    for host in hosts.chain(config.api.hosts.iter().cloned()).chain(addresses) {
+        protected.add(&host, Why::OwnHost);
     }
     for name in &config.feeds.protected {
         protected.add(name, Why::Listed);

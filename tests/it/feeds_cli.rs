@@ -5,7 +5,10 @@ use std::{fs, net::Ipv4Addr, path::PathBuf};
 
 use hickory_proto::op::ResponseCode;
 use serde_json::{Value, json};
-use tracegate::clock::{Clock, Timestamp};
+use tracegate::{
+    clock::{Clock, Timestamp},
+    config::Config,
+};
 
 use crate::{
     harness::{Server, eventually},
@@ -20,6 +23,10 @@ struct Desk {
 
 impl Desk {
     fn open() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Config)) -> Self {
         let lists = tempfile::Builder::new().prefix("tracegate-it-").tempdir().unwrap().keep();
         let root = lists.clone();
         let server = node()
@@ -27,6 +34,7 @@ impl Desk {
                 c.feeds.roots = vec![root];
                 c.feeds.file_poll_ms = 50;
                 c.feeds.change_rules_min = 100;
+                change(c);
             })
             .start();
         Self { server, lists }
@@ -192,6 +200,38 @@ fn report(desk: &Desk) {
 }
 
 #[test]
+fn no_list_touches_what_the_service_itself_is() {
+    let desk = Desk::with(|c| {
+        c.policy.gateway_addresses = vec!["192.0.2.200".parse().unwrap()];
+        c.gateway.domains = vec!["jump.example".into()];
+        c.gateway.own_hosts = vec!["go.example".into()];
+        c.api.hosts = vec!["api.example".into()];
+        c.feeds.protected = vec!["bank.example".into()];
+        c.feeds.ipv4_prefix_min = 12;
+    });
+    let rules = [
+        "jump.example CNAME .",
+        "go.example CNAME .",
+        "api.example CNAME .",
+        "bank.example CNAME .",
+        "demo.test CNAME .",
+        "com CNAME .",
+        "32.200.2.0.192.rpz-ip CNAME .",
+        "1.0.0.0.128.rpz-client-ip CNAME rpz-drop.",
+        "11.0.0.0.10.rpz-nsip CNAME .",
+    ];
+    let good = "12.0.0.16.172.rpz-nsip CNAME .\nwww.demo.test CNAME .\n";
+    let path = desk.write("rpz", &format!("$TTL 60\n{}\n{good}", rules.join("\n")));
+    desk.text(&["feed", "add", "wide", "--format", "rpz", "--source", &path]);
+    let version = desk.json(&["feed", "versions", "wide", "1"]);
+    assert_eq!((&version["accepted"], &version["rejected"]), (&json!(2), &json!(9)), "{version}");
+    assert!(desk.is_blocked("www.demo.test") && !desk.is_blocked("demo.test"));
+    for rejected in version["rejections"].as_array().unwrap() {
+        assert_eq!(rejected["code"], "protected", "{version}");
+    }
+}
+
+#[test]
 fn blocks_allow_rules_and_appeals() {
     let desk = Desk::open();
     desk.police("www.demo.test\n");
@@ -206,6 +246,9 @@ fn blocks_allow_rules_and_appeals() {
     ]);
     let id = made["id"].to_string();
     eventually("the block is in force", || desk.is_blocked("a.wild.demo.test").then_some(()));
+    let text = desk.text(&["feed", "blocks"]);
+    let told = format!("tracegate feed confirm {id}, by somebody other than operator");
+    assert!(text.contains(&told), "{text}");
     // A second person has to confirm it.
     let complaint = desk.fails(&["feed", "confirm", &id]);
     assert!(complaint.contains("409"), "{complaint}");

@@ -158,6 +158,7 @@ impl Machine {
             suffixes,
             source: self.source.clone().unwrap_or_else(files),
             servers_known: false,
+            warns: false,
             tasks: tasks.clone(),
             stop: stop.clone(),
         })

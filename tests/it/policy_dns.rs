@@ -125,9 +125,10 @@ impl Lab {
         let mut rules = Policy::default();
         change(&mut rules);
         let up = Upstream::new(world);
+        let warns = !rules.gateway_addresses.is_empty();
         let f = fixture_under(&[("our.test", ZONE)], &[up.address], rules, |_| ()).unwrap();
         let lab = Self { f, up };
-        lab.under(set(feeds));
+        lab.under(set_with(feeds, Extras { warns, ..Extras::default() }));
         lab
     }
 

@@ -25,6 +25,8 @@ fn a_rewritten_name_has_no_service_bindings() {
     for (action, tier, word) in [
         (data, Tier::Block, "local-data"),
         (Action::Nodata, Tier::Block, "nodata"),
+        (alias("www.our.test"), Tier::Block, "cname"),
+        (below("wild.our.test"), Tier::Block, "cname"),
         (Action::Nxdomain, Tier::Interstitial, "gateway"),
     ] {
         let lab = Lab::with(&[&feed("f").rule("hints.up.test", action).tier(tier)], gateway);
@@ -34,6 +36,50 @@ fn a_rewritten_name_has_no_service_bindings() {
         }
         assert_eq!(lab.up.asked(), 0, "nobody is asked what is not told");
     }
+}
+
+#[test]
+fn what_merely_tells_takes_no_force_from_what_stops() {
+    let gateway = |p: &mut Policy| p.gateway_addresses = vec!["198.51.100.80".parse().unwrap()];
+    let weak = |tier| feed("weak").rule("www.up.test", Action::Nxdomain).tier(tier);
+    let block = feed("strong").rule("www.up.test", Action::Nxdomain);
+    let by_answer = feed("strong").rule("32.1.2.0.192.rpz-ip", Action::Nodata);
+    let pass = feed("strong").rule("www.up.test", Action::Passthru);
+    let case = |tier, other, with: fn(&mut Policy), expected: &str, action| {
+        let lab = Lab::with(&[&weak(tier), other], with);
+        for _ in 0..2 {
+            let got = lab.get("www.up.test", A);
+            assert_eq!(said(&got), expected, "{tier:?}");
+            assert_eq!(got.row()["action"], action, "{tier:?}");
+        }
+    };
+    let none: fn(&mut Policy) = |_| {};
+    for tier in [Tier::Hint, Tier::Interstitial] {
+        case(tier, &block, none, "3", "nxdomain");
+        case(tier, &by_answer, none, "0", "nodata");
+    }
+    // An exception behind it does not silence it, and one before it does.
+    case(Tier::Hint, &pass, none, "0 1=192.0.2.1", "hint");
+    let lab = Lab::new(&[&pass, &weak(Tier::Hint)]);
+    assert_eq!(lab.get("www.up.test", A).row()["action"], "passthru");
+    // A warning that is shown acts.
+    case(Tier::Interstitial, &block, gateway, "0 1=198.51.100.80", "gateway");
+    case(Tier::Hint, &block, gateway, "3", "nxdomain");
+}
+
+#[test]
+fn the_apex_of_a_served_zone_stays() {
+    let lab = Lab::new(&[&feed("f")
+        .rule("*.our.test.rpz-nsdname", Action::Nxdomain)
+        .rule("0.0.0.0.0.rpz-nsip", Action::Nxdomain)
+        .rule("0.0.0.0.0.rpz-ip", Action::Nxdomain)]);
+    for qtype in [A, 6, 2] {
+        let got = lab.get("our.test", qtype);
+        assert_eq!(got.message.response_code, ResponseCode::NoError, "{qtype}");
+        assert_eq!(ruled(&got), nothing(), "{qtype}");
+    }
+    // What is below it may be listed.
+    assert_eq!(said(&lab.get("www.our.test", A)), "3");
 }
 
 #[test]

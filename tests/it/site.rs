@@ -190,6 +190,7 @@ fn open_feeds(
         suffixes,
         source: Arc::new(Files::new(&config.feeds, Clock::system())),
         servers_known: true,
+        warns: false,
         tasks: tasks.clone(),
         stop: stop.clone(),
     };

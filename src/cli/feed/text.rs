@@ -251,6 +251,14 @@ fn own(answer: &Value) -> String {
         };
         out.labelled(&format!("{}", rule["id"]), AT, &text(&rule["rule"]));
         out.labelled("State 状态", AT, state);
+        if rule["in_force"] == true && longer && rule["confirmed_by"] == "" {
+            let who = text(&rule["person"]);
+            let line = format!(
+                "tracegate feed confirm {}, by somebody other than {who} 由 {who} 以外的人执行",
+                rule["id"]
+            );
+            out.labelled("To confirm 确认", AT, &line);
+        }
         for (label, name) in [
             ("Owner 责任人", "owner"),
             ("Made by 操作人", "actor"),

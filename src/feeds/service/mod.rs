@@ -97,6 +97,8 @@ pub struct FeedsOptions {
     /// Whether the resolver can know the servers of zones: rules about them are not evaluable
     /// otherwise.
     pub servers_known: bool,
+    /// Whether names in the tier `interstitial` lead to the gateway.
+    pub warns: bool,
     /// Owns every task.
     pub tasks: TaskTracker,
     /// Ends them.
@@ -135,6 +137,7 @@ pub struct Feeds {
     suffixes: Arc<PublicSuffixes>,
     source: Arc<dyn Source>,
     servers_known: bool,
+    warns: bool,
     tasks: TaskTracker,
     stop: CancellationToken,
     past: OnceLock<PastQuery>,
@@ -208,7 +211,8 @@ impl Feeds {
             tasks: o.tasks,
             stop: o.stop,
             past: OnceLock::new(),
-            force: Mutex::default(),
+            force: Mutex::new(Force::new(o.warns)),
+            warns: o.warns,
             obeying: Mutex::default(),
             telling: Mutex::default(),
             busy: Mutex::default(),
@@ -228,6 +232,11 @@ impl Feeds {
         if self.past.set(query).is_err() {
             tracing::debug!("the store is asked about the past already");
         }
+    }
+
+    /// Whether names in the tier `interstitial` lead to the gateway.
+    pub fn warns(&self) -> bool {
+        self.warns
     }
 
     /// The section `[feeds]`.

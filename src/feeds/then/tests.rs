@@ -97,7 +97,7 @@ proptest! {
         };
         let standing = Standing { feeds: vec![feed], ..Standing::default() };
         for at in [Timestamp(at), Timestamp(BEGIN + 999_999), Timestamp(BEGIN + 1_000_000)] {
-            let past = then(&standing, at, |_| rows.iter().collect());
+            let past = then(&standing, at, false, |_| rows.iter().collect());
             for name in ["a.test", "b.test"] {
                 let name = Name::from_text(name).unwrap();
                 let thing = Thing::Name(Box::new(name));
@@ -152,7 +152,7 @@ fn then_of(settings: Value, failed: bool, legal: &str) -> PolicySet {
     };
     let standing = Standing { feeds: vec![feed], ..Standing::default() };
     let row = json!({"rule": "bad.example", "action": "nxdomain", "tier": "block", "legal": legal});
-    then(&standing, Timestamp::ZERO, |_| vec![row.as_object().unwrap()])
+    then(&standing, Timestamp::ZERO, false, |_| vec![row.as_object().unwrap()])
 }
 
 #[test]

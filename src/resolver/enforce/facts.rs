@@ -65,7 +65,10 @@ impl Resolver {
             let servers = servers.chain([Some(Servers { complete: true, ..Servers::default() })]);
             return Facts { servers: servers.collect(), chain, addresses: Vec::new() };
         }
-        let at_end = records.iter().filter(|r| r.owner.eq_ignore_ascii_case(&last));
+        // No list may take a served zone's apex away, be it by where it leads or by who serves it.
+        let zones = self.zones.in_force();
+        let spared = zones.is_apex(&last.to_ascii_lowercase());
+        let at_end = records.iter().filter(|r| !spared && r.owner.eq_ignore_ascii_case(&last));
         let addresses = at_end.flat_map(addresses).collect();
         let servers = match servers {
             false => Vec::new(),
@@ -80,7 +83,11 @@ impl Resolver {
     /// The servers of the zone that a name is in: one of ours, or what upstream said of it beside
     /// its answer.
     fn servers_of(&self, name: &Name, authority: &[Record]) -> Option<Servers> {
-        if let Some(servers) = self.zones.in_force().servers(name) {
+        let zones = self.zones.in_force();
+        if zones.is_apex(name.wire()) {
+            return Some(Servers { complete: true, ..Servers::default() });
+        }
+        if let Some(servers) = zones.servers(name) {
             return Some(servers);
         }
         let of = |r: &&Record| {

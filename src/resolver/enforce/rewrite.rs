@@ -4,7 +4,7 @@
 //! |---|---|
 //! | NXDOMAIN, NODATA | the code, and an SOA in the additional section that names feed and version |
 //! | local data | the rule's records of the type asked, under the name asked; NODATA for others |
-//! | alias | a CNAME, and what it leads to before policy; `*.garden` puts the name asked before it |
+//! | alias | a CNAME, and what it leads to before policy; `*.garden` puts the name asked before it; NODATA for HTTPS and SVCB |
 //! | DROP | nothing; the record says so |
 //! | TCP-only | TC and no records over UDP, the answer over TCP |
 //!
@@ -84,6 +84,13 @@ fn block(action: &Action, qtype: u16, transport: Transport) -> Effect {
         (Action::LocalData(records), _) => {
             let asked = |r: &&LocalRecord| r.rtype == qtype || qtype == rtype::ANY;
             With::Records(records.iter().filter(asked).cloned().collect())
+        }
+        // What the other name's service says is not said of this one: its hints and parameters would
+        // lead past whoever is to be seen there.
+        (Action::Cname(_) | Action::CnameBelow(_), _)
+            if matches!(qtype, rtype::HTTPS | rtype::SVCB) =>
+        {
+            With::Records(Vec::new())
         }
         (Action::Cname(to), _) => With::Alias(To::Name((**to).into())),
         (Action::CnameBelow(to), _) => With::Alias(To::Below((**to).into())),

@@ -99,6 +99,11 @@ impl ZoneSet {
 }
 
 impl ZoneSet {
+    /// Whether a zone of ours begins at this name, in lower-case wire form.
+    pub(crate) fn is_apex(&self, name: &[u8]) -> bool {
+        self.by_apex.contains_key(name)
+    }
+
     /// The servers of the zone of ours that a name is in, the addresses as far as our zones hold
     /// them; none when the name is not ours, or below a delegation.
     pub(crate) fn servers(&self, name: &Name) -> Option<Servers> {

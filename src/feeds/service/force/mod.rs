@@ -48,6 +48,8 @@ pub(in crate::feeds::service) struct Force {
     /// Feeds whose version nobody has confirmed for too long.
     expired: BTreeSet<String>,
     sets: u64,
+    /// See [`FeedsOptions::warns`](super::FeedsOptions::warns).
+    warns: bool,
     key: Vec<Key>,
     /// What was in force when there was last something to tell, by feed.
     told: HashMap<String, u64>,
@@ -83,6 +85,11 @@ struct Failure {
 const LOAD_AGAIN: Duration = Duration::from_secs(10);
 
 impl Force {
+    /// Nothing in force yet.
+    pub(in crate::feeds::service) fn new(warns: bool) -> Self {
+        Self { warns, ..Self::default() }
+    }
+
     /// The feeds that stand, and their settings in JSON.
     pub(in crate::feeds::service) fn feeds_standing(&self) -> Vec<(String, String)> {
         self.standing.feeds.iter().map(|f| (f.name.clone(), f.spec.clone())).collect()

@@ -109,7 +109,7 @@ impl Force {
             .collect();
         self.sets += 1;
         let feeds = feeds.into_iter().map(|(_, feed)| feed).collect();
-        PolicySet::new(self.sets, feeds, Extras { instant, allow, suspended })
+        PolicySet::new(self.sets, feeds, Extras { instant, allow, suspended, warns: self.warns })
     }
 
     /// The operator's own rules as a feed.
