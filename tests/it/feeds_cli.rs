@@ -224,9 +224,13 @@ fn no_list_touches_what_the_service_itself_is() {
     let path = desk.write("rpz", &format!("$TTL 60\n{}\n{good}", rules.join("\n")));
     desk.text(&["feed", "add", "wide", "--format", "rpz", "--source", &path]);
     let version = desk.json(&["feed", "versions", "wide", "1"]);
-    assert_eq!((&version["accepted"], &version["rejected"]), (&json!(2), &json!(9)), "{version}");
+    assert_eq!(
+        (&version["judgement"]["accepted"], &version["judgement"]["rejected"]),
+        (&json!(2), &json!(9)),
+        "{version}"
+    );
     assert!(desk.is_blocked("www.demo.test") && !desk.is_blocked("demo.test"));
-    for rejected in version["rejections"].as_array().unwrap() {
+    for rejected in version["rejected"].as_array().unwrap() {
         assert_eq!(rejected["code"], "protected", "{version}");
     }
 }
