@@ -91,6 +91,22 @@ impl Buckets {
         Taken::Over { over: &mut bucket.over, wait }
     }
 
+    /// What is left in the bucket of `key`, and until it is full again.
+    pub(crate) fn left(&self, key: u128, now: Instant) -> (u64, Duration) {
+        if !self.limits() {
+            return (u64::MAX, Duration::ZERO);
+        }
+        let now_us = micros(now.saturating_duration_since(self.epoch));
+        let full = self.quota.saturating_mul(self.cost);
+        let set = self.hasher.hash_one(key) as usize % self.table.len();
+        let Some(bucket) = self.table[set].iter().find(|b| b.key == key) else {
+            return (self.quota, Duration::ZERO);
+        };
+        let gained = now_us.saturating_sub(bucket.seen_us).saturating_mul(self.quota);
+        let tokens = bucket.tokens.saturating_add(gained).min(full);
+        (tokens / self.cost, Duration::from_micros((full - tokens).div_ceil(self.quota)))
+    }
+
     #[cfg(test)]
     pub(crate) fn sets(&self) -> usize {
         self.table.len()
@@ -134,7 +150,10 @@ mod tests {
         let within = |buckets: &mut Buckets, at| {
             (0..20).filter(|_| buckets.take(1, at) == Taken::Within).count()
         };
+        assert_eq!(buckets.left(1, now), (6, Duration::ZERO));
         assert_eq!(within(&mut buckets, now), 6);
+        assert_eq!(buckets.left(1, now), (0, Duration::from_secs(60)));
+        assert_eq!(buckets.left(1, now + Duration::from_secs(25)), (2, Duration::from_secs(35)));
         let Taken::Over { wait, .. } = buckets.take(1, now) else { panic!("over") };
         assert_eq!(wait, Duration::from_secs(10));
         assert_eq!(within(&mut buckets, now + wait), 1);

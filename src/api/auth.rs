@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use super::{
     ApiState, Problem,
     problem::method_not_allowed,
+    quota::Left,
     routes::{Carries, Need, ROUTES, Route},
 };
 use crate::{
@@ -97,17 +98,25 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     match admit(&api, &mut request) {
-        Ok(()) => next.run(request).await,
+        Ok(left) => {
+            let mut response = next.run(request).await;
+            if let Some(left) = left {
+                left.tell(response.headers_mut());
+            }
+            response
+        }
         Err(problem) => problem.into_response(),
     }
 }
 
-fn admit(api: &ApiState, request: &mut Request) -> Result<(), Problem> {
+/// Lets a request in; what is left of its token's quota, where it has one.
+fn admit(api: &ApiState, request: &mut Request) -> Result<Option<Left>, Problem> {
+    let mut left = None;
     let peer = *request.extensions().get::<Peer>().ok_or_else(Problem::not_found)?;
     if !api.hosts.allow(request, peer) {
         return Err(misdirected());
     }
-    let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(()) };
+    let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(left) };
     let method = match request.method() {
         &Method::HEAD => &Method::GET,
         method => method,
@@ -130,7 +139,7 @@ fn admit(api: &ApiState, request: &mut Request) -> Result<(), Problem> {
                 return Err(forbidden());
             }
             if !open {
-                api.0.quotas.request(&actor, api.clock.monotonic())?;
+                left = api.0.quotas.request(&actor, api.clock.monotonic())?;
             }
             request.extensions_mut().insert(Caller { actor, peer });
         }
@@ -141,7 +150,7 @@ fn admit(api: &ApiState, request: &mut Request) -> Result<(), Problem> {
     if has_body && !is(carries.media_type(), request.headers()) {
         return Err(unsupported(carries));
     }
-    Ok(())
+    Ok(left)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

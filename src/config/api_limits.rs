@@ -14,6 +14,10 @@ pub struct ApiLimits {
     pub window_s: u32,
     /// Links of one owner in a day; 0 for no limit.
     pub owner_links_day_max: u32,
+    /// Links and forwards of one owner that may be followed, at once; 0 for no limit.
+    pub owner_links_max: u64,
+    /// Links that one token makes or changes in a day; 0 for no limit.
+    pub token_conversions_day_max: u32,
     /// Tokens and owners remembered at once, each.
     pub table_max: usize,
 }
@@ -23,6 +27,8 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("api.limits.token_requests_max", 0, 10_000_000),
     limits("api.limits.window_s", 1, 3_600),
     limits("api.limits.owner_links_day_max", 0, 100_000_000),
+    limits("api.limits.owner_links_max", 0, 1_000_000_000),
+    limits("api.limits.token_conversions_day_max", 0, 100_000_000),
     limits("api.limits.table_max", 64, 1 << 24),
 ];
 
@@ -32,6 +38,8 @@ impl Default for ApiLimits {
             token_requests_max: 6_000,
             window_s: 60,
             owner_links_day_max: 100_000,
+            owner_links_max: 0,
+            token_conversions_day_max: 0,
             table_max: 16_384,
         }
     }

@@ -95,6 +95,11 @@ impl Links {
                 }
                 self.refuse_way(code, &next.target)?;
             }
+            let mut room = self.room.begin();
+            let of = |r: &Revision| (r.state == State::Enabled).then(|| r.owner.clone());
+            if of(&next).is_some() && of(&next) != of(&current) {
+                self.refuse_full(&next, by, &mut room)?;
+            }
             match self.convert_one(&next, &current, by.client) {
                 // Somebody was faster; without a revision asked for, ours comes after theirs.
                 Err(Error::Conflict { .. }) if edit.revision.is_none() => {}

@@ -12,6 +12,7 @@ use super::{
     Refusal, Revision, State, Target, TargetRules,
     cache::{ABSENT_FOR, LinkCache},
     change::SettingsEdit,
+    room::Room,
     visits::Visits,
 };
 use crate::{
@@ -150,6 +151,9 @@ pub enum NotConverted {
     /// The request asked for something else before.
     #[error("this request asked for something else before")]
     OtherRequest,
+    /// The owner has as many links as there may be.
+    #[error("the owner has as many links as api.limits.owner_links_max allows: {0}")]
+    OwnerFull(u64),
     /// The control state could not be changed.
     #[error(transparent)]
     Control(#[from] Error),
@@ -256,6 +260,7 @@ pub struct Links {
     held: (Mutex<bool>, Condvar),
     pub(super) outbound: Arc<OutboundKeys>,
     pub(super) query_bytes_max: usize,
+    pub(super) room: Room,
 }
 
 impl Links {
@@ -295,6 +300,7 @@ impl Links {
             held,
             outbound: Arc::new(OutboundKeys::none()),
             query_bytes_max: gateway.outbound.query_bytes_max,
+            room: Room::default(),
         })
     }
 
@@ -302,6 +308,13 @@ impl Links {
     #[must_use]
     pub fn with_outbound(self, keys: Arc<OutboundKeys>) -> Self {
         Self { outbound: keys, ..self }
+    }
+
+    /// The same with at most `max` links of an owner that may be followed; 0 for no limit.
+    /// Operators are exempt.
+    #[must_use]
+    pub fn with_owner_links_max(self, max: u64) -> Self {
+        Self { room: Room::new(max), ..self }
     }
 
     /// The keys for outbound targets.

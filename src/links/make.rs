@@ -3,8 +3,8 @@
 use std::{cell::LazyCell, collections::HashMap, sync::Arc};
 
 use super::{
-    By, Converted, Draft, Error, How, Links, NotConverted, Operation, Revision, State,
-    code::may_be_taken_over, keep::Batch,
+    By, Converted, Draft, Error, How, Links, NotConverted, Operation, Revision, Role, State,
+    code::may_be_taken_over, keep::Batch, room::Promised,
 };
 use crate::record::Flow;
 
@@ -48,10 +48,11 @@ impl Links {
     pub fn create_many(&self, drafts: Vec<Draft>, by: &By) -> Vec<Outcome> {
         let flow = self.lane.new_flow();
         let held = LazyCell::new(|| self.is_held());
+        let mut room = self.room.begin();
         let mut outcomes: Vec<Option<Outcome>> = drafts.iter().map(|_| None).collect();
         let mut candidates = Vec::new();
         for (item, draft) in drafts.into_iter().enumerate() {
-            match self.check(item, draft, &|| *held, by) {
+            match self.check(item, draft, &|| *held, by, &mut room) {
                 Ok(Checked::Candidate(candidate)) => candidates.push(*candidate),
                 Ok(Checked::Done(converted)) => outcomes[item] = Some(Ok(*converted)),
                 Err(e) => outcomes[item] = Some(Err(e)),
@@ -80,6 +81,7 @@ impl Links {
         mut draft: Draft,
         held: &dyn Fn() -> bool,
         by: &By,
+        room: &mut Promised<'_>,
     ) -> Result<Checked, NotConverted> {
         if let Some(from) = &draft.forward {
             (draft.code, draft.domain) = (Some(from.code()), from.host().to_owned());
@@ -131,7 +133,21 @@ impl Links {
         if reuse && let Some(found) = self.alike(&revision)? {
             return Ok(Checked::Done(Box::new(found)));
         }
+        self.refuse_full(&revision, by, room)?;
         Ok(Checked::Candidate(Box::new(Candidate { item, revision, generated, reuse })))
+    }
+
+    /// Refuses one more link of an owner who has as many as there may be.
+    pub(super) fn refuse_full(
+        &self,
+        revision: &Revision,
+        by: &By,
+        room: &mut Promised<'_>,
+    ) -> Result<(), NotConverted> {
+        match by.actor.role == Role::Operator || room.take(&*self.store, &revision.owner)? {
+            true => Ok(()),
+            false => Err(NotConverted::OwnerFull(self.room.max())),
+        }
     }
 
     /// What the same request made before.

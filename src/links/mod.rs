@@ -33,6 +33,7 @@ mod password;
 mod postgres;
 mod refusal;
 mod restore;
+mod room;
 mod secret;
 mod settings;
 pub(crate) mod special;

@@ -238,6 +238,9 @@ pub trait LinkStore: WalkStore {
     /// there were left to take. What was taken is never given again, whatever crashed in between.
     fn lease_visits(&self, code: &str, portion: u32, max: u32) -> Result<u32, Error>;
 
+    /// How many links and forwards of `owner` may be followed, as far as `limit`.
+    fn live(&self, owner: &str, limit: u64) -> Result<u64, Error>;
+
     /// When the newest revision of all was made; [`Timestamp::ZERO`] without any.
     fn newest(&self) -> Result<Timestamp, Error>;
 

@@ -234,7 +234,8 @@ fn links_of(
         batch_bytes_max: parts.config.spool.batch_bytes_max as usize,
     });
     let keys = outbound_keys(parts.config, secrets)?;
-    Ok(Arc::new(links?.with_outbound(Arc::new(keys))))
+    let links = links?.with_outbound(Arc::new(keys));
+    Ok(Arc::new(links.with_owner_links_max(parts.config.api.limits.owner_links_max)))
 }
 
 /// How PostgreSQL is reached.

@@ -51,14 +51,87 @@ fn an_owner_makes_so_many_links_a_day_and_others_as_many() {
     site.stop();
 }
 
+/// Makes a link with a code, or changes it.
+fn put(site: &Site, token: &str, method: &str, code: &str, body: &Value) -> crate::site::Reply {
+    let path = match method {
+        "POST" => "/api/v1/links".to_owned(),
+        _ => format!("/api/v1/links/{code}"),
+    };
+    site.call(token, method, &path, &body.to_string())
+}
+
+#[test]
+fn an_owner_has_so_many_links_at_once() {
+    let site = Site::start(|c| c.api.limits.owner_links_max = 3);
+    let writer = token(&site, "shop");
+    let new = |code: &str| json!({"target": "https://www.demo.test/", "code": code});
+    for code in ["one", "two", "three"] {
+        assert_eq!(put(&site, &writer, "POST", code, &new(code)).status, 201);
+    }
+    let full = |reply: &crate::site::Reply| {
+        assert_eq!((reply.status, &reply.json()["code"]), (403, &"owner_full".into()));
+        assert_eq!(reply.json()["limit"], 3);
+        assert!(reply.body.contains("owner_links_max"), "{}", reply.body);
+    };
+    full(&put(&site, &writer, "POST", "four", &new("four")));
+    // One that cannot be followed makes room, once.
+    let state = |state: &str| json!({"state": state});
+    assert_eq!(put(&site, &writer, "PATCH", "one", &state("disabled")).status, 200);
+    assert_eq!(put(&site, &writer, "POST", "four", &new("four")).status, 201);
+    full(&put(&site, &writer, "PATCH", "one", &state("enabled")));
+    // Nor is one given to an owner who has enough; other changes need no room.
+    let other = token(&site, "other");
+    assert_eq!(put(&site, &other, "POST", "five", &new("five")).status, 201);
+    full(&put(&site, &other, "PATCH", "five", &json!({"owner": "shop"})));
+    assert_eq!(put(&site, &writer, "PATCH", "two", &json!({"purpose": "x"})).status, 200);
+    // Together they are counted as they are alone.
+    let bearer = format!("Bearer {other}");
+    let host = site.api.to_string();
+    let headers = [
+        ("Host", host.as_str()),
+        ("Authorization", &bearer),
+        ("Content-Type", "application/x-ndjson"),
+    ];
+    let lines: String = (0..5).map(|i| format!("{}\n", new(&format!("bulk-{i}")))).collect();
+    let bulk = crate::site::ask(site.api, "POST", "/api/v1/links/bulk", &headers, &lines);
+    let made = bulk.body.lines().filter(|l| l.contains("\"status\":201")).count();
+    assert_eq!(made, 2, "{}", bulk.body);
+    assert_eq!(put(&site, &site.operator, "PATCH", "one", &state("enabled")).status, 200);
+    site.stop();
+}
+
+#[test]
+fn a_token_makes_and_changes_so_many_links_a_day() {
+    let site = Site::start(|c| c.api.limits.token_conversions_day_max = 3);
+    let (writer, other) = (token(&site, "shop"), token(&site, "other"));
+    assert_eq!(make(&site, &writer, "shop").status, 201);
+    let code = make(&site, &writer, "shop").json()["code"].as_str().unwrap().to_owned();
+    let change = json!({"purpose": "x"});
+    assert_eq!(put(&site, &writer, "PATCH", &code, &change).status, 200);
+    for over in [make(&site, &writer, "else"), put(&site, &writer, "PATCH", &code, &change)] {
+        assert_eq!((over.status, &over.json()["code"]), (429, &"token_quota".into()));
+        assert!(over.body.contains("token_conversions_day_max"), "{}", over.body);
+        assert_eq!(over.header("RateLimit-Policy"), Some("\"conversions\";q=3;w=86400"));
+    }
+    assert_eq!(make(&site, &other, "shop").status, 201);
+    site.stop();
+}
+
 #[test]
 fn a_token_asks_so_often_and_another_one_as_often() {
     let site = Site::start(|c| c.api.limits.token_requests_max = 4);
     let (one, other) = (token(&site, "one"), token(&site, "other"));
     let ask = |token: &str| site.call(token, "GET", "/api/v1/links", "");
-    for _ in 0..4 {
-        assert_eq!(ask(&one).status, 200);
+    for left in [3, 2, 1, 0] {
+        let within = ask(&one);
+        assert_eq!(within.status, 200);
+        assert_eq!(within.header("RateLimit-Policy"), Some("\"token\";q=4;w=60"));
+        // The clock stands still: what was taken comes back in a quarter of the window each.
+        let expected = format!("\"token\";r={left};t={}", (4 - left) * 15);
+        assert_eq!(within.header("RateLimit"), Some(&*expected));
     }
+    let operators = site.call(&site.operator, "GET", "/api/v1/links", "");
+    assert_eq!(operators.header("RateLimit"), None, "no quota");
     let over = ask(&one);
     assert_eq!((over.status, &over.json()["code"]), (429, &"rate_limited".into()));
     assert_eq!(over.header("RateLimit-Policy"), Some("\"token\";q=4;w=60"));

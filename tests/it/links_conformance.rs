@@ -81,6 +81,7 @@ both!(
     a_request_is_known_again
     what_is_alike_is_found
     what_is_due_is_found
+    the_live_ones_of_an_owner_are_counted
     visits_are_given_once
     walks_are_scheduled_and_claimed_once
     what_a_walk_found_stays
@@ -612,6 +613,28 @@ fn what_is_due_is_found<D: Database>() {
     assert_eq!(due(21, 30, 10), ["later"]);
     assert_eq!(due(31, 89, 10), [""; 0]);
     assert_eq!(due(31, 90, 10), ["moved"]);
+}
+
+fn the_live_ones_of_an_owner_are_counted<D: Database>() {
+    let db = D::fresh();
+    let store = db.open();
+    let mut seq = 0;
+    let mut put = |code: &str, n: u32, state: State, owner: &str| {
+        seq += 1;
+        let revision = Revision { state, owner: owner.into(), ..revision(code, n) };
+        revise(&*store, revision, seq, &mut || Ok(())).unwrap();
+    };
+    put("one", 1, State::Enabled, "a");
+    put("two", 1, State::Enabled, "a");
+    put("two", 2, State::Enabled, "a");
+    put("stopped", 1, State::Enabled, "a");
+    put("stopped", 2, State::Disabled, "a");
+    put("given", 1, State::Enabled, "a");
+    put("given", 2, State::Enabled, "b");
+    put("other", 1, State::Enabled, "b");
+    let live = |owner, limit| store.live(owner, limit).unwrap();
+    assert_eq!((live("a", 10), live("b", 10), live("c", 10)), (2, 2, 0));
+    assert_eq!((live("a", 1), live("a", u64::MAX)), (1, 2));
 }
 
 fn visits_are_given_once<D: Database>() {

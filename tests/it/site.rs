@@ -133,7 +133,8 @@ fn open_links_under(
     });
     let keys = dir.join("secrets/outbound.keys");
     let keys = OutboundKeys::open_or_make(&keys).unwrap();
-    (spool, Arc::new(links.unwrap().with_outbound(Arc::new(keys))))
+    let links = links.unwrap().with_outbound(Arc::new(keys));
+    (spool, Arc::new(links.with_owner_links_max(config.api.limits.owner_links_max)))
 }
 
 /// Answers questions where there is no store to ask: every page fails, every look is recorded.

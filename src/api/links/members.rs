@@ -217,6 +217,7 @@ impl NewLink {
         of.verification(settings.owner_verification.as_ref())?;
         status(settings.status)?;
         tier_hint(&settings.tier_hint)?;
+        api.0.quotas.conversion(actor, api.clock.monotonic())?;
         api.0.quotas.link(actor, &owner, api.clock.monotonic())?;
         let draft = Draft {
             target,

@@ -165,6 +165,7 @@ async fn amend(
 ) -> Result<Response, Problem> {
     let if_match = precondition(headers)?;
     let checked = change.check(&api, if_match)?;
+    api.0.quotas.conversion(&caller.actor, api.clock.monotonic())?;
     let by = By { actor: caller.actor, client: caller.peer.client };
     let (made, first) = {
         let api = api.clone();
@@ -262,6 +263,13 @@ fn problem(e: &NotConverted) -> Problem {
             "A request of this Idempotency-Key asked for something else.",
             "此 Idempotency-Key 已用于内容不同的请求。",
         ),
+        NotConverted::OwnerFull(max) => Problem::new(
+            StatusCode::FORBIDDEN,
+            "owner_full",
+            "This owner has as many links as api.limits.owner_links_max allows.",
+            "该所有者的有效链接数已达 api.limits.owner_links_max 上限。",
+        )
+        .with("limit", *max),
         NotConverted::Control(e) => control(e),
         NotConverted::Together(e) => control(e),
     }

@@ -254,6 +254,10 @@ impl LinkStore for PostgresLinks {
         self.pool.with(|s| s.transact(|tx| write::lease_visits(tx, code, portion, max)))
     }
 
+    fn live(&self, owner: &str, limit: u64) -> Result<u64, Error> {
+        self.pool.with(|s| read::live(s, owner, limit))
+    }
+
     fn newest(&self) -> Result<Timestamp, Error> {
         self.pool
             .with(|s| read::number(s, "SELECT coalesce(max(ts), 0) FROM revisions"))

@@ -119,6 +119,18 @@ pub(super) fn due(
     all(s, sql, &[&from.0, &until.0, &rows_max(limit)])
 }
 
+pub(super) fn live(s: &mut Session, owner: &str, limit: u64) -> Result<u64, Error> {
+    let sql = concat!(
+        "SELECT count(*) FROM (SELECT 1 FROM revisions AS r
+             WHERE r.owner = $1 AND r.state = 'enabled'
+                 AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.revision_id = r.id)",
+        newest!(),
+        " LIMIT $2) AS l"
+    );
+    let limit = limit.min(i64::MAX.unsigned_abs()).cast_signed();
+    Ok(first(s, sql, &[&owner, &limit])?.unwrap_or_default().cast_unsigned())
+}
+
 /// The first column of the first row.
 pub(super) fn first(s: &mut Session, sql: &str, values: Values<'_>) -> Result<Option<i64>, Error> {
     let row = s.query_opt(sql, values)?;

@@ -192,6 +192,10 @@ impl LinkStore for SqliteLinks {
         self.write(|tx| write::lease_visits(tx, code, portion, max))
     }
 
+    fn live(&self, owner: &str, limit: u64) -> Result<u64, Error> {
+        read::live(&self.readers.take(), owner, limit, self.shown.load(Ordering::SeqCst))
+    }
+
     fn newest(&self) -> Result<Timestamp, Error> {
         let sql = "SELECT coalesce(max(ts), 0) FROM revisions";
         Ok(Timestamp(self.readers.take().query_row(sql, [], |row| row.get(0))?))

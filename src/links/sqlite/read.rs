@@ -136,6 +136,19 @@ pub(super) fn due(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+pub(super) fn live(db: &Connection, owner: &str, limit: u64, shown: i64) -> Result<u64, Error> {
+    let sql = concat!(
+        "SELECT count(*) FROM (SELECT 1 FROM revisions AS r
+             WHERE r.owner = ?2 AND r.state = 'enabled' AND ",
+        newest!(),
+        " LIMIT ?3)"
+    );
+    let limit = limit.min(i64::MAX.unsigned_abs()).cast_signed();
+    let count: i64 =
+        db.prepare_cached(sql)?.query_row(params![shown, owner, limit], |row| row.get(0))?;
+    Ok(count.cast_unsigned())
+}
+
 fn rows_max(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
