@@ -75,7 +75,8 @@
 //! | `spool` | the local log every row goes through | `record`, `config`, `clock`, `metrics` |
 //! | `store` | ClickHouse: migrations, shipping, retention, the engine | `record`, `config`, `clock`, `metrics`, `spool` |
 //! | `trace` | questions and chains | `record`, `config`, `clock`, `metrics`, `store`, `links`, `spool` |
-//! | `api` | the HTTP API | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `feeds`, `listener`, `policy`, `resolver`, `gateway`, `links`, `reports`, `spool`, `store`, `trace` |
+//! | `webhooks` | changes told to those who asked for them | `record`, `config`, `clock`, `metrics`, `feeds`, `fetch`, `links`, `reports`, `sql` |
+//! | `api` | the HTTP API | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `feeds`, `listener`, `policy`, `resolver`, `gateway`, `links`, `reports`, `spool`, `store`, `trace`, `webhooks` |
 //! | `cli` | the commands | everything |
 //! | `server` | builds the stages, owns their tasks, drains them | everything |
 //!
@@ -110,3 +111,4 @@ pub mod spool;
 pub mod sql;
 pub mod store;
 pub mod trace;
+pub mod webhooks;

@@ -41,6 +41,8 @@ pub enum Right {
     Reload,
     /// Make, list and revoke tokens.
     Tokens,
+    /// Say who is told of changes, and see what was.
+    Webhooks,
     /// See reports by the public, without persons.
     ReadReports,
     /// Decide them.
@@ -60,7 +62,11 @@ pub const fn may(role: Role, right: Right) -> bool {
             matches!(role, Role::Operator | Role::Investigator | Role::Auditor)
         }
         Right::Metrics => matches!(role, Role::Operator | Role::Auditor),
-        Right::Reload | Right::Tokens | Right::ChangeFeeds | Right::DecideReports => {
+        Right::Reload
+        | Right::Tokens
+        | Right::Webhooks
+        | Right::ChangeFeeds
+        | Right::DecideReports => {
             matches!(role, Role::Operator)
         }
     }

@@ -28,6 +28,7 @@ mod system;
 mod time;
 mod tokens;
 mod trace;
+mod webhooks;
 
 use std::{ops::Deref, sync::Arc};
 
@@ -48,6 +49,7 @@ use crate::{
     metrics::Metrics,
     reports::Reports,
     resolver::ZoneReport,
+    webhooks::Signer,
 };
 
 /// One part's readiness.
@@ -76,6 +78,10 @@ pub struct ApiParts {
     pub reports: Arc<Reports>,
     /// Owns what goes on after a handler has answered.
     pub tasks: TaskTracker,
+    /// The section `[webhooks]`.
+    pub webhooks: config::Webhooks,
+    /// Makes their secrets.
+    pub signer: Arc<Signer>,
     /// The tokens.
     pub tokens: Arc<Tokens>,
     /// The measures.

@@ -16,7 +16,7 @@ use http::{HeaderValue, Method, header};
 
 use super::{
     ApiState, Operation, Problem, Right, appeals, auth, describe, feeds, links, outbound, own,
-    problem, reports, system, tokens,
+    problem, reports, system, tokens, webhooks,
 };
 
 /// What a caller needs for a route.
@@ -145,6 +145,24 @@ pub const ROUTES: &[Route] = &[
     right(Method::GET, "/api/v1/reports/status", Right::ReadReports, describe::read_reports_status),
     right(Method::GET, "/api/v1/reports/{number}", Right::ReadReports, describe::read_report),
     // A look at persons: whoever asks is recorded, refused or not.
+    right(Method::GET, "/api/v1/webhooks", Right::Webhooks, describe::list_webhooks),
+    right(Method::POST, "/api/v1/webhooks", Right::Webhooks, describe::add_webhook),
+    right(Method::GET, "/api/v1/webhooks/{id}", Right::Webhooks, describe::read_webhook),
+    right(Method::PATCH, "/api/v1/webhooks/{id}", Right::Webhooks, describe::change_webhook),
+    right(Method::DELETE, "/api/v1/webhooks/{id}", Right::Webhooks, describe::disable_webhook),
+    right(Method::POST, "/api/v1/webhooks/{id}/test", Right::Webhooks, describe::test_webhook),
+    right(
+        Method::GET,
+        "/api/v1/webhooks/{id}/deliveries",
+        Right::Webhooks,
+        describe::list_deliveries,
+    ),
+    right(
+        Method::POST,
+        "/api/v1/webhooks/{id}/resend",
+        Right::Webhooks,
+        describe::resend_deliveries,
+    ),
     route(
         Method::GET,
         "/api/v1/reports/{number}/person",
@@ -224,6 +242,7 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/api/v1/reports/{number}/decision", post(reports::decide))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{name}", delete(tokens::revoke))
+        .merge(hooks())
         .merge(policy())
         .merge(more)
         .fallback(not_found)
@@ -233,6 +252,17 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .layer(middleware::from_fn_with_state(api.clone(), bound))
         .layer(middleware::from_fn(problem::render))
         .with_state(api)
+}
+
+/// The routes of webhooks.
+fn hooks() -> Router<ApiState> {
+    let one = get(webhooks::read).patch(webhooks::change).delete(webhooks::disable);
+    Router::new()
+        .route("/api/v1/webhooks", get(webhooks::list).post(webhooks::add))
+        .route("/api/v1/webhooks/{id}", one)
+        .route("/api/v1/webhooks/{id}/test", post(webhooks::test))
+        .route("/api/v1/webhooks/{id}/deliveries", get(webhooks::deliveries))
+        .route("/api/v1/webhooks/{id}/resend", post(webhooks::resend))
 }
 
 /// The routes of feeds, of the operator's own rules and of appeals.

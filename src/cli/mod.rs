@@ -21,6 +21,7 @@ mod serve;
 mod spool;
 mod token;
 mod trace;
+mod webhook;
 mod zone;
 
 use std::{
@@ -82,6 +83,8 @@ enum Command {
     /// Make, list and revoke tokens of the API.
     Token(Remote<token::Token>),
     Trace(Box<trace::Trace>),
+    /// Say who is told of changes, and see what was not taken.
+    Webhook(Remote<webhook::Webhook>),
     /// Work on the zones of a running server.
     Zone(Remote<zone::Zone>),
 }
@@ -130,6 +133,7 @@ impl Cli {
             Command::Forward(command) => command.run(&self.global),
             Command::Token(command) => command.run(&self.global),
             Command::Trace(command) => command.run(&self.global),
+            Command::Webhook(command) => command.run(&self.global),
             Command::Zone(command) => command.run(&self.global),
         }
     }

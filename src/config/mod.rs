@@ -32,6 +32,7 @@ mod store;
 mod transfer;
 mod walks;
 mod warnings;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -55,6 +56,7 @@ pub use store::{Engine, RETENTION_DAYS_MIN, Store, Trace};
 pub use transfer::Transfers;
 pub use walks::Walks;
 pub use warnings::warnings;
+pub use webhooks::Webhooks;
 
 use crate::record::NodeName;
 
@@ -86,6 +88,8 @@ pub struct Config {
     pub feeds: Feeds,
     /// The HTTP API.
     pub api: Api,
+    /// Changes told to those who asked for them.
+    pub webhooks: Webhooks,
     /// Where links and tokens are kept.
     pub control: Control,
     /// The spool.
@@ -113,6 +117,7 @@ impl Default for Config {
             gateway: Gateway::default(),
             feeds: Feeds::default(),
             api: Api::default(),
+            webhooks: Webhooks::default(),
             control: Control::default(),
             spool: Spool::default(),
             store: Store::default(),

@@ -3,7 +3,7 @@
 
 use super::{
     Config, Problem, Source, api_limits, control, dns, feeds, gateway, jumps, notices, outbound,
-    policy, reports, spool, store, transfer, walks,
+    policy, reports, spool, store, transfer, walks, webhooks,
 };
 
 /// What a number may be.
@@ -43,6 +43,7 @@ const SECTIONS: &[&[Limits]] = &[
     outbound::LIMITS,
     reports::LIMITS,
     walks::LIMITS,
+    webhooks::LIMITS,
     control::LIMITS,
     spool::LIMITS,
     store::LIMITS,

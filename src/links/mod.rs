@@ -224,6 +224,17 @@ impl From<crate::sql::postgres::Error> for Error {
     }
 }
 
+impl From<crate::sql::AnyError> for Error {
+    fn from(e: crate::sql::AnyError) -> Self {
+        use crate::sql::AnyError as E;
+        match e {
+            E::Sqlite(e) => e.into(),
+            E::Postgres(e) => e.into(),
+            E::Column(_) => Self::Damaged(e.to_string()),
+        }
+    }
+}
+
 impl From<crate::sql::Error> for Error {
     fn from(e: crate::sql::Error) -> Self {
         use crate::sql::Error as E;

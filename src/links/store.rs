@@ -10,6 +10,7 @@ use super::{Error, Freshness, LinkSettings, WalkStore};
 use crate::{
     clock::Timestamp,
     record::{LaneId, SchemaId},
+    sql::Any,
 };
 
 /// Whether a link may be followed.
@@ -295,6 +296,21 @@ pub trait LinkStore: WalkStore {
 
     /// Keeps `value` under `name` for ever; whether the value kept is this one.
     fn pin(&self, name: &str, value: &[u8]) -> Result<bool, Error>;
+
+    /// Runs `work` in one transaction, durably: what other parts keep beside the links.
+    ///
+    /// # Errors
+    /// Those of `work`, which change nothing, and of the database.
+    fn transact(
+        &self,
+        work: &mut dyn FnMut(&mut dyn Any) -> Result<(), Error>,
+    ) -> Result<(), Error>;
+
+    /// Runs `work`, which only reads. Each statement sees what is committed by then.
+    ///
+    /// # Errors
+    /// Those of `work`, and of the database.
+    fn look(&self, work: &mut dyn FnMut(&mut dyn Any) -> Result<(), Error>) -> Result<(), Error>;
 
     /// Every token that is not revoked, by name.
     fn tokens(&self) -> Result<Vec<TokenRow>, Error>;

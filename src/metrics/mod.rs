@@ -20,7 +20,7 @@ pub use self::{
     dns::DnsMetrics,
     feeds::{FeedMetrics, FeedsMetrics, TransferOutMetrics},
     keep::{SpoolMetrics, StoreMetrics},
-    web::{ApiMetrics, GatewayMetrics},
+    web::{ApiMetrics, GatewayMetrics, WebhookMetrics},
 };
 
 /// Bounds of every `_seconds` histogram.
@@ -33,6 +33,8 @@ pub struct Metrics {
     pub dns: DnsMetrics,
     /// Jumps.
     pub gateway: GatewayMetrics,
+    /// Changes told to those who asked for them.
+    pub webhooks: WebhookMetrics,
     /// The spool.
     pub spool: SpoolMetrics,
     /// Shipping, the store, the engine.
@@ -64,6 +66,7 @@ impl Metrics {
         Arc::new(Self {
             dns: DnsMetrics::new(&make),
             gateway: GatewayMetrics::new(&make),
+            webhooks: WebhookMetrics::new(&make),
             spool: SpoolMetrics::new(&make),
             store: StoreMetrics::new(&make),
             feeds: FeedsMetrics::new(&make),

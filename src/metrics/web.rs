@@ -60,6 +60,38 @@ pub struct ApiMetrics {
     pub trace_seconds: Histogram,
 }
 
+/// Changes told to those who asked for them.
+pub struct WebhookMetrics {
+    /// Deliveries that wait.
+    pub waiting: Gauge,
+    /// How long the oldest of them has waited.
+    pub oldest_seconds: Gauge,
+    /// Deliveries that were given up and are still kept.
+    pub dead: Gauge,
+    /// Deliveries made.
+    pub delivered: Counter,
+    /// Attempts that failed.
+    pub failed: Counter,
+    /// Deliveries given up.
+    pub given_up: Counter,
+}
+
+impl WebhookMetrics {
+    pub(super) fn new(m: &Make<'_>) -> Self {
+        Self {
+            waiting: m.gauge("tracegate_webhook_waiting", "Deliveries that wait"),
+            oldest_seconds: m.gauge(
+                "tracegate_webhook_oldest_seconds",
+                "How long the oldest delivery that waits has waited",
+            ),
+            dead: m.gauge("tracegate_webhook_dead", "Deliveries given up that are still kept"),
+            delivered: m.counter("tracegate_webhook_delivered_total", "Deliveries made"),
+            failed: m.counter("tracegate_webhook_failed_total", "Attempts that failed"),
+            given_up: m.counter("tracegate_webhook_given_up_total", "Deliveries given up"),
+        }
+    }
+}
+
 impl GatewayMetrics {
     pub(super) fn new(m: &Make<'_>) -> Self {
         Self {

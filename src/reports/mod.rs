@@ -35,7 +35,7 @@ pub use desk::{
 pub use number::{FORM_TOKEN_BYTES, Forms, is_number, pretty};
 pub use postgres::PostgresReports;
 pub use sqlite::SqliteReports;
-pub use store::{Counts, Person, Report, ReportQuery, ReportStore, Standing, Step};
+pub use store::{Counts, Person, Report, ReportQuery, ReportStore, Standing, Step, Untold};
 
 /// The database's file in the data directory, where links are in SQLite, too.
 pub const REPORTS: &str = "reports.sqlite";

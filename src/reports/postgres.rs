@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 
 use super::{
     Act, Category, Counts, Decision, Error, Kind, Person, Report, ReportQuery, ReportStore,
-    Standing, Step, store::event, text,
+    Standing, Step, Untold, store::event, text,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -19,7 +19,10 @@ use crate::{
 };
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/reports-pg/0001_reports.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/reports-pg/0001_reports.sql"),
+    include_str!("../../migrations/reports-pg/0002_untold.sql"),
+];
 
 /// [`ReportStore`] over PostgreSQL.
 #[derive(Debug)]
@@ -164,6 +167,29 @@ impl ReportStore for PostgresReports {
             text: row.try_get(1).map_err(read)?,
             client: SocketAddr::new(ip, u16::try_from(port).unwrap_or_default()),
         }))
+    }
+
+    fn untold(&self, limit: usize) -> Result<Vec<Untold>, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut all = Vec::new();
+        for row in self.pool.with(|s| s.query(text::UNTOLD, &[&limit]))? {
+            let (id, report): (i64, i64) =
+                (row.try_get(0).map_err(read)?, row.try_get(1).map_err(read)?);
+            let step: i64 = row.try_get(2).map_err(read)?;
+            let step = usize::try_from(step).unwrap_or_default();
+            let standing = self.one(text::BY_ID, &[&report])?;
+            all.extend(standing.map(|s| Untold::new(id.cast_unsigned(), s, step)));
+        }
+        Ok(all)
+    }
+
+    fn told(&self, ids: &[u64]) -> Result<(), Error> {
+        self.write(|tx| {
+            for id in ids {
+                tx.execute(text::TOLD, &[&id.cast_signed()])?;
+            }
+            Ok(())
+        })
     }
 
     fn counts(&self, now: Timestamp) -> Result<Counts, Error> {

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, params, t
 
 use super::{
     Act, Category, Counts, Decision, Error, Kind, Person, Report, ReportQuery, ReportStore,
-    Standing, Step, store::event, text,
+    Standing, Step, Untold, store::event, text,
 };
 use crate::{
     clock::Timestamp,
@@ -23,7 +23,10 @@ use crate::{
 };
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/reports/0001_reports.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/reports/0001_reports.sql"),
+    include_str!("../../migrations/reports/0002_untold.sql"),
+];
 
 /// [`ReportStore`] over SQLite.
 #[derive(Debug)]
@@ -160,6 +163,31 @@ impl ReportStore for SqliteReports {
             })
         });
         Ok(row.optional()?)
+    }
+
+    fn untold(&self, limit: usize) -> Result<Vec<Untold>, Error> {
+        let db = self.readers.take();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Vec<(i64, i64, usize)> = db
+            .prepare_cached(text::UNTOLD)?
+            .query_map([limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        let mut all = Vec::new();
+        for (id, report, step) in rows {
+            let standing = one(&db, text::BY_ID, params![report])?;
+            all.extend(standing.map(|s| Untold::new(id.cast_unsigned(), s, step)));
+        }
+        Ok(all)
+    }
+
+    fn told(&self, ids: &[u64]) -> Result<(), Error> {
+        self.write(|tx| {
+            let mut delete = tx.prepare_cached(text::TOLD)?;
+            for id in ids {
+                delete.execute([id.cast_signed()])?;
+            }
+            Ok(())
+        })
     }
 
     fn counts(&self, now: Timestamp) -> Result<Counts, Error> {

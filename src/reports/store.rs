@@ -117,6 +117,17 @@ impl Standing {
     }
 }
 
+/// Something that is to be told to whoever wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untold {
+    /// What it is forgotten by.
+    pub id: u64,
+    /// The report.
+    pub report: Report,
+    /// The step it was decided in; none where it came.
+    pub step: Option<Step>,
+}
+
 /// Which reports, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct ReportQuery {
@@ -167,6 +178,12 @@ pub trait ReportStore: Send + Sync + std::fmt::Debug {
     /// Who made the report of this id.
     fn person(&self, id: u64) -> Result<Option<Person>, Error>;
 
+    /// Reports and decisions that nobody was told of yet, oldest first.
+    fn untold(&self, limit: usize) -> Result<Vec<Untold>, Error>;
+
+    /// Forgets those of these ids: somebody was told.
+    fn told(&self, ids: &[u64]) -> Result<(), Error>;
+
     /// How many wait.
     fn counts(&self, now: Timestamp) -> Result<Counts, Error>;
 
@@ -175,6 +192,15 @@ pub trait ReportStore: Send + Sync + std::fmt::Debug {
 
     /// Forgets records that are in the spool.
     fn forget(&self, records: &[(LaneId, u64)]) -> Result<(), Error>;
+}
+
+impl Untold {
+    /// The `step`th step of a report, from 1; 0 for its coming.
+    pub(super) fn new(id: u64, standing: Standing, step: usize) -> Self {
+        let Standing { report, mut steps } = standing;
+        let at = step.checked_sub(1).filter(|at| *at < steps.len());
+        Self { id, report, step: at.map(|at| steps.swap_remove(at)) }
+    }
 }
 
 impl ReportQuery {

@@ -37,6 +37,10 @@ pub(super) const LIST_OPEN: &str = report!(
 );
 pub(super) const STEPS: &str = "SELECT ts, event, decision, act, reason, answer, actor \
      FROM report_steps WHERE report_id = $1 ORDER BY step";
+pub(super) const BY_ID: &str = report!("WHERE r.id = $1");
+pub(super) const UNTOLD: &str =
+    "SELECT id, report_id, step FROM report_untold ORDER BY id LIMIT $1";
+pub(super) const TOLD: &str = "DELETE FROM report_untold WHERE id = $1";
 pub(super) const PERSON: &str =
     "SELECT contact, text, client, client_port FROM report_persons WHERE report_id = $1";
 pub(super) const OPEN: &str = "SELECT count(*), coalesce(min(due), 0) FROM report_open";

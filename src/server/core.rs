@@ -23,6 +23,7 @@ use crate::{
     resolver::{self, Resolver},
     spool::{self, Spool},
     sql::postgres::Settings,
+    webhooks::Signer,
 };
 
 /// The stages below the listeners.
@@ -42,6 +43,8 @@ pub(super) struct Core {
     pub(super) links: Arc<Links>,
     pub(super) reports: Arc<Reports>,
     pub(super) tokens: Arc<Tokens>,
+    /// Makes the secrets of webhooks.
+    pub(super) signer: Arc<Signer>,
     /// The rules in force: whoever changes them swaps the set here.
     pub(super) in_force: InForce,
     /// Whoever changes them.
@@ -132,6 +135,7 @@ impl Core {
             clock.clone(),
             config.api.tokens_max,
         )?);
+        let signer = Arc::new(Signer::new(secrets.load_or_make("codes.key")?));
         let links = links_of(control, &parts, &secrets, &resolver)?;
         let desk = of_reports.start(&parts, &secrets, &feeds)?;
         let follower = shared.map(|store| follower_of(store, &links, &tokens, &feeds_stop));
@@ -149,6 +153,7 @@ impl Core {
             links,
             reports: desk,
             tokens,
+            signer,
             in_force,
             feeds,
             feeds_stop,

@@ -352,6 +352,8 @@ fn api_router(
         reports: Arc::clone(&core.reports),
         tasks: core.tasks.clone(),
         tokens: Arc::clone(&core.tokens),
+        webhooks: core.config.webhooks.clone(),
+        signer: Arc::clone(&core.signer),
         metrics: Arc::clone(&core.metrics),
         clock: core.clock.clone(),
         checks: checks(core, storage),

@@ -28,6 +28,7 @@ mod storage;
 mod transfers;
 mod upkeep;
 mod walks;
+mod webhooks;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -68,6 +69,9 @@ pub enum Error {
     /// Where targets lead cannot be looked for as configured.
     #[error(transparent)]
     Walks(#[from] crate::gateway::WalkError),
+    /// Nobody can be told of changes as configured.
+    #[error(transparent)]
+    Webhooks(#[from] crate::webhooks::Error),
     /// Links, tokens and the rest of the control state.
     #[error("control state: {0}")]
     Links(#[from] links::Error),
@@ -177,6 +181,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let expiry = expiry::Expiry::start(&core);
     let counting = reports::Counting::start(&core);
     let walks = walks::Walks::start(&core, &addresses)?;
+    let webhooks = webhooks::Webhooks::start(&core)?;
     let run_file = run_file::RunFile::write(&core.config.data_dir, &addresses)
         .map_err(Error::io("run.json"))?;
     ready(&addresses);
@@ -206,6 +211,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     expiry.stop().await;
     counting.stop().await;
     walks.stop().await;
+    webhooks.stop().await;
     core.tasks.close();
     let left = deadline.saturating_duration_since(core.clock.monotonic());
     following.stop(left).await;

@@ -5,6 +5,7 @@
 //! connection writes, a few read. The file is for its owner alone. Migrations are numbered and
 //! checksummed; a schema that is newer than this build, or altered, is refused.
 
+mod any;
 mod migrate;
 pub mod postgres;
 mod readers;
@@ -17,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+pub use any::{Any, AnyError, AnyRow, Sqlite, Value};
 pub use readers::{Reader, Readers};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use rustix::fs::FlockOperation;

@@ -19,6 +19,7 @@ use tracegate::{
     },
     metrics::Metrics,
     record::{LaneId, Table},
+    sql::Any,
 };
 
 use crate::site::{BEGIN, open_links, records};
@@ -136,6 +137,18 @@ impl<S: LinkStore> LinkStore for Dying<S> {
     }
     fn lease_visits(&self, code: &str, portion: u32, max: u32) -> Result<u32, Error> {
         self.inner.lease_visits(code, portion, max)
+    }
+    fn live(&self, owner: &str, limit: u64) -> Result<u64, Error> {
+        self.inner.live(owner, limit)
+    }
+    fn transact(
+        &self,
+        work: &mut dyn FnMut(&mut dyn Any) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.inner.transact(work)
+    }
+    fn look(&self, work: &mut dyn FnMut(&mut dyn Any) -> Result<(), Error>) -> Result<(), Error> {
+        self.inner.look(work)
     }
     fn newest(&self) -> Result<Timestamp, Error> {
         self.inner.newest()

@@ -90,4 +90,7 @@ mod trace_reports;
 mod transfer;
 mod urls;
 mod walks;
+mod webhook_lab;
+mod webhooks;
+mod webhooks_conformance;
 mod zones;

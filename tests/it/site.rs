@@ -35,6 +35,7 @@ use tracegate::{
     resolver::{self, Resolver},
     spool::{self, Spool},
     trace::{Parts, ShortUrls, Tracer},
+    webhooks::Signer,
 };
 
 use crate::{described, harness::DEADLINE};
@@ -360,6 +361,8 @@ impl Site {
             reports: desk,
             tasks: tasks.clone(),
             tokens: Arc::new(tokens),
+            webhooks: config.webhooks.clone(),
+            signer: Arc::new(Signer::new([3; 32])),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
             checks,

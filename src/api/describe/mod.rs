@@ -18,6 +18,7 @@ mod policy;
 mod problems;
 mod system;
 mod tidy;
+mod webhooks;
 
 pub use document::document;
 pub use operation::{Code, Operation};
@@ -43,6 +44,10 @@ pub(super) use self::{
     },
     system::{
         create_token, healthz, list_tokens, metrics, openapi, readyz, reload_zones, revoke_token,
+    },
+    webhooks::{
+        add_webhook, change_webhook, disable_webhook, list_deliveries, list_webhooks, read_webhook,
+        resend_deliveries, test_webhook,
     },
 };
 

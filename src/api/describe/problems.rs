@@ -34,20 +34,24 @@ pub(super) const WRITING: [Code; 13] = [
 ];
 
 /// Making them.
-pub(super) const MAKING: [Code; 4] = [
+pub(super) const MAKING: [Code; 6] = [
+    (403, "owner_full"),
     (409, "code_taken"),
     (422, "code_not_allowed"),
     (422, "idempotency_key_reused"),
     (429, "owner_quota"),
+    (429, "token_quota"),
 ];
 
 /// Changing them.
-pub(super) const CHANGING: [Code; 5] = [
+pub(super) const CHANGING: [Code; 7] = [
     NOT_FOUND,
+    (403, "owner_full"),
     (409, "code_taken"),
     (409, "revision_conflict"),
     (412, "revision_conflict"),
     (422, "public_reason_without_stop"),
+    (429, "token_quota"),
 ];
 
 /// Reading them line by line.

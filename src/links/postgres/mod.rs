@@ -39,13 +39,17 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     record::{LaneId, NodeName, SchemaId},
-    sql::postgres::{self, Pool, Session, Settings},
+    sql::{
+        Any,
+        postgres::{self, Pool, Session, Settings},
+    },
 };
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/control-pg/0001_links_and_tokens.sql"),
     include_str!("../../../migrations/control-pg/0002_walks.sql"),
+    include_str!("../../../migrations/control-pg/0003_webhooks.sql"),
 ];
 
 /// Where nodes tell one another what they changed.
@@ -380,6 +384,17 @@ impl LinkStore for PostgresLinks {
             }?;
             Ok(())
         })
+    }
+
+    fn transact(
+        &self,
+        work: &mut dyn FnMut(&mut dyn Any) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.pool.with(|s| s.transact(|tx| work(tx)))
+    }
+
+    fn look(&self, work: &mut dyn FnMut(&mut dyn Any) -> Result<(), Error>) -> Result<(), Error> {
+        self.pool.with(|s| work(s))
     }
 
     fn tokens(&self) -> Result<Vec<TokenRow>, Error> {

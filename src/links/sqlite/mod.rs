@@ -32,16 +32,17 @@ use super::{
 use crate::{
     clock::Timestamp,
     record::{LaneId, SchemaId},
-    sql::{self, Readers},
+    sql::{self, Any, Readers},
 };
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../../migrations/control/0001_links_and_tokens.sql"),
     include_str!("../../../migrations/control/0002_marks.sql"),
     include_str!("../../../migrations/control/0003_settings.sql"),
     include_str!("../../../migrations/control/0004_token_persons.sql"),
     include_str!("../../../migrations/control/0005_walks.sql"),
+    include_str!("../../../migrations/control/0006_webhooks.sql"),
 ];
 
 /// [`LinkStore`] over SQLite.
@@ -316,6 +317,17 @@ impl LinkStore for SqliteLinks {
             }?;
             Ok(())
         })
+    }
+
+    fn transact(
+        &self,
+        work: &mut dyn FnMut(&mut dyn Any) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.write(|tx| work(&mut sql::Sqlite(tx)))
+    }
+
+    fn look(&self, work: &mut dyn FnMut(&mut dyn Any) -> Result<(), Error>) -> Result<(), Error> {
+        work(&mut sql::Sqlite(&self.readers.take()))
     }
 
     fn tokens(&self) -> Result<Vec<TokenRow>, Error> {
