@@ -6,11 +6,14 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ApiState, Body, Caller, Params, Problem, Words};
+use super::{
+    ApiState, Body, Caller, Params, Problem, Words,
+    etag::{self, tagged},
+};
 use crate::{
     clock::Timestamp,
     links,
@@ -180,7 +183,7 @@ pub(super) async fn add(
     let (salt, now) = (salt()?, api.clock.now());
     let max = api.webhooks.endpoints_max;
     let mut made = None;
-    let (endpoint, counts) = {
+    let (endpoint, step) = {
         let api = api.clone();
         blocking(move || {
             api.links.store().transact(&mut |db| {
@@ -190,7 +193,7 @@ pub(super) async fn add(
                 let actor = &caller.actor.name;
                 let new = NewEndpoint { url: &url, kinds: &kinds, note: &new.note, salt, actor };
                 let id = Store::add(db, &new, now)?;
-                made = Some((Store::endpoint(db, id)?, Counts::default()));
+                made = Some((Store::endpoint(db, id)?, Store::last_step(db, id)?));
                 Ok(())
             })?;
             Ok(made)
@@ -198,9 +201,9 @@ pub(super) async fn add(
         .await?
         .ok_or_else(too_many)?
     };
-    let mut body = shown(&endpoint, counts);
+    let mut body = shown(&endpoint, Counts::default());
     body.secret = Some(api.signer.shown(endpoint.id, &endpoint.salt));
-    Ok((StatusCode::CREATED, Json(body)).into_response())
+    Ok(tagged((StatusCode::CREATED, Json(body)).into_response(), &step.to_string()))
 }
 
 /// `GET /api/v1/webhooks`.
@@ -225,17 +228,19 @@ pub(super) async fn read(
     State(api): State<ApiState>,
     Path(id): Path<i64>,
 ) -> Result<Response, Problem> {
-    Ok(Json(one(&api, id).await?).into_response())
+    let (body, step) = one(&api, id).await?;
+    Ok(tagged(Json(body).into_response(), &step.to_string()))
 }
 
-async fn one(api: &ApiState, id: i64) -> Result<Webhook, Problem> {
+/// A webhook, and the number of its last change.
+async fn one(api: &ApiState, id: i64) -> Result<(Webhook, i64), Problem> {
     let api = api.clone();
     blocking(move || {
         let mut found = None;
         api.links.store().look(&mut |db| {
             let endpoint = Store::endpoint(db, id)?;
             let counts = Store::counts(db, id)?;
-            found = Some(shown(&endpoint, counts));
+            found = Some((shown(&endpoint, counts), Store::last_step(db, id)?));
             Ok(())
         })?;
         found.ok_or(links::Error::Unknown)
@@ -248,8 +253,10 @@ pub(super) async fn change(
     State(api): State<ApiState>,
     caller: Caller,
     Path(id): Path<i64>,
+    headers: HeaderMap,
     Body(change): Body<Change>,
 ) -> Result<Response, Problem> {
+    let base = base(&headers)?;
     let allowed = &api.webhooks.allowed_hosts;
     let url = change.url.map(|url| place(&url, allowed).map_err(bad_place)).transpose()?;
     let kinds = change.events.map(|events| kinds(&events)).transpose()?;
@@ -268,7 +275,7 @@ pub(super) async fn change(
     let new_salt = if change.rotate_secret { Some(salt()?) } else { None };
     let now = api.clock.now();
     let until = now.saturating_add(std::time::Duration::from_secs(api.webhooks.secret_overlap_s));
-    let salt_now = amend(&api, id, caller, now, move |e| {
+    let salt_now = amend(&api, (id, base), caller, now, move |e| {
         if let Some(url) = &url {
             e.url.clone_from(url);
         }
@@ -291,11 +298,16 @@ pub(super) async fn change(
         }
     })
     .await?;
-    let mut body = one(&api, id).await?;
+    let (mut body, step) = one(&api, id).await?;
     if change.rotate_secret {
         body.secret = Some(api.signer.shown(id, &salt_now));
     }
-    Ok(Json(body).into_response())
+    Ok(tagged(Json(body).into_response(), &step.to_string()))
+}
+
+/// The change that `If-Match` names; none for any.
+fn base(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    etag::if_match(headers)?.map(|tag| tag.parse().map_err(|_| etag::bad())).transpose()
 }
 
 /// `DELETE /api/v1/webhooks/{id}`: it is told nothing more, and stays known.
@@ -305,7 +317,7 @@ pub(super) async fn disable(
     Path(id): Path<i64>,
 ) -> Result<Response, Problem> {
     let now = api.clock.now();
-    amend(&api, id, caller, now, |e| {
+    amend(&api, (id, None), caller, now, |e| {
         (e.enabled, e.why) = (false, "asked".to_owned());
         "disabled"
     })
@@ -313,26 +325,33 @@ pub(super) async fn disable(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Changes an endpoint; what its secret is made of then.
+/// Changes an endpoint, where this change is its last or it does not matter; what its secret is made of
+/// then.
 async fn amend(
     api: &ApiState,
-    id: i64,
+    (id, base): (i64, Option<i64>),
     caller: Caller,
     now: Timestamp,
     with: impl Fn(&mut Endpoint) -> &'static str + Send + 'static,
 ) -> Result<Vec<u8>, Problem> {
     let api = api.clone();
-    blocking(move || {
-        let mut salt = Vec::new();
+    let salt = blocking(move || {
+        let mut salt = None;
         api.links.store().transact(&mut |db| {
+            Store::hold(db, id)?;
+            let last = Store::last_step(db, id)?;
+            if base.is_some_and(|base| base != last) {
+                salt = None;
+                return Ok(());
+            }
             let mut endpoint = Store::endpoint(db, id)?;
             let step = with(&mut endpoint);
-            salt.clone_from(&endpoint.salt);
+            salt = Some(endpoint.salt.clone());
             Store::put(db, &endpoint, step, &caller.actor.name, now)
         })?;
         Ok(salt)
-    })
-    .await
+    });
+    salt.await?.ok_or_else(changed_meanwhile)
 }
 
 /// `POST /api/v1/webhooks/{id}/test`: a message goes the way of all others.
@@ -500,6 +519,15 @@ fn too_many() -> Problem {
         "too_many_webhooks",
         "There are as many webhooks as webhooks.endpoints_max allows.",
         "事件推送地址数量已达 webhooks.endpoints_max 上限。",
+    )
+}
+
+fn changed_meanwhile() -> Problem {
+    Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        "changed_meanwhile",
+        "Somebody else changed it first.",
+        "他人已先行更改。",
     )
 }
 

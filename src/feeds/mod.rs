@@ -84,7 +84,7 @@ pub enum Error {
     #[error("it cannot be read: {0}")]
     Unreadable(String),
     /// Neither a rule nor a name, URL or address.
-    #[error("{0:?} is neither a name, a URL, an address nor a rule")]
+    #[error("{0:?} is neither a name, a URL with its scheme, an address nor a rule")]
     BadRule(String),
     /// It must not be blocked.
     #[error("{0}")]

@@ -59,6 +59,7 @@ fn take_back(db: &Connection, number: &str, event: &str) -> Result<(), rusqlite:
     };
     if event == "received" {
         for sql in [
+            "DELETE FROM report_untold WHERE report_id = ?1",
             "DELETE FROM report_steps WHERE report_id = ?1",
             "DELETE FROM report_persons WHERE report_id = ?1",
             "DELETE FROM report_open WHERE report_id = ?1",
@@ -72,6 +73,11 @@ fn take_back(db: &Connection, number: &str, event: &str) -> Result<(), rusqlite:
         "DELETE FROM report_steps WHERE report_id = ?1 AND step >=
              (SELECT max(step) FROM report_steps WHERE report_id = ?1 AND event = ?2)",
         params![id, event],
+    )?;
+    db.execute(
+        "DELETE FROM report_untold WHERE report_id = ?1 AND step > 0
+             AND step NOT IN (SELECT step FROM report_steps WHERE report_id = ?1)",
+        [id],
     )?;
     db.execute(
         "INSERT OR IGNORE INTO report_open SELECT id, due FROM reports

@@ -185,6 +185,27 @@ impl Store {
         endpoint(rows.first().ok_or(Error::Unknown)?)
     }
 
+    /// Lets nobody else change an endpoint until the transaction ends.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] when there is none.
+    pub fn hold(db: &mut dyn Any, id: i64) -> Result<(), Error> {
+        // What writes nothing new locks the row, in either database.
+        match db.execute("UPDATE webhooks SET note = note WHERE id = $1", &[id.into()])? {
+            0 => Err(Error::Unknown),
+            _ => Ok(()),
+        }
+    }
+
+    /// The number of an endpoint's last change.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn last_step(db: &mut dyn Any, id: i64) -> Result<i64, Error> {
+        let sql = "SELECT max(id) FROM webhook_steps WHERE webhook_id = $1";
+        Ok(db.query(sql, &[id.into()])?.first().ok_or(Error::Unknown)?.int(0)?)
+    }
+
     /// Registers an endpoint; its number.
     ///
     /// # Errors

@@ -57,6 +57,11 @@ fn something(site: &Site, path: &str) -> (String, [Value; 3]) {
             let edits = ["suspended", "refused", "lifted"].map(|word| json!({ "status": word }));
             (format!("/api/v1/appeals/{}", appeal["id"]), edits)
         }
+        "/api/v1/webhooks/{id}" => {
+            let hook = made(site, "/api/v1/webhooks", &json!({ "url": "https://example.org/" }));
+            let edits = ["one", "two", "three"].map(|note| json!({ "note": note }));
+            (format!("/api/v1/webhooks/{}", hook.json()["id"]), edits)
+        }
         other => panic!("no test edits {other}"),
     }
 }
@@ -135,5 +140,5 @@ fn lists_go_on_by_a_cursor_or_are_bounded() {
             assert!(said.contains("at most"), "{id}: {said}");
         }
     }
-    assert_eq!(without, ["listFeeds", "listTokens"]);
+    assert_eq!(without, ["listFeeds", "listTokens", "listWebhooks"]);
 }

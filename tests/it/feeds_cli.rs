@@ -464,6 +464,7 @@ fn feeds_read_so(shown: &dyn Fn(&[&str]) -> String) {
     Authority 下达机关        市公安局
     Order number 文号         2026-17
     Made 生成时间             [instant]
+    Complete through 完整至   [instant] · it
 
     Order 文号                2026-17
     Authority 下达机关        市公安局

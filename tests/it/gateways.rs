@@ -218,7 +218,7 @@ fn what_a_dead_node_left_waits_for_it() {
 fn two_nodes_of_one_name_are_refused() {
     let postgres = Postgres::start();
     let settings = Settings {
-        statement_timeout: Duration::from_millis(500),
+        statement_timeout: Duration::from_secs(3),
         ..postgres.settings_of(&postgres.database())
     };
     let open = || {

@@ -28,6 +28,9 @@ fn quick(receiver: &Receiver) -> impl FnOnce(&mut Config) {
         c.webhooks.retry_ms = 20;
         c.webhooks.retry_ms_max = 40;
         c.webhooks.attempts_max = 3;
+        // What a process had in hand when it died waits for as long as that may take.
+        c.webhooks.connect_timeout_ms = 500;
+        c.webhooks.answer_timeout_ms = 1_000;
     }
 }
 

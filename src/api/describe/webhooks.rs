@@ -9,6 +9,7 @@ use super::{
 };
 
 const AWAY: (u16, &str) = (503, "control_away");
+const ETAG: (&str, &str) = ("ETag", "Its last change, for If-Match");
 const ID: (&str, &str) = ("id", "The webhook's number");
 
 pub(in crate::api) fn list_webhooks() -> Operation {
@@ -23,6 +24,7 @@ pub(in crate::api) fn add_webhook() -> Operation {
         .more("The answer shows the secret that signs for the only time.")
         .takes::<NewWebhook>()
         .gives::<Webhook>(201, "The webhook, with its secret")
+        .with(ETAG.0, ETAG.1)
         .problems([AWAY, (409, "too_many_webhooks"), (422, "webhook_url_refused")])
 }
 
@@ -30,6 +32,7 @@ pub(in crate::api) fn read_webhook() -> Operation {
     Operation::new("readWebhook", "A webhook")
         .number(ID.0, ID.1)
         .gives::<Webhook>(200, "The webhook")
+        .with(ETAG.0, ETAG.1)
         .problems([AWAY, NOT_FOUND])
 }
 
@@ -37,9 +40,11 @@ pub(in crate::api) fn change_webhook() -> Operation {
     Operation::new("changeWebhook", "Change a webhook, or rotate its secret")
         .more("What is not given stays. A new secret is in this answer alone.")
         .number(ID.0, ID.1)
+        .header("If-Match", "The ETag that it must have: where somebody else changed it, 412")
         .takes::<Change>()
         .gives::<Webhook>(200, "The webhook as it is now")
-        .problems([AWAY, NOT_FOUND, (422, "webhook_url_refused")])
+        .with(ETAG.0, ETAG.1)
+        .problems([AWAY, NOT_FOUND, (412, "changed_meanwhile"), (422, "webhook_url_refused")])
 }
 
 pub(in crate::api) fn disable_webhook() -> Operation {

@@ -236,8 +236,8 @@ pub(super) fn problem(error: &Error) -> Problem {
         Error::BadRule(_) => new(
             wrong,
             "bad_rule",
-            "This is neither a name, a URL, an address nor a rule.",
-            "既非域名、网址、地址，也非规则。",
+            "This is neither a name, a URL with its scheme, an address nor a rule.",
+            "既非域名、带协议的网址、地址，也非规则。",
         ),
         Error::Protected(why) => {
             new(wrong, "protected", "No rule may touch that.", "规则不得涉及该对象。")

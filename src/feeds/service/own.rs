@@ -247,7 +247,14 @@ pub(super) fn trigger_of(what: &str) -> Result<Trigger, Error> {
     if what.is_ascii()
         && let Ok(trigger) = what.parse::<Trigger>()
     {
-        return Ok(trigger);
+        // A URL without its scheme is no name, but the delegation of a part of a network is
+        // (RFC 2317 §4).
+        let name = trigger.to_string();
+        let is_name = matches!(trigger, Trigger::Qname(_));
+        return match is_name && name.contains(['/', '?', '#', '@', ':']) {
+            true if !name.ends_with(".arpa") => Err(bad()),
+            _ => Ok(trigger),
+        };
     }
     // A name as people write it: in upper case, in their script, with a dot at its end.
     let (star, name) = match what.strip_prefix("*.") {
@@ -280,7 +287,9 @@ mod tests {
         check("url-host:evil.example", "url-host:evil.example");
         check("32.1.2.0.192.rpz-client-ip", "32.1.2.0.192.rpz-client-ip");
         check("code:abc", "code:abc");
-        for bad in ["", "*.", "a b", "..", "http://"] {
+        check("0/25.2.0.192.in-addr.arpa", "0/25.2.0.192.in-addr.arpa");
+        let urls = ["bad.example/a", "bad.example:8080", "user@bad.example", "bad.example?a"];
+        for bad in [&["", "*.", "a b", "..", "http://"][..], &urls].concat() {
             assert!(trigger_of(bad).is_err(), "{bad:?}");
         }
     }
