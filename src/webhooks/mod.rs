@@ -3,7 +3,7 @@
 //! Operators register endpoints, each with the kinds of events it wants. A change of a link or a
 //! forward, and a changed final destination, leaves a row in `webhook_untold` within its own
 //! transaction (a trigger of the control database writes it, and takes it back with the change);
-//! reports do the same in their database, feeds have their append-only events. [`intake`] makes of
+//! reports do the same in their database, feeds have their append-only events. [`mod@intake`] makes of
 //! each a **message**, whose id is the same whoever makes it, and a **delivery** for every endpoint
 //! that wants it, in one transaction with taking the row away. Whatever dies in between, the next
 //! look finds the row again: an event is told **at least once, under one id**.
