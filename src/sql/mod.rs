@@ -20,7 +20,7 @@ use std::{
 
 pub use any::{Any, AnyError, AnyRow, Sqlite, Value};
 pub use readers::{Reader, Readers};
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, config::DbConfig};
 use rustix::fs::FlockOperation;
 
 /// The wait for another process's lock: another node's, or a backup tool's.
@@ -78,9 +78,17 @@ pub fn open(path: &Path, migrations: &[&str]) -> Result<Connection, Error> {
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;
     db.pragma_update(None, "trusted_schema", false)?;
-    db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    keep_statements(&db)?;
     migrate::apply(&mut db, migrations)?;
     Ok(db)
+}
+
+/// Has statements parsed once. Without the guarantee of a stable plan SQLite parses one again
+/// whenever a parameter changes that might decide about a partial index: at each use.
+fn keep_statements(db: &Connection) -> Result<(), rusqlite::Error> {
+    db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Runs `work` in one transaction. `failed` is set after a commit whose outcome is unknown: nothing

@@ -28,7 +28,7 @@ impl Readers {
             db.busy_timeout(super::BUSY_TIMEOUT)?;
             db.pragma_update(None, "query_only", true)?;
             db.pragma_update(None, "trusted_schema", false)?;
-            db.set_prepared_statement_cache_capacity(super::STATEMENTS_KEPT);
+            super::keep_statements(&db)?;
             idle.push(db);
         }
         Ok(Self { idle: Mutex::new(idle), back: Condvar::new() })
