@@ -1,10 +1,13 @@
 //! Changing links: by whoever may, and by the clock.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    mem,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 use super::{
     By, Converted, Edit, Error, ForwardFrom, How, LinkSettings, Links, NotConverted, Operation,
-    OwnerVerification, Revision, Role, State, Stopped, Target, forward::is_forward, keep::Batch,
+    OwnerVerification, Revision, Role, State, Stopped, Target, forward::is_forward, group::Batch,
     settings::previous,
 };
 use crate::{clock::Timestamp, record::RecordId};
@@ -118,12 +121,12 @@ impl Links {
         client: SocketAddr,
     ) -> Result<RecordId, Error> {
         let batch = Batch {
-            revisions: std::slice::from_ref(next),
-            previous: &[previous(current, next)],
+            revisions: vec![next.clone()],
+            previous: vec![previous(current, next)],
             client,
             flow: self.lane.new_flow(),
         };
-        self.convert(&batch)?.pop().unwrap_or(Err(Error::Failed))
+        self.convert(batch)?.pop().unwrap_or(Err(Error::Failed))
     }
 
     /// The revision after `current`; none when `edit` changes nothing.
@@ -194,25 +197,24 @@ impl Links {
             next.request = String::new();
             next
         };
-        let revisions: Vec<Revision> = due.iter().map(ended).collect();
-        let previous: Vec<String> =
+        let mut revisions: Vec<Revision> = due.iter().map(ended).collect();
+        let mut previous: Vec<String> =
             due.iter().zip(&revisions).map(|(old, new)| previous(old, new)).collect();
-        let mut at = 0;
-        while at < revisions.len() {
-            let end = at + self.fitting(revisions[at..].iter());
+        while !revisions.is_empty() {
+            let fit = self.fitting(revisions.iter());
+            let (later, before) = (revisions.split_off(fit), previous.split_off(fit));
             let batch = Batch {
-                revisions: &revisions[at..end],
-                previous: &previous[at..end],
+                revisions: mem::replace(&mut revisions, later),
+                previous: mem::replace(&mut previous, before),
                 client: SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
                 flow: self.lane.new_flow(),
             };
-            for result in self.convert(&batch)? {
+            for result in self.convert(batch)? {
                 match result {
                     Ok(_) | Err(Error::Conflict { .. }) => {}
                     Err(e) => return Err(e),
                 }
             }
-            at = end;
         }
         Ok(due.len())
     }

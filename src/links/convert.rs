@@ -12,6 +12,7 @@ use super::{
     Refusal, Revision, State, Target, TargetRules,
     cache::{ABSENT_FOR, LinkCache},
     change::SettingsEdit,
+    group::Group,
     room::Room,
     visits::Visits,
 };
@@ -256,6 +257,7 @@ pub struct Links {
     pub(super) visits: Visits,
     domains: Vec<String>,
     pub(super) batch_bytes_max: usize,
+    pub(super) group: Group,
     numbers: Mutex<Range<u64>>,
     held: (Mutex<bool>, Condvar),
     pub(super) outbound: Arc<OutboundKeys>,
@@ -296,6 +298,7 @@ impl Links {
             visits: Visits::new(gateway.visit_leases_max, gateway.visit_portion_max),
             domains,
             batch_bytes_max,
+            group: Group::default(),
             numbers,
             held,
             outbound: Arc::new(OutboundKeys::none()),

@@ -1,34 +1,28 @@
 //! Revisions and their records in one transaction, then the append, then the answer.
 
-use std::net::SocketAddr;
+use std::ptr;
 
 use serde_json::Value;
 
-use super::{Error, Keep, Links, OutboxRow, Revision, forward::is_forward};
+use super::{
+    Error, Keep, Links, OutboxRow, Revision,
+    forward::is_forward,
+    group::{Batch, Beside, Outcome, ROWS_MAX},
+};
 use crate::{
-    record::{Conversion, Flow, RecordId},
+    record::{Conversion, RecordId},
     spool::{PreparedMany, Refused, SharedLane},
 };
-
-/// The most revisions in one transaction.
-const ROWS_MAX: usize = 500;
 
 /// What a record has besides the texts of its revision, with room to spare.
 const ROW_BYTES: usize = 512;
 
-/// Revisions to be written together.
-pub(super) struct Batch<'a> {
-    pub(super) revisions: &'a [Revision],
-    /// What each changed, as it was before; none for those that are first.
-    pub(super) previous: &'a [String],
-    pub(super) client: SocketAddr,
-    pub(super) flow: Flow,
-}
-
-/// The records of a batch on their way.
+/// The records of revisions on their way.
 struct Keeper<'a> {
     lane: &'a SharedLane,
-    batch: &'a Batch<'a>,
+    revisions: &'a [Revision],
+    /// One each.
+    beside: &'a [Beside],
     prepared: Option<PreparedMany<'a>>,
     first: Option<RecordId>,
 }
@@ -37,8 +31,13 @@ impl Keep for Keeper<'_> {
     fn prepare(&mut self, accepted: &[&Revision]) -> Result<Vec<OutboxRow>, Error> {
         let told = accepted.iter().map(|r| Value::Object(r.settings.told()).to_string());
         let told: Vec<String> = told.collect();
-        let rows: Vec<Conversion<'_>> =
-            accepted.iter().zip(&told).map(|(r, settings)| self.record(r, settings)).collect();
+        // They come in the order in which they were given.
+        let mut given = self.revisions.iter().zip(self.beside);
+        let mut rows: Vec<Conversion<'_>> = Vec::with_capacity(accepted.len());
+        for (r, settings) in accepted.iter().zip(&told) {
+            let beside = given.find(|(given, _)| ptr::eq(*given, *r)).ok_or(Error::Failed)?.1;
+            rows.push(record(r, settings, beside));
+        }
         let prepared = self.lane.prepare_many(&rows).map_err(refused)?;
         let (first, schema) = (prepared.first.clone(), prepared.schema);
         let place = |(seq, bytes): (u64, &Vec<u8>)| OutboxRow {
@@ -57,53 +56,51 @@ impl Keep for Keeper<'_> {
     }
 }
 
-impl<'a> Keeper<'a> {
-    fn record<'r>(&self, r: &'r Revision, settings: &'r str) -> Conversion<'r>
-    where
-        'a: 'r,
-    {
-        let batch = self.batch;
-        let same = |b: &&Revision| b.code == r.code && b.revision == r.revision;
-        let place = batch.revisions.iter().position(|b| same(&b));
-        let previous = place.and_then(|at| batch.previous.get(at));
-        Conversion {
-            code: &r.code,
-            revision: r.revision,
-            operation: r.operation.name(),
-            target_submitted: &r.target_submitted,
-            target: &r.target,
-            target_host: &r.target_host,
-            target_registrable_domain: &r.target_registrable_domain,
-            actor: &r.actor,
-            owner: &r.owner,
-            reason: &r.reason,
-            client: batch.client,
-            client_key: "",
-            expires: r.expires,
-            verification: "not_evaluated",
-            psl_version: &r.psl_version,
-            flow: batch.flow,
-            service: if is_forward(&r.code) { "forward" } else { "link" },
-            domain: &r.domain,
-            state: r.state.name(),
-            settings,
-            previous: previous.map_or("", String::as_str),
-        }
+fn record<'r>(r: &'r Revision, settings: &'r str, beside: &'r Beside) -> Conversion<'r> {
+    Conversion {
+        code: &r.code,
+        revision: r.revision,
+        operation: r.operation.name(),
+        target_submitted: &r.target_submitted,
+        target: &r.target,
+        target_host: &r.target_host,
+        target_registrable_domain: &r.target_registrable_domain,
+        actor: &r.actor,
+        owner: &r.owner,
+        reason: &r.reason,
+        client: beside.client,
+        client_key: "",
+        expires: r.expires,
+        verification: "not_evaluated",
+        psl_version: &r.psl_version,
+        flow: beside.flow,
+        service: if is_forward(&r.code) { "forward" } else { "link" },
+        domain: &r.domain,
+        state: r.state.name(),
+        settings,
+        previous: &beside.previous,
     }
 }
 
 impl Links {
-    /// Writes a batch in one transaction, and says what became of each: the id of its record, or
-    /// why it was not written.
+    /// Writes a batch in one transaction, which others may share, and says what became of each of
+    /// its revisions: the id of its record, or why it was not written. Blocks on the disk.
     ///
     /// # Errors
     /// Of all of them.
-    pub(super) fn convert(&self, batch: &Batch<'_>) -> Result<Vec<Result<RecordId, Error>>, Error> {
-        let mut keeper = Keeper { lane: &self.lane, batch, prepared: None, first: None };
-        let results = self.store.revise(batch.revisions, &mut keeper)?;
+    pub(super) fn convert(&self, batch: Batch) -> Outcome {
+        self.group.write(batch, self.batch_bytes_max, |revisions, beside| {
+            self.write_rows(revisions, beside)
+        })
+    }
+
+    fn write_rows(&self, revisions: &[Revision], beside: &[Beside]) -> Outcome {
+        let mut keeper =
+            Keeper { lane: &self.lane, revisions, beside, prepared: None, first: None };
+        let results = self.store.revise(revisions, &mut keeper)?;
         let mut next = keeper.first.take();
         let mut made = 0;
-        let results = batch.revisions.iter().zip(results).map(|(revision, result)| {
+        let results = revisions.iter().zip(results).map(|(revision, result)| {
             result?;
             self.cache.changed(&revision.code);
             made += 1;
@@ -129,7 +126,7 @@ impl Links {
 }
 
 /// What the record of a revision takes at most, about.
-fn room(r: &Revision) -> usize {
+pub(super) fn room(r: &Revision) -> usize {
     let settings = r.settings.to_text().len();
     let texts = [
         &r.code,

@@ -4,7 +4,7 @@ use std::{cell::LazyCell, collections::HashMap, sync::Arc};
 
 use super::{
     By, Converted, Draft, Error, How, Links, NotConverted, Operation, Revision, Role, State,
-    code::may_be_taken_over, keep::Batch, room::Promised,
+    code::may_be_taken_over, group::Batch, room::Promised,
 };
 use crate::record::Flow;
 
@@ -222,8 +222,8 @@ impl Links {
         outcomes: &mut [Option<Outcome>],
     ) -> Vec<Candidate> {
         let revisions: Vec<Revision> = chunk.iter().map(|c| c.revision.clone()).collect();
-        let batch = Batch { revisions: &revisions, previous: &[], client: by.client, flow };
-        let results = match self.convert(&batch) {
+        let batch = Batch { revisions, previous: Vec::new(), client: by.client, flow };
+        let results = match self.convert(batch) {
             Ok(results) => results,
             Err(e) => {
                 together(e, &chunk, outcomes);

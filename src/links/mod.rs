@@ -25,6 +25,7 @@ mod destination;
 mod forward;
 mod forwards;
 mod fresh;
+mod group;
 mod keep;
 mod make;
 pub(crate) mod onward;

@@ -1,12 +1,12 @@
 //! Links in full through the API: settings, idempotent requests, lists, many at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tracegate::{
     clock::{Clock, Timestamp},
     config::Config,
-    links::{Draft, Edit, How, LinkSettings, Links, NotConverted, State, is_password},
+    links::{By, Draft, Edit, Error, How, LinkSettings, Links, NotConverted, State, is_password},
     metrics::Metrics,
     record::Table,
 };
@@ -301,6 +301,44 @@ fn an_end_that_has_come_is_written_down_once() {
     for row in expired {
         assert_eq!((&row["actor"], &row["state"]), (&json!("(end)"), &json!("expired")));
         assert_eq!(row["previous"], r#"{"state":"enabled"}"#);
+    }
+}
+
+#[test]
+fn those_who_write_at_once_keep_what_is_theirs() {
+    let from = |port| By { client: SocketAddr::from(([192, 0, 2, 1], port)), ..by() };
+    let kept = with_links(|links, _| {
+        let write = |port: u16| {
+            let by = from(port);
+            let mut first = 0;
+            for n in 0..10 {
+                let code = format!("by-{port}-{n}");
+                links.create(draft(&code), &by).unwrap();
+                let stop = Edit { state: Some(State::Disabled), ..Edit::default() };
+                links.edit(&code, &stop, &by).unwrap();
+                // All want this one, and one of them gets it.
+                match links.create(draft(&format!("all-{n}")), &by) {
+                    Ok(_) => first += 1,
+                    Err(NotConverted::Control(Error::Taken)) => {}
+                    Err(e) => panic!("{e}"),
+                }
+            }
+            first
+        };
+        let first: u32 = std::thread::scope(|s| {
+            let threads: Vec<_> = (5000..5016).map(|port| s.spawn(move || write(port))).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).sum()
+        });
+        assert_eq!(first, 10);
+    });
+    let rows = kept.of(Table::Conversions);
+    assert_eq!(rows.len(), 16 * 20 + 10);
+    for row in rows.iter().filter(|r| r["code"].as_str().unwrap().starts_with("by-")) {
+        let code = row["code"].as_str().unwrap();
+        assert_eq!(code.split('-').nth(1).unwrap(), row["client_port"].to_string());
+        let before = r#"{"state":"enabled","stopped":null}"#;
+        let changed = if row["revision"] == 1 { "" } else { before };
+        assert_eq!(row["previous"], changed, "{code}");
     }
 }
 
