@@ -13,7 +13,7 @@ use std::{borrow::Cow, fmt};
 
 use url::Url;
 
-use super::Refusal;
+use super::{LinkQuery, Refusal};
 
 /// What codes of forwards begin with.
 pub(super) const PREFIX: &str = "fwd:";
@@ -35,7 +35,18 @@ pub(super) fn all_of(host: &str) -> String {
 }
 
 /// Codes of forwards lie between these, by bytes.
-pub(super) const BETWEEN: [&str; 2] = [PREFIX, "fwd;"];
+const BETWEEN: [&str; 2] = [PREFIX, "fwd;"];
+
+/// The code after which a list begins, and what else has to be said of codes `r.code` that come after
+/// it: for forwards one range without a second lower bound, of which a planner may choose the wrong
+/// one and read every link before them.
+pub(super) fn range(query: &LinkQuery) -> (&str, String) {
+    let [from, to] = BETWEEN;
+    match query.forwards {
+        true => (from.max(&query.after), format!(" AND r.code < '{to}'")),
+        false => (&query.after, format!(" AND NOT (r.code >= '{from}' AND r.code < '{to}')")),
+    }
+}
 
 /// What is forwarded: a host, or a path of it and everything below.
 #[derive(Clone, Debug, PartialEq, Eq)]

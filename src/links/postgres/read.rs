@@ -5,7 +5,7 @@ use tokio_postgres::{Row, types::ToSql};
 use crate::{
     clock::Timestamp,
     links::{
-        Error, LinkQuery, LinkSettings, Operation, Revision, State, forward::BETWEEN, store::alike,
+        Error, LinkQuery, LinkSettings, Operation, Revision, State, forward::range, store::alike,
     },
     sql::postgres::{self, Session, Values},
 };
@@ -49,8 +49,8 @@ pub(super) fn revisions(
 
 pub(super) fn list(s: &mut Session, query: &LinkQuery) -> Result<Vec<Revision>, Error> {
     let mut sql = String::from(concat!(select!("AND r.code > $1"), newest!()));
-    let limit = rows_max(query.limit);
-    let mut values: Vec<&(dyn ToSql + Sync)> = vec![&query.after, &limit];
+    let (limit, (after, of_codes)) = (rows_max(query.limit), range(query));
+    let mut values: Vec<&(dyn ToSql + Sync)> = vec![&after, &limit];
     let state = query.state.map(State::name);
     let wanted: [(&str, Option<&(dyn ToSql + Sync)>); 4] = [
         ("r.owner = ", query.owner.as_ref().map(|v| v as _)),
@@ -58,9 +58,7 @@ pub(super) fn list(s: &mut Session, query: &LinkQuery) -> Result<Vec<Revision>, 
         ("r.domain = ", query.domain.as_ref().map(|v| v as _)),
         ("r.state = ", state.as_ref().map(|v| v as _)),
     ];
-    let [from, to] = BETWEEN;
-    let not = if query.forwards { "" } else { "NOT " };
-    sql.push_str(&format!(" AND {not}(r.code >= '{from}' AND r.code < '{to}')"));
+    sql.push_str(&of_codes);
     for (condition, value) in wanted {
         let Some(value) = value else { continue };
         values.push(value);

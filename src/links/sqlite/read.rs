@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::Type};
 use crate::{
     clock::Timestamp,
     links::{
-        Error, LinkQuery, LinkSettings, Operation, Revision, State, forward::BETWEEN, store::alike,
+        Error, LinkQuery, LinkSettings, Operation, Revision, State, forward::range, store::alike,
     },
 };
 
@@ -49,8 +49,8 @@ macro_rules! newest {
 
 pub(super) fn list(db: &Connection, query: &LinkQuery, shown: i64) -> Result<Vec<Revision>, Error> {
     let mut sql = String::from(concat!(select!("AS r WHERE r.code > ?2 AND "), newest!()));
-    let limit = rows_max(query.limit);
-    let mut values: Vec<&dyn ToSql> = vec![&shown, &query.after, &limit];
+    let (limit, (after, of_codes)) = (rows_max(query.limit), range(query));
+    let mut values: Vec<&dyn ToSql> = vec![&shown, &after, &limit];
     let state = query.state.map(State::name);
     let wanted: [(&str, Option<&dyn ToSql>); 4] = [
         ("r.owner = ", query.owner.as_ref().map(|v| v as &dyn ToSql)),
@@ -58,9 +58,7 @@ pub(super) fn list(db: &Connection, query: &LinkQuery, shown: i64) -> Result<Vec
         ("r.domain = ", query.domain.as_ref().map(|v| v as &dyn ToSql)),
         ("r.state = ", state.as_ref().map(|v| v as &dyn ToSql)),
     ];
-    let [from, to] = BETWEEN;
-    let not = if query.forwards { "" } else { "NOT " };
-    sql.push_str(&format!(" AND {not}(r.code >= '{from}' AND r.code < '{to}')"));
+    sql.push_str(&of_codes);
     for (condition, value) in wanted {
         let Some(value) = value else { continue };
         values.push(value);
