@@ -156,7 +156,10 @@ impl Worker {
             let on = config.targets.special_addresses;
             return Some(Remark::of_target("target_special_address", on));
         }
-        if let Some(remark) = self.walk(link, target, lookup).await {
+        let here = places.lead_to_us(link, lookup);
+        if (here || is_forward(&link.code))
+            && let Some(remark) = Box::pin(self.walk(link, target, here, lookup)).await
+        {
             return Some(remark);
         }
         let downgrade = places.tls && link.target.starts_with("http:");
@@ -165,13 +168,16 @@ impl Worker {
     }
 
     /// Follows the way from `first` to `target` through our own links and forwards. What cannot be
-    /// read ends it: the visitor who comes there is told.
-    async fn walk(&self, first: &Link, target: &str, lookup: &mut Lookup) -> Option<Remark> {
+    /// read ends it: the visitor who comes there is told. `here` is whether `target` is known to lead
+    /// to us.
+    async fn walk(
+        &self,
+        first: &Link,
+        target: &str,
+        here: bool,
+        lookup: &mut Lookup,
+    ) -> Option<Remark> {
         let parts = &self.gateway.parts;
-        let here = self.gateway.places.lead_to_us(first, lookup);
-        if !here && !is_forward(&first.code) {
-            return None;
-        }
         let mut way = Way::new(&first.code, parts.config.hops_max);
         let (mut next, mut beyond) = self.next(target, here).await?;
         loop {

@@ -35,10 +35,10 @@ impl Worker {
         let name = self.gateway.own.foreign(host(asked.uri, asked.headers))?;
         let path = AskedPath::new(asked.uri.path());
         match self.forward(&name, &path).await {
-            Some(Some((link, rest))) => Some(self.along(asked, &link, rest).await),
-            Some(None) => self.at_name(asked).await,
+            Some(Some((link, rest))) => Some(Box::pin(self.along(asked, &link, rest)).await),
+            Some(None) => Box::pin(self.at_name(asked)).await,
             // Whoever is kept from a listed name need not wait for our database.
-            None => Some(match self.at_name(asked).await {
+            None => Some(match Box::pin(self.at_name(asked)).await {
                 Some(notice) => notice,
                 None => self.busy(asked),
             }),

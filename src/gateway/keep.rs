@@ -8,6 +8,7 @@ use super::{
     Peer,
     fate::Fate,
     notice::{Service, Tiered},
+    record::Pushed,
     request::{host, path, referrer_host, user_agent},
     rules::Ruling,
     worker::{Asked, Worker},
@@ -78,13 +79,13 @@ impl<'a> Decided<'a> {
 }
 
 impl Worker {
-    /// Writes the record; whether the request may be answered.
-    pub(super) async fn keep(
+    /// Pushes the records of a request that is decided.
+    pub(super) fn push<'n>(
         &self,
         asked: &Asked<'_>,
         decided: &Decided<'_>,
-        notices: impl Iterator<Item = Notice<'_>>,
-    ) -> bool {
+        notices: impl Iterator<Item = Notice<'n>>,
+    ) -> Pushed {
         let parts = &self.gateway.parts;
         let (uri, headers) = (asked.uri, asked.headers);
         let ruling = decided.ruling;
@@ -130,7 +131,7 @@ impl Worker {
         // An empty tail belongs to an answer that is not recorded.
         let caused = caused.filter(|c| !c.answered.tail.is_empty());
         let caused = caused.map(|c| (resolution(c, asked.peer, asked.flow), c.answered.full));
-        self.recorder.keep(&jump, decided.full, notices, caused).await
+        self.recorder.push(&jump, decided.full, notices, caused)
     }
 }
 

@@ -51,7 +51,8 @@ struct Outcome {
 /// Under what a request's rows were pushed; none for rows that it has not, and then others' rows do
 /// not stop it. Notices are always refused.
 #[derive(Clone, Copy, Default)]
-struct Pushed {
+#[must_use = "no response may leave before it is committed"]
+pub(super) struct Pushed {
     jump: Option<FullPolicy>,
     caused: Option<FullPolicy>,
     noticed: bool,
@@ -81,31 +82,30 @@ impl Recorder {
         self.lanes.borrow_mut().jumps.new_flow()
     }
 
-    /// Keeps a jump, the notices that belong to it and the questions it caused, each under its own
-    /// policy; whether it may be answered.
-    pub(super) async fn keep(
+    /// Pushes a jump, the notices that belong to it and the questions it caused, each under its own
+    /// policy, to be [`Self::committed`]. Apart from that, so that a request that waits holds none
+    /// of them.
+    pub(super) fn push<'n, 'c>(
         &self,
         jump: &Jump<'_>,
         full: FullPolicy,
-        notices: impl Iterator<Item = Notice<'_>>,
-        caused: impl Iterator<Item = (Resolution<'_>, FullPolicy)>,
-    ) -> bool {
+        notices: impl Iterator<Item = Notice<'n>>,
+        caused: impl Iterator<Item = (Resolution<'c>, FullPolicy)>,
+    ) -> Pushed {
         let mut pushed = Pushed { jump: Some(full), ..Pushed::default() };
-        {
-            let mut lanes = self.lanes.borrow_mut();
-            for (resolution, full) in caused {
-                lanes.resolutions.push(&resolution, full);
-                if pushed.caused != Some(FullPolicy::Refuse) {
-                    pushed.caused = Some(full);
-                }
+        let mut lanes = self.lanes.borrow_mut();
+        for (resolution, full) in caused {
+            lanes.resolutions.push(&resolution, full);
+            if pushed.caused != Some(FullPolicy::Refuse) {
+                pushed.caused = Some(full);
             }
-            for notice in notices {
-                lanes.notices.push(&notice, FullPolicy::Refuse);
-                pushed.noticed = true;
-            }
-            lanes.jumps.push(jump, full);
         }
-        self.committed(pushed).await
+        for notice in notices {
+            lanes.notices.push(&notice, FullPolicy::Refuse);
+            pushed.noticed = true;
+        }
+        lanes.jumps.push(jump, full);
+        pushed
     }
 
     /// Keeps an event of a notice that is no jump; whether it may be answered.
@@ -114,7 +114,8 @@ impl Recorder {
         self.committed(Pushed { noticed: true, ..Pushed::default() }).await
     }
 
-    async fn committed(&self, pushed: Pushed) -> bool {
+    /// Waits until what was pushed is written; whether the request may be answered.
+    pub(super) async fn committed(&self, pushed: Pushed) -> bool {
         let round = Rc::clone(&self.round.borrow());
         if round.led.replace(true) {
             let done = round.done.notified();

@@ -204,10 +204,11 @@ impl Worker {
             return respond::malformed();
         }
         if let Some(wanted) = notice::wanted(uri) {
-            return self.answer(&asked, wanted).await;
+            // Boxed, like all that is rare: it would make every request's future larger, which is
+            // moved a few times before it is polled.
+            return Box::pin(self.answer(&asked, wanted)).await;
         }
         if let Some(wanted) = report::wanted(uri.path()) {
-            // Boxed: it is rare, and would make every request's future larger.
             return Box::pin(self.report(&asked, wanted, request.body().as_ref())).await;
         }
         if let Some(response) = self.at_stranger(&asked).await {
@@ -226,11 +227,11 @@ impl Worker {
         }
         if !posts && uri.path() == outbound::PATH {
             let beyond = Beyond { path: "", query: uri.query().unwrap_or("") };
-            return self.go(&Asked { beyond, ..asked }).await;
+            return Box::pin(self.go(&Asked { beyond, ..asked })).await;
         }
         let wanted = match code_and_rest(uri.path()) {
             Some((code, None)) if !posts => Some((code, "")),
-            Some((code, rest)) if self.takes(code, rest.is_some(), posts).await => {
+            Some((code, rest)) if Box::pin(self.takes(code, rest.is_some(), posts)).await => {
                 Some((code, rest.unwrap_or("")))
             }
             _ => None,
@@ -322,15 +323,18 @@ impl Worker {
         if fate.answer == Answer::Go {
             self.remember(&mut response, asked);
         }
-        let decided = fate.decided(asked.service, response.status());
-        let leads = link.map(|l| Leads::along(l, fate.target()));
-        let shown = shown.as_ref().map(|t| notice::event(asked, t, leads, "issued"));
-        let shown = shown.map(|event| decided.issued(event));
-        let continued = match (fate.answer, asked.agreed) {
-            (Answer::Go, Some(a)) => Some(notice::event(asked, a.token, leads, "continued")),
-            _ => None,
+        let pushed = {
+            let decided = fate.decided(asked.service, response.status());
+            let leads = link.map(|l| Leads::along(l, fate.target()));
+            let shown = shown.as_ref().map(|t| notice::event(asked, t, leads, "issued"));
+            let shown = shown.map(|event| decided.issued(event));
+            let continued = match (fate.answer, asked.agreed) {
+                (Answer::Go, Some(a)) => Some(notice::event(asked, a.token, leads, "continued")),
+                _ => None,
+            };
+            self.push(asked, &decided, shown.into_iter().chain(continued))
         };
-        if !self.keep(asked, &decided, shown.into_iter().chain(continued)).await {
+        if !self.recorder.committed(pushed).await {
             return self.busy(asked);
         }
         self.count(&fate, asked.began);
@@ -373,8 +377,7 @@ impl Worker {
     pub(super) async fn look_up(&self, host: &str) -> Lookup {
         let parts = &self.gateway.parts;
         let wait = Duration::from_millis(parts.config.resolve_timeout_ms);
-        // Boxed: two questions and their answers would make every request's future, which is moved
-        // a few times before it is polled, kilobytes larger.
+        // Boxed for its size: two questions and their answers.
         Box::pin(parts.resolver.addresses(host, wait)).await
     }
 

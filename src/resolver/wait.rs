@@ -273,7 +273,7 @@ impl Resolver {
         };
         let found = match self.plain(q, began, &Got::default()) {
             Found::Ready(entry, from) => Some((entry, from)),
-            Found::Ask(ask) => self.timed(self.plain_after(q, *ask), wait).await,
+            Found::Ask(ask) => Box::pin(self.timed(self.plain_after(q, *ask), wait)).await,
         };
         // A failure that is kept still remembers the last good answer.
         let failed = found.as_ref().is_none_or(|(entry, _)| entry.failed());

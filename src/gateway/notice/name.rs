@@ -102,7 +102,8 @@ impl Worker {
             ruling: Some(&ruling),
         };
         let shown = issued.as_ref().map(|i| decided.issued(event(asked, &i.token, None, "issued")));
-        if !self.keep(asked, &decided, shown.into_iter()).await {
+        let pushed = self.push(asked, &decided, shown.into_iter());
+        if !self.recorder.committed(pushed).await {
             let busy = StatusCode::SERVICE_UNAVAILABLE;
             return Some(parts.notices.message("busy", busy, asked.language, false));
         }
