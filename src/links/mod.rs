@@ -20,6 +20,7 @@ mod beside;
 mod cache;
 mod change;
 mod code;
+mod conversion;
 mod convert;
 mod destination;
 mod forward;
@@ -52,10 +53,8 @@ pub use beside::{Beside, Went};
 pub use cache::Link;
 pub use change::{BY_ITSELF, SettingsEdit};
 pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};
-pub use convert::{
-    By, Converted, Draft, Edit, How, IsListed, Links, LinksOptions, Listed, ListedBy, NotConverted,
-    Serves,
-};
+pub use conversion::{By, Converted, Draft, Edit, How, Listed, ListedBy, NotConverted};
+pub use convert::{IsListed, Links, LinksOptions, Serves};
 pub use destination::{
     Destination, DueWalk, Finding, Findings, Intake, Scheduled, TakenIn, WalkStore,
 };
