@@ -80,7 +80,8 @@ fn readiness_names_a_server_that_does_not_answer() {
 /// The disk lost a part of the conversions: nobody says that every code is known, now or later.
 #[test]
 fn readiness_names_codes_that_cannot_be_learned() {
-    let server = node().start();
+    // No frame may close before it dies.
+    let server = node().config(|c| c.spool.frame_age_ms_max = 60_000).start();
     let token = server.token();
     let target = r#"{"target":"https://www.demo.test/"}"#;
     let ready = |server: &Server| get(server, "/readyz").json();
