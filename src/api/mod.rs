@@ -11,6 +11,7 @@
 mod appeals;
 mod auth;
 mod body;
+mod certificates;
 mod describe;
 mod etag;
 mod feeds;
@@ -45,6 +46,7 @@ use crate::{
     clock::Clock,
     config,
     feeds::Feeds,
+    gateway::acme::Standing,
     links::{Links, Tokens},
     metrics::Metrics,
     reports::Reports,
@@ -78,6 +80,8 @@ pub struct ApiParts {
     pub reports: Arc<Reports>,
     /// Owns what goes on after a handler has answered.
     pub tasks: TaskTracker,
+    /// How the gateway's certificates stand. Blocks on the disk.
+    pub certificates: Box<dyn Fn() -> Vec<Standing> + Send + Sync>,
     /// The section `[webhooks]`.
     pub webhooks: config::Webhooks,
     /// Makes their secrets.

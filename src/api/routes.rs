@@ -15,8 +15,8 @@ use axum::{
 use http::{HeaderValue, Method, header};
 
 use super::{
-    ApiState, Operation, Problem, Right, appeals, auth, describe, feeds, links, outbound, own,
-    problem, reports, system, tokens, webhooks,
+    ApiState, Operation, Problem, Right, appeals, auth, certificates, describe, feeds, links,
+    outbound, own, problem, reports, system, tokens, webhooks,
 };
 
 /// What a caller needs for a route.
@@ -115,6 +115,7 @@ pub const ROUTES: &[Route] = &[
         Need::Right(Right::WriteLinks),
         describe::change_link,
     ),
+    right(Method::GET, "/api/v1/certificates", Right::ReadLinks, describe::list_certificates),
     right(Method::GET, "/api/v1/forwards", Right::ReadLinks, describe::list_forwards),
     right(Method::POST, "/api/v1/forwards", Right::WriteLinks, describe::create_forward),
     Route {
@@ -232,6 +233,7 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/api/v1/links/{code}/qr", get(links::qr))
         .route("/api/v1/links/{code}", get(links::read).patch(links::change))
         .route("/api/v1/outbound", post(outbound::sign))
+        .route("/api/v1/certificates", get(certificates::list))
         .route("/api/v1/forwards", get(links::forwards::list).post(links::forwards::create))
         .route("/api/v1/forwards/bulk", post(links::forwards::bulk))
         .route("/api/v1/forwards/{from}", get(links::forwards::read).patch(links::forwards::change))

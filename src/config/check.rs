@@ -22,6 +22,7 @@ pub(super) fn check(config: &Config, source: &Source) -> Vec<Problem> {
     found.gateway(config);
     found.security_txt(config);
     found.certificates(config);
+    found.acme(config);
     found.control(config);
     found.store(config);
     found.sizes(config);
@@ -189,11 +190,11 @@ impl Findings<'_> {
 
     fn certificates(&mut self, config: &Config) {
         let g = &config.gateway;
-        if g.tls_listen.is_some() && g.certificates.is_empty() {
+        if g.tls_listen.is_some() && g.certificates.is_empty() && !g.acme.is_on() {
             self.add(
                 "gateway.tls_listen",
                 "there is no certificate to serve with",
-                "Add [[gateway.certificates]] with hosts, chain and key",
+                "Add [[gateway.certificates]] with hosts, chain and key, or set gateway.acme",
             );
         }
         for (i, certificate) in g.certificates.iter().enumerate() {
@@ -206,6 +207,47 @@ impl Findings<'_> {
                     );
                 }
             }
+        }
+    }
+
+    fn acme(&mut self, config: &Config) {
+        let a = &config.gateway.acme;
+        if !a.is_on() {
+            return;
+        }
+        let url = Url::parse(&a.directory).ok().filter(|u| u.scheme() == "https");
+        if url.is_none_or(|u| u.host_str().is_none()) {
+            self.add("gateway.acme.directory", "is no https URL", "Write what the authority says");
+        }
+        if !a.terms_agreed {
+            self.add(
+                "gateway.acme.terms_agreed",
+                "the authority's terms of service are not agreed to",
+                "Read them and write true",
+            );
+        }
+        if config.gateway.listen.is_none() {
+            self.add(
+                "gateway.listen",
+                "the authority verifies hosts over HTTP (gateway.acme)",
+                "Write the address that port 80 of the hosts leads to",
+            );
+        }
+        for (i, host) in a.hosts.iter().enumerate() {
+            if !is_host(host) {
+                self.add(
+                    &format!("gateway.acme.hosts[{i}]"),
+                    format!("\"{}\" is not a host name", host.escape_debug()),
+                    "Write a name alone, such as s.example.org; no wildcard is verified over HTTP",
+                );
+            }
+        }
+        if a.external_account_id.is_empty() != a.external_account_key_file.is_none() {
+            self.add(
+                "gateway.acme.external_account_id",
+                "an id without a key, or a key without an id",
+                "Set both external_account_id and external_account_key_file, or neither",
+            );
         }
     }
 

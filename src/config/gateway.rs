@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ApiLimits, Certificate, JumpLimits, Notices, Outbound, Reports, SecurityTxt, Walks, listen,
+    Acme, ApiLimits, Certificate, JumpLimits, Notices, Outbound, Reports, SecurityTxt, Walks,
+    listen,
     ranges::{Limits, limits},
 };
 
@@ -79,6 +80,8 @@ pub struct Gateway {
     pub walks: Walks,
     /// What it proves itself with over TLS.
     pub certificates: Vec<Certificate>,
+    /// The section `[gateway.acme]`.
+    pub acme: Acme,
 }
 
 /// Forwards of hosts that no zone of ours holds.
@@ -242,6 +245,7 @@ impl Default for Gateway {
             reports: Reports::default(),
             walks: Walks::default(),
             certificates: Vec::new(),
+            acme: Acme::default(),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! it is a number, and its line with the reason in `deploy/tracegate.toml`; tests hold the three
 //! together. Relative paths are relative to the working directory.
 
+mod acme;
 mod api_limits;
 mod check;
 mod control;
@@ -36,6 +37,7 @@ mod webhooks;
 
 use std::path::PathBuf;
 
+pub use acme::Acme;
 pub use api_limits::ApiLimits;
 pub use control::{Control, OnDown};
 pub use dns::{Dns, RateLimit, Upstream, UpstreamMode, Zone};

@@ -63,6 +63,8 @@ fn nearest_existing(dir: &Path) -> PathBuf {
 fn files(config: &Config, source: &Source) -> Vec<Problem> {
     let named = [
         ("dns.public_suffix_file", &config.dns.public_suffix_file),
+        ("gateway.acme.ca_file", &config.gateway.acme.ca_file),
+        ("gateway.acme.external_account_key_file", &config.gateway.acme.external_account_key_file),
         ("gateway.notices.tier_rules", &config.gateway.notices.tier_rules),
         ("gateway.outbound.keys_file", &config.gateway.outbound.keys_file),
         ("gateway.walks.ca_file", &config.gateway.walks.ca_file),
@@ -88,6 +90,7 @@ fn files(config: &Config, source: &Source) -> Vec<Problem> {
     for (key, path) in [
         ("store.password_file", &config.store.password_file),
         ("gateway.outbound.keys_file", &config.gateway.outbound.keys_file),
+        ("gateway.acme.external_account_key_file", &config.gateway.acme.external_account_key_file),
     ] {
         problems.extend(path.as_deref().and_then(|p| open_to_others(source, key, p)));
     }

@@ -2,8 +2,8 @@
 //! to the keys, so that no number is without limits.
 
 use super::{
-    Config, Problem, Source, api_limits, control, dns, feeds, gateway, jumps, notices, outbound,
-    policy, reports, spool, store, transfer, walks, webhooks,
+    Config, Problem, Source, acme, api_limits, control, dns, feeds, gateway, jumps, notices,
+    outbound, policy, reports, spool, store, transfer, walks, webhooks,
 };
 
 /// What a number may be.
@@ -38,6 +38,7 @@ const SECTIONS: &[&[Limits]] = &[
     transfer::LIMITS,
     gateway::LIMITS,
     api_limits::LIMITS,
+    acme::LIMITS,
     jumps::LIMITS,
     notices::LIMITS,
     outbound::LIMITS,

@@ -15,7 +15,7 @@
 //! | a way that comes back to us | 508 | `stopped`, with a reason |
 //! | too many requests of one client | 429 | not at all: counted |
 //! | [`/report`](report) and below | a form, a page, a JSON object | in `reports` |
-//! | `/robots.txt`, `/.well-known/security.txt` | 200 | not at all |
+//! | `/robots.txt`, `/.well-known/security.txt`, a challenge ([`acme`]) | 200 | not at all |
 //! | a link that is not open yet | 404 | `not_yet` |
 //! | a link that was followed as often as it may be | 410 | `used_up` |
 //! | a link with a password, without it | 403, a form | `password` |
@@ -36,6 +36,7 @@
 //! A [`Worker`] belongs to one thread with its own lanes. Requests that become ready in one turn of
 //! its loop are written with one append per lane, and answered after it.
 
+pub mod acme;
 mod ahead;
 mod class;
 mod fate;

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Lanes, Language, Peer,
+    acme::Acme,
     ahead::{Places, hop},
     class::class,
     fate::{Answer, Fate},
@@ -64,6 +65,8 @@ pub struct GatewayParts {
     pub resolver: Arc<Resolver>,
     /// Takes reports of the public; none where they may not.
     pub reports: Option<Arc<Reports>>,
+    /// Answers challenges; none where no certificates are obtained.
+    pub acme: Option<Arc<Acme>>,
     /// The clock.
     pub clock: Clock,
     /// What is measured.
@@ -202,6 +205,13 @@ impl Worker {
         if !names_its_host(request.version(), headers) {
             metrics.malformed.increment(1);
             return respond::malformed();
+        }
+        // Before forwards: it is asked at the very hosts that are forwarded.
+        let challenge = || parts.acme.as_ref()?.answer(uri.path());
+        if *request.method() == Method::GET
+            && let Some(answer) = challenge()
+        {
+            return answer;
         }
         if let Some(wanted) = notice::wanted(uri) {
             // Boxed, like all that is rare: it would make every request's future larger, which is

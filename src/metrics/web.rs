@@ -24,6 +24,12 @@ pub struct GatewayMetrics {
     pub walks: Counter,
     /// Walks that found what is to be said of a link.
     pub walk_findings: Counter,
+    /// Certificates that were obtained and are good.
+    pub certificates_obtained: Gauge,
+    /// Hosts that are to have one and have none.
+    pub certificates_missing: Gauge,
+    /// Until the first of them ends.
+    pub certificate_left_seconds: Gauge,
     /// Open connections.
     pub connections: Gauge,
     /// From a request to its response.
@@ -116,6 +122,18 @@ impl GatewayMetrics {
             walk_findings: m.counter(
                 "tracegate_gateway_walk_findings_total",
                 "Walks that found something to be said of a link",
+            ),
+            certificates_obtained: m.gauge(
+                "tracegate_gateway_certificates_obtained",
+                "Certificates that were obtained by ACME",
+            ),
+            certificates_missing: m.gauge(
+                "tracegate_gateway_certificates_missing",
+                "Hosts that are to have such a certificate and have none",
+            ),
+            certificate_left_seconds: m.gauge(
+                "tracegate_gateway_certificate_left_seconds",
+                "Until the first of them ends",
             ),
             connections: m.gauge("tracegate_gateway_connections", "Open connections"),
             jump_seconds: m

@@ -5,12 +5,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Error, alive::Alive, clock_check, policy, reports, transfers::Transfers};
+use super::{Error, acme, alive::Alive, clock_check, policy, reports, transfers::Transfers};
 use crate::{
     clock::Clock,
     config::{Config, OnDown},
     feeds::Feeds,
-    gateway,
+    gateway::{self, acme::Acme},
     links::{
         self, Codes, Follower, Freshness, LinkStore, Links, LinksOptions, OutboundKeys,
         PostgresLinks, Secrets, SqliteLinks, TargetRules, Tokens,
@@ -52,6 +52,8 @@ pub(super) struct Core {
     /// Ends the work of feeds.
     pub(super) feeds_stop: CancellationToken,
     pub(super) resolver: Arc<Resolver>,
+    /// Obtains certificates, where it shall; not started yet.
+    pub(super) acme: Option<Arc<Acme>>,
     /// Bound before anything else, so that a port in use is known at once.
     pub(super) sockets: Sockets,
     /// Zones in and out, not served yet.
@@ -137,6 +139,7 @@ impl Core {
         )?);
         let signer = Arc::new(Signer::new(secrets.load_or_make("codes.key")?));
         let links = links_of(control, &parts, &secrets, &resolver)?;
+        let acme = acme::open(&config, &links, &clock, &metrics)?;
         let desk = of_reports.start(&parts, &secrets, &feeds)?;
         let follower = shared.map(|store| follower_of(store, &links, &tokens, &feeds_stop));
         Ok(Self {
@@ -158,6 +161,7 @@ impl Core {
             feeds,
             feeds_stop,
             resolver,
+            acme,
             sockets,
             transfers: Some(transfers),
         })

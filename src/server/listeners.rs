@@ -5,11 +5,12 @@ use std::{io, sync::Arc, thread, time::Duration};
 use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Addresses, Error, core::Core, policy, storage::Storage};
+use super::{Addresses, Error, acme, core::Core, policy, storage::Storage};
 use crate::{
     api::{self, ApiParts, ApiState, Check, Hosts},
     gateway::{
         Gateway, GatewayParts, Lanes,
+        acme::{Standing, in_files},
         notice::{self, Notices},
     },
     links::Links,
@@ -199,6 +200,7 @@ fn start_gateway(
         on_full: core.config.spool.on_full.clone(),
         links: Arc::clone(&core.links),
         resolver: Arc::clone(&core.resolver),
+        acme: core.acme.clone(),
         reports: core.config.gateway.reports.enabled.then(|| Arc::clone(&core.reports)),
         clock: core.clock.clone(),
         metrics: Arc::clone(&core.metrics),
@@ -274,7 +276,9 @@ fn watch_outbound_keys(core: &Core, stop: &CancellationToken) {
 /// The certificates, looked at again until `stop`.
 fn certificates(core: &Core, stop: &CancellationToken) -> Result<Arc<Certificates>, Error> {
     let config = &core.config.gateway;
-    let certificates = Certificates::load(&config.certificates).map_err(HttpError::from)?;
+    let obtained = core.acme.is_some().then(|| acme::dir(&core.config));
+    let certificates =
+        Certificates::load(&config.certificates, obtained).map_err(HttpError::from)?;
     let poll = Duration::from_millis(config.certificates_poll_ms);
     let (kept, stop) = (Arc::clone(&certificates), stop.clone());
     core.tasks.spawn(async move {
@@ -356,10 +360,21 @@ fn api_router(
         signer: Arc::clone(&core.signer),
         metrics: Arc::clone(&core.metrics),
         clock: core.clock.clone(),
+        certificates: certificates_standing(core),
         checks: checks(core, storage),
         reload_zones: Box::new(move || resolver.reload_zones()),
     });
     Ok(api::router(state, api::trace_routes(tracer)))
+}
+
+/// How the gateway's certificates stand.
+fn certificates_standing(core: &Core) -> Box<dyn Fn() -> Vec<Standing> + Send + Sync> {
+    let (files, acme) = (core.config.gateway.certificates.clone(), core.acme.clone());
+    Box::new(move || {
+        let mut all = in_files(&files);
+        all.extend(acme.iter().flat_map(|acme| acme.standing()));
+        all
+    })
 }
 
 /// Jumps go on from what the database has; nothing in it can be changed.
@@ -386,6 +401,10 @@ fn checks(core: &Core, storage: &Storage) -> Vec<Check> {
     checks.push(Check { name: "control", needed: false, look: Box::new(move || control(&links)) });
     let look = Box::new(policy::check(&core.feeds));
     checks.push(Check { name: "feeds", needed: false, look });
+    if let Some(acme) = core.acme.clone() {
+        let look = Box::new(move || acme.trouble());
+        checks.push(Check { name: "certificates", needed: false, look });
+    }
     if let Some(engine) = &storage.engine {
         let state = engine.state();
         checks.push(Check {

@@ -14,6 +14,7 @@
 //! **Failure**: a stage that ends by itself ends the process with exit code 1, after the same
 //! drain: a node that answers but does not record, or records but never ships, is worse than none.
 
+mod acme;
 mod alive;
 mod clock_check;
 mod core;
@@ -69,6 +70,9 @@ pub enum Error {
     /// Where targets lead cannot be looked for as configured.
     #[error(transparent)]
     Walks(#[from] crate::gateway::WalkError),
+    /// Certificates cannot be obtained as configured.
+    #[error(transparent)]
+    Acme(#[from] crate::gateway::acme::AcmeError),
     /// Nobody can be told of changes as configured.
     #[error(transparent)]
     Webhooks(#[from] crate::webhooks::Error),
@@ -182,6 +186,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let counting = reports::Counting::start(&core);
     let walks = walks::Walks::start(&core, &addresses)?;
     let webhooks = webhooks::Webhooks::start(&core)?;
+    let obtaining = acme::Obtaining::start(&core);
     let run_file = run_file::RunFile::write(&core.config.data_dir, &addresses)
         .map_err(Error::io("run.json"))?;
     ready(&addresses);
@@ -212,6 +217,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     counting.stop().await;
     walks.stop().await;
     webhooks.stop().await;
+    obtaining.stop().await;
     core.tasks.close();
     let left = deadline.saturating_duration_since(core.clock.monotonic());
     following.stop(left).await;

@@ -140,5 +140,5 @@ fn lists_go_on_by_a_cursor_or_are_bounded() {
             assert!(said.contains("at most"), "{id}: {said}");
         }
     }
-    assert_eq!(without, ["listFeeds", "listTokens", "listWebhooks"]);
+    assert_eq!(without, ["listCertificates", "listFeeds", "listTokens", "listWebhooks"]);
 }

@@ -89,7 +89,7 @@ fn certificates_that_cannot_be_right_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let good = certificate(dir.path(), "good", "s.example.com");
     let other = certificate(dir.path(), "other", "s.example.com");
-    let load = |c: Certificate| Certificates::load(&[c]).unwrap_err();
+    let load = |c: Certificate| Certificates::load(&[c], None).unwrap_err();
     let crossed = Certificate { key: other.key.clone(), ..good.clone() };
     assert!(matches!(load(crossed), TlsError::Refused { .. }));
     let elsewhere = Certificate { hosts: vec!["www.example.com".into()], ..good.clone() };
@@ -100,5 +100,5 @@ fn certificates_that_cannot_be_right_are_refused() {
     assert!(matches!(load(missing), TlsError::Io { .. }));
     fs::set_permissions(&good.key, fs::Permissions::from_mode(0o640)).unwrap();
     assert!(matches!(load(good), TlsError::Exposed(_)));
-    assert!(matches!(Certificates::load(&[]), Err(TlsError::None)));
+    assert!(matches!(Certificates::load(&[], None), Err(TlsError::None)));
 }

@@ -7,6 +7,7 @@
     reason = "a test may panic and say why"
 )]
 
+mod acme;
 mod api;
 mod api_edits;
 mod browser;

@@ -314,6 +314,7 @@ impl Site {
             links: Arc::clone(&links),
             resolver: Arc::clone(&resolver),
             reports: Some(Arc::clone(&desk)),
+            acme: None,
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
         });
@@ -322,7 +323,7 @@ impl Site {
         let (certificates, tls, mut tls_sockets) = match &config.gateway.certificates[..] {
             [] => (None, None, Vec::new()),
             files => {
-                let certificates = Certificates::load(files).unwrap();
+                let certificates = Certificates::load(files, None).unwrap();
                 let tls = certificates.server_config().unwrap();
                 (Some(certificates), Some(tls), bind(any, config.gateway.threads).unwrap())
             }
@@ -353,7 +354,9 @@ impl Site {
         let tokens =
             Tokens::open(Arc::clone(links.store()), &secrets, clock.clone(), config.api.tokens_max)
                 .unwrap();
+        let in_files = config.gateway.certificates.clone();
         let state = ApiState::new(ApiParts {
+            certificates: Box::new(move || tracegate::gateway::acme::in_files(&in_files)),
             hosts: Hosts::new(&config.api),
             links: Arc::clone(&links),
             short_url_base: format!("http://{gateway_address}/"),

@@ -43,7 +43,8 @@ pub(super) use self::{
         read_appeal_person, read_report, read_report_person, read_reports_status,
     },
     system::{
-        create_token, healthz, list_tokens, metrics, openapi, readyz, reload_zones, revoke_token,
+        create_token, healthz, list_certificates, list_tokens, metrics, openapi, readyz,
+        reload_zones, revoke_token,
     },
     webhooks::{
         add_webhook, change_webhook, disable_webhook, list_deliveries, list_webhooks, read_webhook,

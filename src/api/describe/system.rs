@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        certificates::Certificates,
         system::{Alive, Readiness, Zones},
         tokens::{NewToken, Secret, Tokens},
     },
@@ -33,6 +34,12 @@ pub(in crate::api) fn openapi() -> Operation {
 pub(in crate::api) fn reload_zones() -> Operation {
     Operation::new("reloadZones", "Load every zone anew; a bad one keeps its last good version")
         .gives::<Zones>(200, "What became of each")
+}
+
+pub(in crate::api) fn list_certificates() -> Operation {
+    Operation::new("listCertificates", "How the gateway's certificates stand, host by host")
+        .more("There are at most gateway.acme.hosts_max, and those that are configured.")
+        .gives::<Certificates>(200, "The certificates of this node")
 }
 
 pub(in crate::api) fn list_tokens() -> Operation {

@@ -96,6 +96,8 @@ enum Action {
         #[arg(long)]
         purpose: Option<String>,
     },
+    /// Show the certificates of the gateway's hosts: from files, or obtained by ACME.
+    Certificates,
     /// Make forwards from a CSV file; a line of report for each row.
     Import(import::Import),
 }
@@ -110,6 +112,7 @@ impl Forward {
         let shown = match self.action {
             Action::List { .. } => Shown::List,
             Action::Stats { .. } => Shown::Stats,
+            Action::Certificates => Shown::Other,
             _ => Shown::Link,
         };
         let api = Api::open(&self.server, global)?;
@@ -149,6 +152,9 @@ impl Action {
                     given.iter().filter_map(|(n, v)| Some((*n, v.as_deref()?))).collect();
                 let path = ["api", "v1", "forwards", &place, "stats"];
                 return api.json(Method::GET, &path, &query, None).await;
+            }
+            Self::Certificates => {
+                return api.json(Method::GET, &["api", "v1", "certificates"], &[], None).await;
             }
             Self::Import(_) => anyhow::bail!("not one request"),
             Self::Show { from } => (Method::GET, from, None),

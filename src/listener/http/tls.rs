@@ -6,6 +6,9 @@
 //! server starts ends the start; one that cannot be read later leaves the last good set in force, is
 //! logged once, and is read again when a file changes again. Whoever asks for no name gets the first
 //! certificate; whoever asks for a name we have none for is refused in the handshake.
+//!
+//! Certificates that the gateway obtained for itself come from a directory, a file a host with its key
+//! in it. There may be none yet, and one that cannot be read keeps no other from being used.
 
 use std::{
     collections::HashMap,
@@ -25,7 +28,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use crate::config;
+use crate::{config, gateway::acme};
 
 /// The largest file read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -74,9 +77,11 @@ pub enum TlsError {
 /// The certificates in force.
 pub struct Certificates {
     files: Vec<config::Certificate>,
+    /// Where those are that were obtained.
+    obtained: Option<PathBuf>,
     set: ArcSwap<Set>,
     /// What the files were like when they were last read, well or not.
-    seen: Mutex<Vec<Sign>>,
+    seen: Mutex<Vec<(PathBuf, Sign)>>,
 }
 
 impl std::fmt::Debug for Certificates {
@@ -86,7 +91,7 @@ impl std::fmt::Debug for Certificates {
 }
 
 struct Set {
-    first: Arc<CertifiedKey>,
+    first: Option<Arc<CertifiedKey>>,
     by_host: HashMap<String, Arc<CertifiedKey>>,
 }
 
@@ -94,29 +99,38 @@ struct Set {
 type Sign = Option<(u64, u64, i64, i64)>;
 
 impl Certificates {
-    /// Reads all of them. Blocks on the disk.
+    /// Reads all of them: those in `files`, and those obtained below `obtained`. Blocks on the disk.
     ///
     /// # Errors
-    /// When one cannot be used.
-    pub fn load(files: &[config::Certificate]) -> Result<Arc<Self>, TlsError> {
-        let seen = Mutex::new(signs(files));
-        let set = ArcSwap::from_pointee(read(files)?);
-        Ok(Arc::new(Self { files: files.to_vec(), set, seen }))
+    /// When one in `files` cannot be used, or there are none and none are obtained.
+    pub fn load(
+        files: &[config::Certificate],
+        obtained: Option<PathBuf>,
+    ) -> Result<Arc<Self>, TlsError> {
+        let all = all(files, obtained.as_deref());
+        let seen = Mutex::new(signs(&all));
+        let set = read(files, &all)?;
+        if set.first.is_none() && obtained.is_none() {
+            return Err(TlsError::None);
+        }
+        let set = ArcSwap::from_pointee(set);
+        Ok(Arc::new(Self { files: files.to_vec(), obtained, set, seen }))
     }
 
     /// Reads all of them again if a file has changed; whether new ones are in force. Blocks on the
     /// disk.
     ///
     /// # Errors
-    /// When one cannot be used; those before stay in force.
+    /// When one in a file that is configured cannot be used; those before stay in force.
     pub fn refresh(&self) -> Result<bool, TlsError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = signs(&self.files);
+        let all = all(&self.files, self.obtained.as_deref());
+        let now = signs(&all);
         if *seen == now {
             return Ok(false);
         }
         *seen = now;
-        self.set.store(Arc::new(read(&self.files)?));
+        self.set.store(Arc::new(read(&self.files, &all)?));
         Ok(true)
     }
 
@@ -137,7 +151,7 @@ impl Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let set = self.set.load();
-        let Some(name) = hello.server_name() else { return Some(Arc::clone(&set.first)) };
+        let Some(name) = hello.server_name() else { return set.first.clone() };
         set.find(name).cloned()
     }
 }
@@ -153,27 +167,45 @@ impl Set {
     }
 }
 
-fn signs(files: &[config::Certificate]) -> Vec<Sign> {
+/// Those in `files`, then those obtained.
+fn all(files: &[config::Certificate], obtained: Option<&Path>) -> Vec<config::Certificate> {
+    let one = |(host, path): (String, PathBuf)| config::Certificate {
+        hosts: vec![host],
+        chain: path.clone(),
+        key: path,
+    };
+    let obtained = obtained.map(acme::certificates).unwrap_or_default();
+    files.iter().cloned().chain(obtained.into_iter().map(one)).collect()
+}
+
+fn signs(files: &[config::Certificate]) -> Vec<(PathBuf, Sign)> {
     let of = |path: &PathBuf| {
         let meta = fs::metadata(path).ok()?;
         Some((meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
     };
-    files.iter().flat_map(|c| [of(&c.chain), of(&c.key)]).collect()
+    files.iter().flat_map(|c| [&c.chain, &c.key]).map(|p| (p.clone(), of(p))).collect()
 }
 
-fn read(files: &[config::Certificate]) -> Result<Set, TlsError> {
+/// Reads all of `all`, of which `files` must be good.
+fn read(files: &[config::Certificate], all: &[config::Certificate]) -> Result<Set, TlsError> {
     let provider = ring::default_provider();
-    let mut first = None;
-    let mut by_host = HashMap::new();
-    for file in files {
-        let certified = Arc::new(one(file, &provider)?);
+    let mut set = Set { first: None, by_host: HashMap::new() };
+    for (i, file) in all.iter().enumerate() {
+        let certified = match one(file, &provider) {
+            Ok(certified) => Arc::new(certified),
+            Err(error) if i >= files.len() => {
+                tracing::error!(%error, "a certificate that was obtained cannot be used");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         for host in &file.hosts {
             let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-            by_host.entry(host).or_insert_with(|| Arc::clone(&certified));
+            set.by_host.entry(host).or_insert_with(|| Arc::clone(&certified));
         }
-        first.get_or_insert(certified);
+        set.first.get_or_insert(certified);
     }
-    Ok(Set { first: first.ok_or(TlsError::None)?, by_host })
+    Ok(set)
 }
 
 fn one(file: &config::Certificate, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
