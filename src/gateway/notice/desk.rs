@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     Error, Notices,
-    page::{Frame, html},
+    frame::{Frame, html},
 };
 use crate::gateway::{Language, report::Desk};
 

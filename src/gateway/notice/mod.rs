@@ -40,6 +40,8 @@
 mod answer;
 mod desk;
 mod destination;
+mod frame;
+mod message;
 mod name;
 mod page;
 mod step_up;

@@ -12,6 +12,8 @@ use super::{
     Error, Form, Inputs, Keys, Refused, Service, TierRules, Tiered, Token,
     destination::{Destination, said},
     digest,
+    frame::{ANYWHERE, Fact, Frame, Other, Refresh, html},
+    message::MESSAGES,
     step_up::StepUp,
     template::Templates,
     token::Tokens,
@@ -21,7 +23,6 @@ use crate::{
     config,
     gateway::{
         Language,
-        respond::common,
         told::{self, Told},
     },
     policy::{Hit, Tier},
@@ -30,18 +31,16 @@ use crate::{
 
 /// The longest value shown of what a list says of a rule, in characters.
 const SAID_MAX: usize = 400;
-/// Where the style sheet of pages that are no notices is.
-const PLAIN_STYLE: &str = "/.notice/style.css";
 
 /// Everything that makes notices.
 pub struct Notices {
     rules: TierRules,
     pub(super) templates: Templates,
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
     pub(super) step_up: Option<StepUp>,
-    config: config::Notices,
+    pub(super) config: config::Notices,
     /// Whether the public may report and appeal here.
-    reports: bool,
+    pub(super) reports: bool,
     blocked_by: String,
 }
 
@@ -73,58 +72,9 @@ pub(in crate::gateway) struct Issued {
 }
 
 #[derive(Serialize)]
-struct Fact {
-    name: &'static str,
-    value: String,
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    number: &'a str,
-    what: &'a str,
-}
-
-#[derive(Serialize)]
-pub(super) struct Other {
-    url: String,
-    tag: &'static str,
-    name: &'static str,
-}
-
-#[derive(Serialize)]
-struct Refresh {
-    seconds: u32,
-    url: String,
-}
-
-#[derive(Serialize)]
 struct Way {
     /// Whether there is somebody to send the visitor to.
     url: bool,
-}
-
-/// What every page has.
-#[derive(Serialize)]
-pub(super) struct Frame<'a> {
-    lang: &'static str,
-    kind: &'a str,
-    title: String,
-    style: String,
-    refresh: Option<Refresh>,
-    other: Option<Other>,
-    w: &'a Value,
-    help: Vec<Line<'a>>,
-    appeal_url: Cow<'a, str>,
-    /// Where more can be said; empty for nowhere.
-    report_url: String,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    #[serde(flatten)]
-    frame: Frame<'a>,
-    text: String,
-    facts: Vec<Fact>,
 }
 
 #[derive(Serialize)]
@@ -142,14 +92,6 @@ struct NoticePage<'a> {
     act: &'a str,
     rest: &'a str,
     flow: String,
-}
-
-#[derive(Serialize)]
-struct Password<'a> {
-    #[serde(flatten)]
-    frame: Frame<'a>,
-    /// Whether one was given that is not it.
-    wrong: bool,
 }
 
 impl Notices {
@@ -342,141 +284,6 @@ impl Notices {
         self.templates.render("notice.html", &page)
     }
 
-    fn help(&self, language: Language) -> Vec<Line<'_>> {
-        let lines = self.config.help.iter();
-        lines.map(|[number, en, zh]| Line { number, what: language.pick(en, zh) }).collect()
-    }
-
-    /// A page that is no notice, by the name of its wording; `switches` where the same address can
-    /// be asked for again in the other language.
-    pub(in crate::gateway) fn message(
-        &self,
-        name: &'static str,
-        status: StatusCode,
-        language: Language,
-        switches: bool,
-    ) -> Response<Full<Bytes>> {
-        self.message_with(name, status, language, switches, Vec::new())
-    }
-
-    /// The same with what is to be said of it.
-    pub(in crate::gateway) fn message_with(
-        &self,
-        name: &'static str,
-        status: StatusCode,
-        language: Language,
-        switches: bool,
-        facts: Vec<told::Fact>,
-    ) -> Response<Full<Bytes>> {
-        let page = self.render_message(name, language, switches, &facts, String::new());
-        let page = page.unwrap_or_else(|e| {
-            tracing::error!(error = %e, page = name, "a page cannot be shown");
-            status.as_str().to_owned()
-        });
-        let mut response = html(language, page, "'none'");
-        *response.status_mut() = status;
-        response.extensions_mut().insert(Told {
-            code: name,
-            words: ["message", name],
-            language,
-            facts,
-        });
-        response
-    }
-
-    /// The page that asks for a password. Its form goes to where it came from.
-    pub(in crate::gateway) fn password(
-        &self,
-        language: Language,
-        wrong: bool,
-        switches: bool,
-    ) -> Response<Full<Bytes>> {
-        let status = StatusCode::FORBIDDEN;
-        let page = self.render_password(language, wrong, switches).unwrap_or_else(|e| {
-            tracing::error!(error = %e, page = "password", "a page cannot be shown");
-            status.as_str().to_owned()
-        });
-        // What comes after the password may be anywhere.
-        let mut response = html(language, page, ANYWHERE);
-        *response.status_mut() = status;
-        let (code, words) = ("password", ["password", ""]);
-        response.extensions_mut().insert(Told { code, words, language, facts: Vec::new() });
-        response
-    }
-
-    fn render_password(
-        &self,
-        language: Language,
-        wrong: bool,
-        switches: bool,
-    ) -> Result<String, Error> {
-        let title = self.templates.text(language, &["password", "title"]);
-        let frame = self.frame(language, title, switches);
-        self.templates.render("password.html", &Password { frame, wrong })
-    }
-
-    /// What a page that is no notice has of every page.
-    fn frame(&self, language: Language, title: String, switches: bool) -> Frame<'_> {
-        let (_, other, _) = language.other();
-        self.frame_at(language, title, switches.then(|| format!("?lang={other}")))
-    }
-
-    fn render_message(
-        &self,
-        name: &str,
-        language: Language,
-        switches: bool,
-        facts: &[told::Fact],
-        report_url: String,
-    ) -> Result<String, Error> {
-        let text = |key| self.templates.text(language, &["message", name, key]);
-        let mut frame = self.frame(language, text("title"), switches);
-        if matches!(name, "returned" | "reported") {
-            frame.help = self.help(language);
-        }
-        if name == "reported" {
-            frame.appeal_url = Cow::Borrowed(&self.config.appeal_url);
-        }
-        frame.report_url = report_url;
-        let facts = facts.iter().filter_map(|f| self.shown(f, language)).collect();
-        self.templates.render("message.html", &Message { text: text("text"), frame, facts })
-    }
-
-    /// A fact in words; none for what is for programs alone.
-    fn shown(&self, fact: &told::Fact, language: Language) -> Option<Fact> {
-        let word = |table, key: &str| self.templates.text(language, &[table, key]);
-        let (name, value) = match fact {
-            told::Fact::Since(at) => ("since", instant(*at)),
-            told::Fact::Ended(at) => ("ended", instant(*at)),
-            told::Fact::StoppedBy(by) => ("stopped_by", word("stopped_by", by)),
-            told::Fact::PublicReason(reason) => ("reason", word("public_reason", reason)),
-            told::Fact::Reason(_) | told::Fact::Said(..) => return None,
-        };
-        (!value.is_empty()).then_some(Fact { name, value })
-    }
-
-    /// The same; `other` is its place in the other language.
-    pub(super) fn frame_at(
-        &self,
-        language: Language,
-        title: String,
-        other: Option<String>,
-    ) -> Frame<'_> {
-        let (tag, _, name) = language.other();
-        Frame {
-            lang: language.tag(),
-            kind: "message",
-            title,
-            style: PLAIN_STYLE.to_owned(),
-            refresh: None,
-            other: other.map(|url| Other { url, tag, name }),
-            w: self.templates.words(language),
-            help: Vec::new(),
-            appeal_url: "".into(),
-            report_url: String::new(),
-        }
-    }
-
     /// Where the decision behind a notice can be appealed: where the operator says, else at our desk.
     fn appeal_url(&self, w: &Warned<'_>, act: &str) -> Cow<'_, str> {
         if !self.reports || !self.config.appeal_url.is_empty() {
@@ -490,30 +297,6 @@ impl Notices {
         format!("/report?notice={token}&category=appeal{subject}").into()
     }
 
-    /// Thanks for a report by one press, and the way to say more.
-    pub(in crate::gateway) fn reported(&self, token: &Token) -> Response<Full<Bytes>> {
-        let language = token.language;
-        let more = match self.reports {
-            true => format!("/report?notice={}", self.tokens.write(token)),
-            false => String::new(),
-        };
-        match self.render_message("reported", language, false, &[], more) {
-            Ok(page) => html(language, page, "'none'"),
-            Err(_) => self.message("reported", StatusCode::OK, language, false),
-        }
-    }
-
-    /// The style sheet.
-    pub(in crate::gateway) fn style(&self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::from(self.templates.style()));
-        let headers = response.headers_mut();
-        common(headers);
-        let css = HeaderValue::from_static("text/css; charset=utf-8");
-        headers.insert(header::CONTENT_TYPE, css);
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        response
-    }
-
     /// Where forms of a page may lead. Browsers hold redirects to it, too, so that the page of a
     /// warning that can be dismissed names every site: the destination may send on elsewhere.
     fn form_action(&self, w: &Warned<'_>) -> String {
@@ -524,29 +307,6 @@ impl Notices {
         }
     }
 }
-
-/// Where a form may lead that a visitor goes on with.
-const ANYWHERE: &str = "'self' http: https:";
-
-/// The pages that are no notices.
-const MESSAGES: [&str; 16] = [
-    "unknown",
-    "disabled",
-    "expired",
-    "unresolved",
-    "busy",
-    "method",
-    "refused",
-    "loop",
-    "limited",
-    "not_yet",
-    "used_up",
-    "go_malformed",
-    "go_unsigned",
-    "go_expired",
-    "returned",
-    "reported",
-];
 
 impl Warned<'_> {
     fn can_continue(&self) -> bool {
@@ -581,13 +341,6 @@ fn host_of(target: &str) -> &str {
     rest.split('/').next().unwrap_or(rest)
 }
 
-/// An instant for people.
-fn instant(at: Timestamp) -> String {
-    let text = at.to_string();
-    let cut = text.split('.').next().unwrap_or(&text);
-    format!("{} UTC", cut.replace('T', " "))
-}
-
 /// What a problem document says of a warning.
 fn told_of(w: &Warned<'_>) -> Vec<told::Fact> {
     let own = [
@@ -617,30 +370,4 @@ fn facts(w: &Warned<'_>) -> Vec<Fact> {
     ];
     let there = facts.into_iter().filter(|(_, value)| !value.is_empty());
     there.map(|(name, value)| Fact { name, value: said(value, SAID_MAX) }).collect()
-}
-
-/// A page as a response with status 200.
-pub(super) fn html(language: Language, page: String, form_action: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(page));
-    let headers = response.headers_mut();
-    common(headers);
-    for (name, value) in [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_LANGUAGE, language.tag()),
-        (header::VARY, "Accept-Language"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    let policy = format!(
-        "default-src 'none'; style-src 'self'; form-action {form_action}; base-uri 'none'; \
-         frame-ancestors 'none'"
-    );
-    let policy = HeaderValue::try_from(policy)
-        .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    let opener = header::HeaderName::from_static("cross-origin-opener-policy");
-    headers.insert(opener, HeaderValue::from_static("same-origin"));
-    response
 }

@@ -1,175 +1,35 @@
 //! Webhooks: registered, listed, changed, tried, disabled; their deliveries, and those that failed
 //! sent again. Secrets are in the answers that make them, and in no other.
 
+mod members;
+mod problems;
+
 use axum::{
     Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
+pub(super) use self::members::{
+    Again, Change, Deliveries, NewWebhook, Nothing, Resent, Tried, Wanted, Webhook, Webhooks,
+};
+use self::{
+    members::{delivery, kinds, shown},
+    problems::{bad_place, changed_meanwhile, is_disabled, too_many},
+};
 use super::{
-    ApiState, Body, Caller, Params, Problem, Words,
+    ApiState, Body, Caller, Params, Problem,
     etag::{self, tagged},
 };
 use crate::{
     clock::Timestamp,
     links,
-    webhooks::{
-        BadPlace, Counts, Delivery, Endpoint, Kind, NewEndpoint, State as Stands, Store, place,
-    },
+    webhooks::{Counts, Endpoint, NewEndpoint, State as Stands, Store, place},
 };
 
 /// Deliveries on one page.
 const PAGE: usize = 100;
-
-/// An endpoint to be.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewWebhook {
-    /// Where to, by HTTPS.
-    url: String,
-    /// Everything where there are none.
-    #[serde(default)]
-    events: Vec<String>,
-    /// What it is for.
-    #[serde(default)]
-    note: String,
-}
-
-/// A change of one.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Change {
-    /// Where to, by HTTPS.
-    url: Option<String>,
-    /// Which events; none for everything.
-    events: Option<Vec<String>>,
-    /// What it is for.
-    note: Option<String>,
-    /// `enabled` or `disabled`.
-    state: Option<String>,
-    /// Make another secret.
-    #[serde(default)]
-    rotate_secret: bool,
-}
-
-/// Which deliveries.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    /// `waiting`, `delivered` or `dead`; dead when absent.
-    state: Option<String>,
-    /// Those with numbers below this.
-    before: Option<i64>,
-}
-
-/// What to send again.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Again {
-    /// One delivery, by its number; all when absent.
-    delivery: Option<i64>,
-}
-
-/// Nothing more.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
-
-/// A webhook.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Webhook {
-    /// Its number.
-    id: i64,
-    /// Where to.
-    url: String,
-    /// Which events; none for everything.
-    #[schemars(with = "Vec<String>")]
-    events: Vec<&'static str>,
-    /// `enabled` or `disabled`.
-    #[schemars(with = "String")]
-    state: &'static str,
-    /// `asked`, or `gone` where it said so itself.
-    disabled_because: Option<String>,
-    /// What it is for.
-    note: String,
-    /// When it was registered.
-    #[schemars(schema_with = "crate::clock::instant_schema")]
-    created: Timestamp,
-    /// By which token.
-    actor: String,
-    /// Deliveries that wait.
-    waiting: u64,
-    /// Since when the oldest of them does.
-    waiting_since: Timestamp,
-    /// Deliveries that were given up and are still kept.
-    dead: u64,
-    /// The secret that signs, where it was just made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
-}
-
-/// Every webhook.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Webhooks {
-    webhooks: Vec<Webhook>,
-}
-
-/// One message on its way to one endpoint.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Delivery")]
-pub(super) struct Shown {
-    /// Its number.
-    delivery: i64,
-    /// The message's id.
-    message: String,
-    /// What is told.
-    event: String,
-    /// `waiting`, `delivered` or `dead`.
-    state: String,
-    /// When it came into the queue, or was sent again.
-    #[schemars(schema_with = "crate::clock::instant_schema")]
-    created: Timestamp,
-    /// When it is tried next.
-    due: Timestamp,
-    /// Attempts so far.
-    attempts: i64,
-    /// When it ended.
-    ended: Timestamp,
-    /// The status of the last answer.
-    status: Option<i64>,
-    /// What came of the last attempt, where it was not taken.
-    outcome: Option<String>,
-}
-
-/// Deliveries, and where the next page begins.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Deliveries {
-    deliveries: Vec<Shown>,
-    /// For `before`.
-    next_before: Option<i64>,
-}
-
-/// A try in the queue.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Tried {
-    /// The webhook's number.
-    webhook: i64,
-    /// The message's id.
-    message: String,
-}
-
-/// Deliveries in the queue again.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Resent {
-    /// The webhook's number.
-    webhook: i64,
-    /// How many.
-    resent: u64,
-}
 
 /// `POST /api/v1/webhooks`.
 pub(super) async fn add(
@@ -425,52 +285,6 @@ pub(super) async fn resend(
     Ok(Json(Resent { webhook: id, resent }).into_response())
 }
 
-fn shown(e: &Endpoint, counts: Counts) -> Webhook {
-    Webhook {
-        id: e.id,
-        url: e.url.clone(),
-        events: e.kinds.iter().map(|k| k.name()).collect(),
-        state: if e.enabled { "enabled" } else { "disabled" },
-        disabled_because: Some(e.why.clone()).filter(|why| !why.is_empty()),
-        note: e.note.clone(),
-        created: e.created,
-        actor: e.actor.clone(),
-        waiting: counts.waiting,
-        waiting_since: counts.oldest,
-        dead: counts.dead,
-        secret: None,
-    }
-}
-
-fn delivery(d: Delivery) -> Shown {
-    Shown {
-        due: if d.ended == Timestamp::ZERO { d.due } else { Timestamp::ZERO },
-        delivery: d.id,
-        message: d.message,
-        event: d.kind,
-        state: d.state,
-        created: d.created,
-        attempts: d.attempts,
-        ended: d.ended,
-        status: Some(d.status).filter(|status| *status != 0),
-        outcome: Some(d.outcome).filter(|outcome| !outcome.is_empty()),
-    }
-}
-
-fn kinds(events: &[String]) -> Result<Vec<Kind>, Problem> {
-    let mut kinds = Vec::new();
-    for event in events {
-        let kind = Kind::from_name(event).ok_or_else(|| {
-            let all: Vec<&str> = Kind::ALL.iter().map(|k| k.name()).collect();
-            Problem::bad_request(format!("events are of {}", all.join(", ")))
-        })?;
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
-        }
-    }
-    Ok(kinds)
-}
-
 fn note(api: &ApiState, note: &str) -> Result<(), Problem> {
     match note.len() > api.config.note_bytes_max {
         true => Err(Problem::bad_request("note is longer than api.note_bytes_max")),
@@ -497,45 +311,4 @@ async fn blocking<T: Send + 'static>(
         ),
         e => Problem::internal(&e),
     })
-}
-
-fn bad_place(why: BadPlace) -> Problem {
-    let chinese = match why {
-        BadPlace::Url => "须为 https 地址，不超过 2048 字节，不得含用户信息与片段。",
-        BadPlace::NotPublic => "该主机不是公网主机；如需推送，请在 webhooks.allowed_hosts 中列出。",
-    };
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "webhook_url_refused",
-        "Nobody can be told there.",
-        "不能向此地址推送事件。",
-    )
-    .detail(Words::new(why.to_string(), chinese))
-}
-
-fn too_many() -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "too_many_webhooks",
-        "There are as many webhooks as webhooks.endpoints_max allows.",
-        "事件推送地址数量已达 webhooks.endpoints_max 上限。",
-    )
-}
-
-fn changed_meanwhile() -> Problem {
-    Problem::new(
-        StatusCode::PRECONDITION_FAILED,
-        "changed_meanwhile",
-        "Somebody else changed it first.",
-        "他人已先行更改。",
-    )
-}
-
-fn is_disabled() -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "webhook_disabled",
-        "This webhook is disabled.",
-        "该事件推送已停用。",
-    )
 }

@@ -1,285 +1,16 @@
-//! Endpoints and deliveries in SQL that both databases read alike.
+//! Messages and their deliveries: put into the queue, taken out of it, ended, sent again, forgotten.
 
-use std::time::Duration;
-
-use super::{Intake, Kind, Message};
+use super::{Claimed, Counts, Delivery, Ended, State, Store, Tidy};
 use crate::{
     clock::Timestamp,
     links::Error,
     sql::{Any, AnyRow, Value},
+    webhooks::{Endpoint, Intake, Message},
 };
 
-/// The longest URL of an endpoint, in bytes.
-pub const URL_BYTES_MAX: usize = 2_048;
-
-/// Whoever is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Its number; never used twice.
-    pub id: i64,
-    /// Where to.
-    pub url: String,
-    /// What; empty for everything.
-    pub kinds: Vec<Kind>,
-    /// Whether it is told anything.
-    pub enabled: bool,
-    /// Why it is not: `asked`, or `gone` where it said so itself.
-    pub why: String,
-    /// The operator's own words.
-    pub note: String,
-    /// When it was registered.
-    pub created: Timestamp,
-    /// By which token.
-    pub actor: String,
-    /// What its secret is made of.
-    pub salt: Vec<u8>,
-    /// The same of the secret before, and until when that one signs, too.
-    pub before: Option<(Vec<u8>, Timestamp)>,
-}
-
-/// An endpoint to be.
-#[derive(Clone, Debug)]
-pub struct NewEndpoint<'a> {
-    /// Where to.
-    pub url: &'a str,
-    /// What; empty for everything.
-    pub kinds: &'a [Kind],
-    /// The operator's own words.
-    pub note: &'a str,
-    /// Random bytes.
-    pub salt: [u8; 32],
-    /// The token.
-    pub actor: &'a str,
-}
-
-/// How a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It is to be made.
-    Waiting,
-    /// It was.
-    Delivered,
-    /// It was given up.
-    Dead,
-}
-
-impl State {
-    /// Its word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Delivered => "delivered",
-            Self::Dead => "dead",
-        }
-    }
-
-    /// The state of this word.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Waiting, Self::Delivered, Self::Dead].into_iter().find(|s| s.name() == name)
-    }
-}
-
-/// One message on its way to one endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// Its number.
-    pub id: i64,
-    /// The message's id.
-    pub message: String,
-    /// What is told.
-    pub kind: String,
-    /// How it stands.
-    pub state: String,
-    /// When it came into the queue, or was sent again.
-    pub created: Timestamp,
-    /// When it is tried next.
-    pub due: Timestamp,
-    /// Attempts so far.
-    pub attempts: i64,
-    /// When it ended; [`Timestamp::ZERO`] for not yet.
-    pub ended: Timestamp,
-    /// The status of the last answer; 0 for none.
-    pub status: i64,
-    /// What came of the last attempt; empty for none or success.
-    pub outcome: String,
-}
-
-/// A delivery that is ours to make.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claimed {
-    /// Its number.
-    pub id: i64,
-    /// What proves that it is still ours: the time at which another may take it.
-    pub until: Timestamp,
-    /// This attempt, from 1.
-    pub attempt: i64,
-    /// When it came into the queue.
-    pub created: Timestamp,
-    /// The message's id.
-    pub message: String,
-    /// What is sent.
-    pub body: String,
-}
-
-/// What came of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// How the delivery stands.
-    pub state: State,
-    /// When it is tried next.
-    pub due: Timestamp,
-    /// The status of the answer; 0 for none.
-    pub status: u16,
-    /// Why it was not taken; empty for success.
-    pub outcome: &'static str,
-}
-
-/// What there is of deliveries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Those that wait.
-    pub waiting: u64,
-    /// Those that were given up and are still kept.
-    pub dead: u64,
-    /// When the oldest that waits came into the queue; [`Timestamp::ZERO`] for none.
-    pub oldest: Timestamp,
-}
-
-/// How long what has ended is kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Tidy {
-    /// Deliveries that were made.
-    pub delivered: Duration,
-    /// Those that were given up.
-    pub dead: Duration,
-    /// At most so many at once.
-    pub limit: usize,
-}
-
-const ENDPOINT: &str = "SELECT id, url, kinds, state, why, note, created, actor, salt, salt_before,
-    before_until FROM webhooks";
-
-/// The queue and its endpoints.
-#[derive(Debug)]
-pub struct Store {
-    to: Vec<(Endpoint, u64)>,
-    queue_max: u64,
-    now: Timestamp,
-}
-
 impl Store {
-    /// Every endpoint, by number.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn endpoints(db: &mut dyn Any) -> Result<Vec<Endpoint>, Error> {
-        db.query(&format!("{ENDPOINT} ORDER BY id"), &[])?.iter().map(endpoint).collect()
-    }
-
-    /// One endpoint.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`] when there is none.
-    pub fn endpoint(db: &mut dyn Any, id: i64) -> Result<Endpoint, Error> {
-        let rows = db.query(&format!("{ENDPOINT} WHERE id = $1"), &[id.into()])?;
-        endpoint(rows.first().ok_or(Error::Unknown)?)
-    }
-
-    /// Lets nobody else change an endpoint until the transaction ends.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`] when there is none.
-    pub fn hold(db: &mut dyn Any, id: i64) -> Result<(), Error> {
-        // What writes nothing new locks the row, in either database.
-        match db.execute("UPDATE webhooks SET note = note WHERE id = $1", &[id.into()])? {
-            0 => Err(Error::Unknown),
-            _ => Ok(()),
-        }
-    }
-
-    /// The number of an endpoint's last change.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn last_step(db: &mut dyn Any, id: i64) -> Result<i64, Error> {
-        let sql = "SELECT max(id) FROM webhook_steps WHERE webhook_id = $1";
-        Ok(db.query(sql, &[id.into()])?.first().ok_or(Error::Unknown)?.int(0)?)
-    }
-
-    /// Registers an endpoint; its number.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn add(db: &mut dyn Any, new: &NewEndpoint<'_>, now: Timestamp) -> Result<i64, Error> {
-        let sql = "INSERT INTO webhooks (url, kinds, state, why, note, created, actor, salt,
-                       salt_before, before_until)
-                   VALUES ($1, $2, 'enabled', '', $3, $4, $5, $6, $7, 0) RETURNING id";
-        let values: [Value; 7] = [
-            new.url.into(),
-            words(new.kinds).as_str().into(),
-            new.note.into(),
-            now.0.into(),
-            new.actor.into(),
-            new.salt.as_slice().into(),
-            [].as_slice().into(),
-        ];
-        let rows = db.query(sql, &values)?;
-        let id = rows.first().ok_or(Error::Unknown)?.int(0)?;
-        Self::step(db, id, "added", new.url, new.actor, now)?;
-        Ok(id)
-    }
-
-    /// Writes an endpoint as it is to be.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`] when there is none.
-    pub fn put(
-        db: &mut dyn Any,
-        e: &Endpoint,
-        step: &str,
-        actor: &str,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let sql = "UPDATE webhooks SET url = $1, kinds = $2, state = $3, why = $4, note = $5,
-                       salt = $6, salt_before = $7, before_until = $8 WHERE id = $9";
-        let (before, until) = match &e.before {
-            Some((salt, until)) => (salt.as_slice(), until.0),
-            None => ([].as_slice(), 0),
-        };
-        let values: [Value; 9] = [
-            e.url.as_str().into(),
-            words(&e.kinds).as_str().into(),
-            if e.enabled { "enabled" } else { "disabled" }.into(),
-            e.why.as_str().into(),
-            e.note.as_str().into(),
-            e.salt.as_slice().into(),
-            before.into(),
-            until.into(),
-            e.id.into(),
-        ];
-        if db.execute(sql, &values)? == 0 {
-            return Err(Error::Unknown);
-        }
-        Self::step(db, e.id, step, &e.url, actor, now)
-    }
-
-    fn step(
-        db: &mut dyn Any,
-        id: i64,
-        step: &str,
-        detail: &str,
-        actor: &str,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let sql = "INSERT INTO webhook_steps (webhook_id, ts, actor, step, detail)
-                   VALUES ($1, $2, $3, $4, $5)";
-        let values = [id.into(), now.0.into(), actor.into(), step.into(), detail.into()];
-        db.execute(sql, &values)?;
-        Ok(())
-    }
-
     /// The queue, to put messages into within this transaction.
-    pub(super) fn queue(db: &mut dyn Any, how: &Intake) -> Result<Self, Error> {
+    pub(in crate::webhooks) fn queue(db: &mut dyn Any, how: &Intake) -> Result<Self, Error> {
         let mut to = Vec::new();
         for endpoint in Self::endpoints(db)? {
             if endpoint.enabled {
@@ -291,7 +22,11 @@ impl Store {
     }
 
     /// Puts a message into the queue for every endpoint that wants it and is not to have it already.
-    pub(super) fn put_message(&mut self, db: &mut dyn Any, m: &Message) -> Result<(), Error> {
+    pub(in crate::webhooks) fn put_message(
+        &mut self,
+        db: &mut dyn Any,
+        m: &Message,
+    ) -> Result<(), Error> {
         let now = self.now;
         let wants = |e: &Endpoint| e.kinds.is_empty() || e.kinds.contains(&m.kind);
         for (endpoint, waiting) in self.to.iter_mut().filter(|(e, _)| wants(e)) {
@@ -530,33 +265,4 @@ fn deliver(
         outcome.into(),
     ];
     Ok(db.execute(sql, &values)? > 0)
-}
-
-fn words(kinds: &[Kind]) -> String {
-    match kinds {
-        [] => "*".to_owned(),
-        kinds => kinds.iter().map(|k| k.name()).collect::<Vec<_>>().join(" "),
-    }
-}
-
-fn endpoint(row: &AnyRow) -> Result<Endpoint, Error> {
-    let kinds = row.text(2)?;
-    // A newer build's words are passed over; nothing that was not asked for is sent.
-    let mut known: Vec<Kind> = kinds.split(' ').filter_map(Kind::from_name).collect();
-    if kinds != "*" && known.is_empty() {
-        known.push(Kind::Test);
-    }
-    let before = row.bytes(9)?;
-    Ok(Endpoint {
-        id: row.int(0)?,
-        url: row.text(1)?.to_owned(),
-        kinds: known,
-        enabled: row.text(3)? == "enabled",
-        why: row.text(4)?.to_owned(),
-        note: row.text(5)?.to_owned(),
-        created: Timestamp(row.int(6)?),
-        actor: row.text(7)?.to_owned(),
-        salt: row.bytes(8)?.to_vec(),
-        before: (!before.is_empty()).then_some((before.to_vec(), Timestamp(row.int(10)?))),
-    })
 }
