@@ -213,6 +213,21 @@ fn forwarded_hosts_get_certificates_and_new_ones_in_time() {
         (now["until"].as_str()? > first["until"].as_str()?).then_some(())
     });
     eventually("the new one is served", || visit(&server, "old.acme.test", &root));
+    // An authority that is away takes nothing away.
+    pebble.end();
+    let later = eventually("a renewal fails", || {
+        let now = of(&server, "old.acme.test")?;
+        (now["failures"].as_u64()? > 0).then_some(now)
+    });
+    assert!(later["until"].is_string() && later["error"].is_string(), "{later}");
+    let any = tls(&server).port();
+    let still = Command::new("curl")
+        .args(["-s", "-k", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*"])
+        .args(["--resolve", &format!("old.acme.test:{any}:127.0.0.1")])
+        .arg(format!("https://old.acme.test:{any}/"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(still.stdout).unwrap(), "302");
     let text = server.cli(["forward", "certificates"]);
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("old.acme.test") && text.contains("away.acme.test"), "{text}");
@@ -276,16 +291,12 @@ fn a_node_that_dies_amid_an_order_begins_another() {
     let server = server.kill9().start();
     let kept = fs::read(&account).unwrap();
     pebble.verify_at(&server);
-    // The authority has forgotten us: it was started anew. The account is the same file.
-    assert_eq!(fs::read(&account).unwrap(), kept);
-    let why = eventually("the authority does not know the account", || {
-        let log = server.home().log();
-        log.contains("accountDoesNotExist").then_some(log)
-    });
-    assert!(why.contains("go.acme.test"), "{why}");
-    fs::remove_file(&account).unwrap();
+    // The authority was started anew and has forgotten us: there is another account, and a
+    // certificate.
     let root = pebble.root();
     eventually("a new account and its certificate", || visit(&server, "go.acme.test", &root));
+    assert_ne!(fs::read(&account).unwrap(), kept);
+    assert_eq!(fs::read(account.with_file_name("account.unknown.json")).unwrap(), kept);
     server.terminate();
 }
 

@@ -88,6 +88,12 @@ impl Dir {
         write(&path, &text)
     }
 
+    /// Keeps the account under another name.
+    pub(super) fn set_account_aside(&self) -> Result<(), AcmeError> {
+        let path = self.0.join("account.json");
+        fs::rename(&path, self.0.join("account.unknown.json")).map_err(at(&path))
+    }
+
     /// How long the certificate of `host` is good; none where there is none that can be read.
     pub(super) fn validity(&self, host: &str) -> Result<Option<Validity>, AcmeError> {
         Ok(read(&self.certificate(host))?.as_deref().and_then(validity))

@@ -18,6 +18,7 @@ mod order;
 mod standing;
 
 use std::{
+    collections::HashSet,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -55,6 +56,9 @@ const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
 /// The longest token answered, in bytes.
 const TOKEN_BYTES_MAX: usize = 256;
+
+/// What an authority says of an account that it does not know (RFC 8555 §6.7).
+const NO_SUCH_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 
 /// Forwards read at a time.
 const PAGE: usize = 500;
@@ -221,19 +225,26 @@ impl Acme {
             if self.client.until().is_some() || !self.may_order() {
                 break;
             }
-            self.obtain(&account, &host).await;
+            if !self.obtain(&account, &host).await {
+                break;
+            }
         }
         drop(lock);
         Ok(())
     }
 
-    async fn obtain(&self, account: &Account, host: &str) {
+    /// Whether others can be obtained with the same account.
+    async fn obtain(&self, account: &Account, host: &str) -> bool {
         let wait = Duration::from_millis(self.parts.config.timeout_ms);
         let made = order::order(account, host, wait).await.map_err(|e| e.to_string());
         let made = made.and_then(|pem| {
             self.dir.put_certificate(host, &pem).map_err(|e| e.to_string())?;
             files::validity(pem.as_bytes()).ok_or_else(|| "no certificate in the answer".to_owned())
         });
+        let known = made.as_ref().err().is_none_or(|error| !error.contains(NO_SUCH_ACCOUNT));
+        if !known {
+            self.forget_account();
+        }
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         match made {
             Ok(validity) => {
@@ -246,6 +257,16 @@ impl Acme {
             }
         }
         book.measure(&self.parts.metrics, self.parts.clock.now());
+        known
+    }
+
+    /// The authority does not know our account (any more): the next round makes another. The file of
+    /// the old one stays beside it.
+    fn forget_account(&self) {
+        match self.dir.set_account_aside() {
+            Ok(()) => tracing::warn!("the authority does not know our account: another is made"),
+            Err(error) => tracing::error!(%error, "the account cannot be set aside"),
+        }
     }
 
     /// Nothing can be ordered now: all that is due waits as after an order that failed.
@@ -282,14 +303,14 @@ impl Acme {
     /// The hosts that are to have a certificate of this kind. Blocks on the disk.
     fn hosts(&self) -> Result<Vec<String>, AcmeError> {
         let config = &self.parts.config;
+        // Those that are named go before those that others forward.
         let mut hosts: Vec<String> = config.hosts.iter().map(|h| plain(h)).collect();
         if config.forwards {
             hosts.extend(self.forwarded()?);
         }
-        hosts.sort();
-        hosts.dedup();
+        let mut seen = HashSet::new();
         let in_files = |host: &str| self.parts.files.iter().any(|c| covers(&c.hosts, host));
-        hosts.retain(|host| !in_files(host));
+        hosts.retain(|host| seen.insert(host.clone()) && !in_files(host));
         if hosts.len() > config.hosts_max {
             tracing::warn!(hosts = hosts.len(), "more hosts than gateway.acme.hosts_max allows");
             hosts.truncate(config.hosts_max);
@@ -326,13 +347,19 @@ impl Acme {
             self.thumbprint.store(Some(Arc::new(kept.thumbprint)));
             return Ok(account);
         }
+        self.new_account(builder()).await
+    }
+
+    /// Makes an account and keeps it.
+    async fn new_account(&self, builder: AccountBuilder) -> Result<Account, AcmeError> {
+        let config = &self.parts.config;
         let contact: Vec<&str> = config.contact.iter().map(String::as_str).collect();
         let new = NewAccount {
             contact: &contact,
             terms_of_service_agreed: config.terms_agreed,
             only_return_existing: false,
         };
-        let made = builder().create(&new, config.directory.clone(), self.external.as_ref()).await;
+        let made = builder.create(&new, config.directory.clone(), self.external.as_ref()).await;
         let (account, credentials) = made.map_err(AcmeError::NoAccount)?;
         let thumbprint = account.key_thumbprint().to_owned();
         let credentials = serde_json::to_value(&credentials)

@@ -137,9 +137,9 @@ impl Book {
         let gauges = &metrics.gateway;
         gauges.certificates_obtained.set(good.clone().count() as f64);
         gauges.certificates_missing.set((self.hosts.len() - good.clone().count()) as f64);
-        if let Some(end) = good.map(|v| v.until).min() {
-            gauges.certificate_left_seconds.set(end.since(now).as_secs_f64());
-        }
+        // Below zero once it has ended; none at all is told by the others.
+        let left = good.map(|v| (v.until.0 - now.0) as f64 / 1e6).reduce(f64::min);
+        gauges.certificate_left_seconds.set(left.unwrap_or(f64::NAN));
     }
 }
 
