@@ -25,44 +25,33 @@ const AFTERWARDS: &str = " SETTINGS query_plan_optimize_lazy_materialization = 1
 const LINKED: [Table; 5] =
     [Table::Jumps, Table::Conversions, Table::Notices, Table::Hops, Table::Reports];
 
+/// A table, its rows at or below a name by the column of their registrable domain, and the same by
+/// the column of the name alone.
+macro_rules! below {
+    ($table:ident, $domain:literal, $name:literal) => {
+        (
+            Table::$table,
+            concat!(
+                $domain,
+                " IN {above:Array(String)} AND (",
+                $name,
+                " = {name:String} OR endsWith(",
+                $name,
+                ", {below:String}))"
+            ),
+            concat!($name, " = {name:String} OR endsWith(", $name, ", {below:String})"),
+        )
+    };
+}
+
 /// The rows at or below a name: by the registrable domains at and above it, and by the name alone.
 const DOMAIN: [(Table, &str, &str); 6] = [
-    (
-        Table::Resolutions,
-        "registrable_domain IN {above:Array(String)} \
-         AND (qname = {name:String} OR endsWith(qname, {below:String}))",
-        "qname = {name:String} OR endsWith(qname, {below:String})",
-    ),
-    (
-        Table::Jumps,
-        "target_registrable_domain IN {above:Array(String)} \
-         AND (target_host = {name:String} OR endsWith(target_host, {below:String}))",
-        "target_host = {name:String} OR endsWith(target_host, {below:String})",
-    ),
-    (
-        Table::Conversions,
-        "target_registrable_domain IN {above:Array(String)} \
-         AND (target_host = {name:String} OR endsWith(target_host, {below:String}))",
-        "target_host = {name:String} OR endsWith(target_host, {below:String})",
-    ),
-    (
-        Table::Verifications,
-        "registrable_domain IN {above:Array(String)} \
-         AND (subject = {name:String} OR endsWith(subject, {below:String}))",
-        "subject = {name:String} OR endsWith(subject, {below:String})",
-    ),
-    (
-        Table::Hops,
-        "registrable_domain IN {above:Array(String)} \
-         AND (host = {name:String} OR endsWith(host, {below:String}))",
-        "host = {name:String} OR endsWith(host, {below:String})",
-    ),
-    (
-        Table::Reports,
-        "registrable_domain IN {above:Array(String)} \
-         AND (host = {name:String} OR endsWith(host, {below:String}))",
-        "host = {name:String} OR endsWith(host, {below:String})",
-    ),
+    below!(Resolutions, "registrable_domain", "qname"),
+    below!(Jumps, "target_registrable_domain", "target_host"),
+    below!(Conversions, "target_registrable_domain", "target_host"),
+    below!(Verifications, "registrable_domain", "subject"),
+    below!(Hops, "registrable_domain", "host"),
+    below!(Reports, "registrable_domain", "host"),
 ];
 
 /// What a client did. Reports are followed to their end: who decided them is somebody else.
