@@ -84,17 +84,8 @@ impl Worker {
             drop(permit);
             Ok::<_, crate::links::Error>(found?.map(|(link, rest)| (link, rest.len())))
         });
-        match read.await {
-            Ok(Ok(found)) => Some(found.map(|(link, left)| (link, path.last(left)))),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "forwards cannot be read");
-                None
-            }
-            Err(error) => {
-                tracing::error!(%error, "forwards cannot be read");
-                None
-            }
-        }
+        let found = self.gateway.told(read.await)?;
+        Some(found.map(|(link, left)| (link, path.last(left))))
     }
 
     /// What the rules in force say of the place that was asked for, where `link` is a forward.

@@ -10,9 +10,10 @@
 //! asked for before a notice, and what the notice's page carries says so; whoever comes to answer a
 //! notice without it, or after it was changed, is asked on the way.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::Method;
+use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::{
@@ -29,6 +30,9 @@ pub(super) const FORM_BYTES_MAX: usize = 4_096;
 
 /// Passwords checked at once: each takes some 19 MiB and tens of milliseconds.
 pub(super) const CHECKS_MAX: usize = 2;
+
+/// The longest wait for a turn.
+const TURN_MAX: Duration = Duration::from_secs(5);
 
 /// The password in a form; none without one.
 pub(super) fn password(form: &[u8]) -> Option<String> {
@@ -65,7 +69,8 @@ impl Worker {
             return None;
         }
         let Some(attempt) = asked.password else { return Some(("password", Page::Password)) };
-        let Ok(permit) = Arc::clone(&self.gateway.checks).acquire_owned().await else {
+        let turn = Arc::clone(&self.gateway.checks).acquire_owned();
+        let Ok(Ok(permit)) = timeout(TURN_MAX, turn).await else {
             return Some(("password", Page::Busy));
         };
         let (hash, attempt) = (settings.password.clone(), attempt.to_owned());

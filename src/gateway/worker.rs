@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -34,7 +37,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     config::{self, OnFull},
-    links::{Link, LinkSettings, Links, onward::Beyond},
+    links::{self, Link, LinkSettings, Links, onward::Beyond},
     metrics::Metrics,
     policy::InForce,
     record::{Flow, PublicSuffixes},
@@ -84,6 +87,8 @@ pub struct Gateway {
     pub(super) readers: Arc<Semaphore>,
     files: Files,
     pub(super) limits: Limits,
+    /// The last link that was wanted could not be read.
+    unread: AtomicBool,
 }
 
 /// One thread's part of the gateway.
@@ -145,8 +150,34 @@ impl Gateway {
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             files: Files::new(&parts.config),
             limits: Limits::new(&parts.config, parts.clock.monotonic()),
+            unread: AtomicBool::new(false),
             parts,
         })
+    }
+}
+
+impl Gateway {
+    /// What was read; none when it cannot be, which is said when it begins and ends, and not for
+    /// each visitor.
+    pub(super) fn told<T>(
+        &self,
+        read: Result<Result<T, links::Error>, tokio::task::JoinError>,
+    ) -> Option<T> {
+        let error = match read {
+            Ok(Ok(found)) => {
+                if self.unread.load(Ordering::Relaxed) && self.unread.swap(false, Ordering::Relaxed)
+                {
+                    tracing::info!("links can be read again");
+                }
+                return Some(found);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        if !self.unread.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "links cannot be read");
+        }
+        None
     }
 }
 
@@ -275,9 +306,20 @@ impl Worker {
 
     /// Answers a request for a link.
     pub(super) async fn visit(&self, asked: &Asked<'_>) -> Response<Full<Bytes>> {
-        let Some(link) = self.link(asked.code).await else { return self.busy(asked) };
-        let fate = self.fate(link, asked).await;
-        self.answer_with(asked, fate).await
+        let links = &self.gateway.parts.links;
+        let mut again = true;
+        loop {
+            let changes = links.changes();
+            let Some(link) = self.link(asked.code).await else { return self.busy(asked) };
+            let fate = self.fate(link, asked).await;
+            // Deciding may take a while (a password, names to look up): whoever stops a link
+            // meanwhile is obeyed.
+            let newest = fate.link.as_deref().is_none_or(|link| links.is_newest(link, changes));
+            if fate.answer != Answer::Go || newest || !again {
+                return self.answer_with(asked, fate).await;
+            }
+            again = false;
+        }
     }
 
     pub(super) fn busy(&self, asked: &Asked<'_>) -> Response<Full<Bytes>> {
@@ -370,17 +412,7 @@ impl Worker {
             return Some(Some(link));
         }
         let (links, code) = (Arc::clone(links), code.to_owned());
-        match tokio::task::spawn_blocking(move || links.read(&code)).await {
-            Ok(Ok(link)) => Some(link),
-            Ok(Err(e)) => {
-                tracing::error!(error = %e, "links cannot be read");
-                None
-            }
-            Err(e) => {
-                tracing::error!(error = %e, "links cannot be read");
-                None
-            }
-        }
+        self.gateway.told(tokio::task::spawn_blocking(move || links.read(&code)).await)
     }
 
     /// The addresses of `host`, as far as they are found in time.

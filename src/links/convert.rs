@@ -183,13 +183,37 @@ impl Links {
     /// # Errors
     /// When the database fails.
     pub fn read(&self, code: &str) -> Result<Option<Arc<Link>>, Error> {
+        // Whoever waited for the same link has read it meanwhile.
+        if let Some(link) = self.cached(code) {
+            return Ok(Some(link));
+        }
         let Some(fresh) = &self.fresh else { return self.cache.read(&*self.store, code, 0) };
+        let serves = fresh.serves_when_away();
+        if serves
+            && fresh.spares_reads()
+            && let Some(link) = self.cache.find(code)
+        {
+            return Ok(Some(link));
+        }
         match self.cache.read(&*self.store, code, fresh.now()) {
-            Err(e @ Error::Away(_)) if fresh.serves_when_away() => {
+            Err(e) if serves && is_unreadable(&e) => {
+                fresh.spare_reads();
                 self.cache.find(code).map(Some).ok_or(e)
             }
             read => read,
         }
+    }
+
+    /// How often links changed so far: for [`Self::is_newest`].
+    pub fn changes(&self) -> u64 {
+        self.cache.changes()
+    }
+
+    /// Whether nothing is known to have come after `link`, which was found when there had been
+    /// `changes`. Does not block.
+    pub fn is_newest(&self, link: &Link, changes: u64) -> bool {
+        let same = |now: Arc<Link>| now.revision == link.revision;
+        self.cache.changes() == changes || self.cached(&link.code).is_some_and(same)
     }
 
     /// Whether links go on while the database is away.
@@ -257,7 +281,8 @@ impl Links {
         let Some(highest) = highest else { return Ok(()) };
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         self.store.raise(self.codes.length(), highest + 1)?;
-        *numbers = 0..0;
+        // What was taken is skipped; nothing below is ever taken for new.
+        *numbers = numbers.end..numbers.end;
         Ok(())
     }
 
@@ -298,7 +323,13 @@ impl Links {
             let missing = (count - codes.len()) as u64;
             if numbers.is_empty() {
                 let more = missing.max(NUMBERS_AT_ONCE);
-                let first = self.store.reserve(self.codes.length(), more)?;
+                let mut first = self.store.reserve(self.codes.length(), more)?;
+                // An older copy of the database was put in place while we run.
+                if first < numbers.end {
+                    tracing::error!("the control database gives numbers a second time");
+                    self.store.raise(self.codes.length(), numbers.end)?;
+                    first = self.store.reserve(self.codes.length(), more)?;
+                }
                 *numbers = first..first + more;
             }
             for number in numbers.by_ref().take(count - codes.len()) {
@@ -312,4 +343,10 @@ impl Links {
         }
         Ok(codes)
     }
+}
+
+/// Whether the database cannot say what a link is, away, slow or out of something, rather than what it
+/// says being damaged.
+pub(super) const fn is_unreadable(e: &Error) -> bool {
+    !matches!(e, Error::Damaged(_))
 }

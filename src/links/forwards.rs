@@ -8,6 +8,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     AskedPath, Error, ForwardFrom, Link, LinkQuery, Links, NotConverted, candidates,
+    convert::is_unreadable,
     forward::{PREFIX, all_of},
 };
 
@@ -61,7 +62,7 @@ impl Links {
             Remembered::Unknown => {}
         }
         match self.stored_forward(host, path) {
-            Err(e @ Error::Away(_)) if self.serves_when_away() => {
+            Err(e) if self.serves_when_away() && is_unreadable(&e) => {
                 match self.remembered(host, path, false) {
                     Remembered::Forward(link, rest) => Ok(Some((link, rest))),
                     Remembered::None => Ok(None),

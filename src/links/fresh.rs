@@ -14,6 +14,9 @@ use std::{
 
 use crate::clock::Clock;
 
+/// How long links in memory are not read again after the database could not say what one is.
+const SPARED: Duration = Duration::from_secs(1);
+
 /// We do not listen.
 const NEVER: u64 = u64::MAX;
 
@@ -28,6 +31,8 @@ pub struct Freshness {
     since: AtomicU64,
     /// When the newest beat that came back was sent.
     proven: AtomicU64,
+    /// Until when links in memory are not read.
+    spared: AtomicU64,
 }
 
 impl Freshness {
@@ -41,6 +46,7 @@ impl Freshness {
             serve_when_away,
             since: AtomicU64::new(NEVER),
             proven: AtomicU64::new(0),
+            spared: AtomicU64::new(0),
         }
     }
 
@@ -50,6 +56,16 @@ impl Freshness {
 
     pub(super) fn stale_max(&self) -> Duration {
         self.stale_max
+    }
+
+    /// The database could not say what a link is: for a while, what is in memory is not asked for
+    /// again, so that visitors do not queue behind a database that is slow.
+    pub(super) fn spare_reads(&self) {
+        self.spared.store(self.now() + micros(SPARED), Ordering::SeqCst);
+    }
+
+    pub(super) fn spares_reads(&self) -> bool {
+        self.now() < self.spared.load(Ordering::SeqCst)
     }
 
     pub(super) fn serves_when_away(&self) -> bool {

@@ -1,11 +1,17 @@
 //! Orderly jumps: who is asked to wait, what is looked at ahead of a jump, and what it is recorded as.
 
+use std::net::UdpSocket;
+
 use tracegate::{
-    config::{OnTarget, Zone},
+    config::{OnTarget, UpstreamMode, Zone},
     record::Table,
 };
 
-use crate::site::Site;
+use crate::{
+    harness::Server,
+    server::call,
+    site::{self, Site},
+};
 
 /// Makes a link with a code of our choice.
 fn named(site: &Site, code: &str, target: &str) {
@@ -218,4 +224,34 @@ fn a_target_without_tls_is_remarked_or_refused_where_short_urls_have_it() {
         reply.body
     );
     site.stop();
+}
+
+/// Looking a target's name up takes a while; whoever stops the link meanwhile is obeyed.
+#[test]
+fn a_link_that_is_stopped_while_a_jump_is_decided_leads_nowhere() {
+    // A name server that takes questions and answers none.
+    let upstream = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = upstream.local_addr().unwrap();
+    let server = Server::builder()
+        .config(|c| {
+            c.dns.upstream.mode = UpstreamMode::Forward;
+            c.dns.upstream.servers = vec![address];
+            c.gateway.resolve_timeout_ms = 3_000;
+        })
+        .start();
+    let ask =
+        |method: &str, path: &str, body: &str| call(&server, &server.token(), method, path, body);
+    let link = r#"{"target": "https://www.tracegate-test.org/", "code": "slowly"}"#;
+    assert_eq!(ask("POST", "/api/v1/links", link).status, 201);
+    let visit = || {
+        let host = server.gateway().to_string();
+        site::ask(server.gateway(), "GET", "/slowly", &[("Host", &host)], "").status
+    };
+    std::thread::scope(|s| {
+        let visitor = s.spawn(visit);
+        upstream.recv_from(&mut [0; 512]).unwrap();
+        let stop = r#"{"state": "disabled", "reason": "fraud"}"#;
+        assert_eq!(ask("PATCH", "/api/v1/links/slowly", stop).status, 200);
+        assert_eq!(visitor.join().unwrap(), 410);
+    });
 }

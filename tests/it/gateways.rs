@@ -12,6 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use tracegate::{
     clock::{Clock, Timestamp},
+    config::Config,
     links::{
         Error, Freshness, Keep, LinkSettings, LinkStore, Operation, OutboxRow, PostgresLinks,
         Revision, State,
@@ -124,6 +125,11 @@ fn without_the_database_links_in_memory_go_on_and_nothing_is_made() {
     let stops = node(&postgres, &database, "stops")
         .config(|c| c.control.on_down = tracegate::config::OnDown::Stop)
         .start();
+    let config = serves.home().path().join("tracegate.toml");
+    let backup =
+        serves.cli(["link", "backup", "links.backup", "--config", config.to_str().unwrap()]);
+    let why = String::from_utf8(backup.stderr).unwrap();
+    assert!(!backup.status.success() && why.contains("pg_dump"), "{why}");
     assert_eq!(create(&serves, "known").status, 201);
     assert_eq!(create(&stops, "unseen").status, 201);
     assert_eq!((visit(&serves, "known"), visit(&stops, "known")), (302, 302));
@@ -143,6 +149,125 @@ fn without_the_database_links_in_memory_go_on_and_nothing_is_made() {
         eventually("links are followed again", || (visit(&stops, code) == 302).then_some(()));
     }
     eventually("it says so", || (ready()["checks"]["control"] == "ok").then_some(()));
+}
+
+/// Three gateways make and stop links, and are killed in turn while they do: what was answered holds
+/// on every one of them.
+#[test]
+fn gateways_that_die_under_load_lose_and_double_nothing() {
+    let postgres = Postgres::start();
+    let database = postgres.database();
+    let mut nodes: Vec<Option<Server>> =
+        ["a", "b", "c"].map(|name| Some(with_store(node(&postgres, &database, name)))).into();
+    let (mut made, mut stopped) = (Vec::new(), Vec::new());
+    for victim in 0..3 {
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let answered = std::sync::Mutex::new((Vec::new(), Vec::new()));
+        let dying = nodes[victim].take().unwrap();
+        let at: Vec<_> = (0..3)
+            .map(|i| nodes[i].as_ref().unwrap_or(&dying))
+            .map(|n| (n.api(), n.token()))
+            .collect();
+        let home = std::thread::scope(|s| {
+            // Set on the way out, a panic's too: nobody goes on then.
+            let _ends = Ends(&done);
+            for (api, token) in &at {
+                let (done, answered) = (&done, &answered);
+                s.spawn(move || {
+                    while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                        let Some(code) = make(*api, token) else { continue };
+                        answered.lock().unwrap().0.push(code.clone());
+                        if stop(*api, token, &code) {
+                            answered.lock().unwrap().1.push(code);
+                        }
+                    }
+                });
+            }
+            let some = |n: usize| (answered.lock().unwrap().1.len() >= n).then_some(());
+            eventually("links are made and stopped", || some(30));
+            let home = dying.kill9();
+            let before = answered.lock().unwrap().1.len();
+            eventually("the others go on", || some(before + 30));
+            home
+        });
+        nodes[victim] = Some(home.start());
+        let (codes, ended) = answered.into_inner().unwrap();
+        made.extend(codes);
+        stopped.extend(ended);
+    }
+    let distinct: std::collections::BTreeSet<_> = made.iter().collect();
+    assert_eq!(distinct.len(), made.len(), "a code was given twice");
+    let nodes: Vec<Server> = nodes.into_iter().flatten().collect();
+    for server in &nodes {
+        // Changes that a node left half-way are settled once it is back.
+        for code in &made {
+            let status = visit(server, code);
+            assert!(matches!(status, 302 | 410), "{code}: {status}");
+        }
+        for code in &stopped {
+            assert_eq!(visit(server, code), 410, "{code} leads although it was stopped");
+        }
+    }
+    for code in &made {
+        let link = api(&nodes[0], "GET", &format!("/api/v1/links/{code}"), &Value::Null).json();
+        let revisions = link["revisions"].as_array().unwrap();
+        for (n, revision) in (1u64..).zip(revisions) {
+            assert_eq!(revision["revision"], n, "{link}");
+        }
+    }
+}
+
+/// A node with a store of its own, started: codes are given out once that was asked for older ones.
+fn with_store(node: Builder) -> Server {
+    node.config(|c| c.store.url = Config::default().store.url).start()
+}
+
+struct Ends<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+/// A code that was answered; none when the node is gone.
+fn make(api: std::net::SocketAddr, token: &str) -> Option<String> {
+    let body = json!({"target": "https://www.example.com/"}).to_string();
+    let reply = over(api, token, "POST", "/api/v1/links", &body)?;
+    let reply: Value = serde_json::from_str(&reply).ok()?;
+    reply["code"].as_str().filter(|_| reply["short_url"].is_string()).map(str::to_owned)
+}
+
+/// Whether it was answered that the link is stopped.
+fn stop(api: std::net::SocketAddr, token: &str, code: &str) -> bool {
+    let body = json!({"state": "disabled", "reason": "test"}).to_string();
+    let reply = over(api, token, "PATCH", &format!("/api/v1/links/{code}"), &body);
+    let reply = reply.and_then(|r| serde_json::from_str::<Value>(&r).ok());
+    reply.is_some_and(|r| r["state"] == "disabled")
+}
+
+/// The body of an answer that came whole; none from a node that dies.
+fn over(
+    api: std::net::SocketAddr,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Option<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(api).ok()?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {api}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    Some(body.to_owned())
 }
 
 struct Kept<F>(u64, F);

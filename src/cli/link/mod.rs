@@ -217,10 +217,12 @@ impl Link {
         let answer = match self.action {
             Action::Backup { file } => {
                 let config = global.load()?.config;
+                refuse_shared(&config)?;
                 told(&file, &links::backup(&config.data_dir, &file, &[BESIDE])?)
             }
             Action::Restore { file } => {
                 let config = global.load()?.config;
+                refuse_shared(&config)?;
                 told(&file, &links::restore_backup(&file, &config.data_dir, &[BESIDE])?)
             }
             action => {
@@ -390,6 +392,16 @@ async fn export(api: &Api, revisions: bool, out: Option<PathBuf>) -> anyhow::Res
         std::fs::remove_file(file).ok();
     }
     done.map(|_| Exit::Ok)
+}
+
+/// Links in PostgreSQL are backed up there.
+fn refuse_shared(config: &crate::config::Config) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.control.url.is_empty(),
+        "the links are in PostgreSQL (control.url): back that up with pg_dump, and secrets/codes.key \
+         with it; see \"Backup\" in deploy/README.md"
+    );
+    Ok(())
 }
 
 #[cfg(test)]

@@ -20,9 +20,14 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// What every connection begins with. A commit that was answered is on the server's disk.
+/// What every connection begins with. A commit that was answered is on the server's disk. The server
+/// notices soon that we are gone without a word, and lets go of what we held: a node that was cut off
+/// must be able to come back under its name.
 const BEGIN: &str = "SET client_min_messages = warning;
     SET default_transaction_isolation = 'read committed';
+    SET tcp_keepalives_idle = 5;
+    SET tcp_keepalives_interval = 2;
+    SET tcp_keepalives_count = 3;
     SELECT set_config('synchronous_commit', 'on', false)
         WHERE current_setting('synchronous_commit') = 'off'";
 

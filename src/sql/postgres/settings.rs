@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio_postgres::config::{Config, Host, SslMode};
+use tokio_postgres::config::{Config, Host, SslMode, TargetSessionAttrs};
 
 use super::Error;
 
@@ -88,6 +88,8 @@ impl Settings {
         config.keepalives_idle(Duration::from_secs(5));
         config.keepalives_interval(Duration::from_secs(2));
         config.keepalives_retries(3);
+        // Of several hosts the one that takes writes: what another says may be old.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         config.application_name(self.name.as_str());
         if !self.password_file.as_os_str().is_empty() {
             config.password(password(&self.password_file)?);
