@@ -8,7 +8,7 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{ApiState, Problem};
+use super::{ApiState, Caller, Problem, links::out_of_scope};
 use crate::{clock::Timestamp, gateway::acme::Standing};
 
 /// The certificate of one host.
@@ -34,7 +34,10 @@ pub(super) struct Certificates {
 }
 
 /// `GET /api/v1/certificates`.
-pub(super) async fn list(State(api): State<ApiState>) -> Result<Response, Problem> {
+pub(super) async fn list(State(api): State<ApiState>, caller: Caller) -> Result<Response, Problem> {
+    if caller.actor.owner.is_some() {
+        return Err(out_of_scope());
+    }
     let found = tokio::task::spawn_blocking(move || (api.certificates)()).await;
     let found = found.map_err(|e| Problem::internal(&e))?;
     let of = |s: Standing| Certificate {

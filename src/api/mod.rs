@@ -35,7 +35,7 @@ use std::{ops::Deref, sync::Arc};
 
 pub use auth::{Caller, Hosts, Right, may};
 pub use body::{Body, Params};
-pub use describe::{Code, Operation, document};
+pub use describe::{Code, Operation, PUBLIC_ROUTES, PublicRoute, document};
 pub use problem::{Problem, Words};
 pub use routes::{Carries, Need, ROUTES, Route, router};
 pub use trace::routes as trace_routes;

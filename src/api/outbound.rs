@@ -65,11 +65,12 @@ pub(super) async fn sign(
     Body(new): Body<NewOutbound>,
 ) -> Result<Response, Problem> {
     let by = By { actor: caller.actor, client: caller.peer.client };
+    let own = || by.actor.owner.as_ref().unwrap_or(&by.actor.name).to_string();
     let ask = SignRequest {
         target: new.target.ok_or_else(|| Problem::bad_request("missing member target"))?,
         expires: new.expires.as_deref().map(time::parse).transpose()?.unwrap_or(Timestamp::ZERO),
         domain: new.domain.unwrap_or_default().to_ascii_lowercase(),
-        owner: new.owner.unwrap_or_else(|| by.actor.name.to_string()),
+        owner: new.owner.unwrap_or_else(own),
         reason: new.reason,
     };
     for (member, text) in [("owner", &ask.owner), ("reason", &ask.reason)] {

@@ -27,6 +27,10 @@ pub(super) struct NewToken {
     /// What it is for.
     #[schemars(extend("enum" = Role::ALL.map(Role::name)))]
     role: String,
+    /// Whose links alone it is for, where the role is `writer`: what it makes is theirs, and it sees
+    /// nobody else's.
+    #[serde(default)]
+    owner: Option<String>,
     /// Until when it counts.
     #[serde(default)]
     #[schemars(with = "Timestamp")]
@@ -43,6 +47,8 @@ pub(super) struct Secret {
     /// What it is for.
     #[schemars(extend("enum" = Role::ALL.map(Role::name)))]
     role: &'static str,
+    /// Whose links alone it is for; null for everybody's.
+    owner: Option<String>,
     /// Until when it counts.
     expires: Timestamp,
     /// The secret.
@@ -58,6 +64,8 @@ pub(super) struct Token<'a> {
     person: &'a str,
     /// What it is for; a newer build's role opens nothing here.
     role: &'a str,
+    /// Whose links alone it is for; null for everybody's.
+    owner: Option<&'a str>,
     /// When it was made.
     #[schemars(schema_with = "crate::clock::instant_schema")]
     created: Timestamp,
@@ -86,10 +94,18 @@ pub(super) async fn create(
     if expires != Timestamp::ZERO && expires <= api.clock.now() {
         return Err(time::past());
     }
+    let owner = new.owner.filter(|owner| !owner.is_empty());
+    if owner.is_some() && role != Role::Writer {
+        return Err(Problem::bad_request("only a writer is for the links of one owner"));
+    }
+    if owner.as_ref().is_some_and(|owner| owner.len() > api.config.note_bytes_max) {
+        return Err(Problem::bad_request("owner is longer than api.note_bytes_max"));
+    }
     let (name, person) = (new.name.clone(), new.person.unwrap_or_else(|| new.name.clone()));
     let made = tokio::task::spawn_blocking(move || {
-        let token = api.tokens.create(&name, &person, role, expires, &caller.actor)?;
-        Ok(Secret { name, person, role: role.name(), expires, token })
+        let of = owner.as_deref().unwrap_or("");
+        let token = api.tokens.create(&name, &person, role, of, expires, &caller.actor)?;
+        Ok(Secret { name, person, role: role.name(), owner, expires, token })
     });
     let secret = made.await.map_err(|e| Problem::internal(&e))?.map_err(|e| problem(&e))?;
     Ok((StatusCode::CREATED, Json(secret)).into_response())
@@ -122,6 +138,7 @@ fn shown(t: &TokenRow) -> Token<'_> {
         name: &t.name,
         person: &t.person,
         role: &t.role,
+        owner: Some(&*t.owner).filter(|owner| !owner.is_empty()),
         created: t.created,
         expires: t.expires,
         actor: &t.actor,

@@ -18,6 +18,9 @@ pub(super) enum Token {
         /// What it is for: operator, investigator, auditor or writer.
         #[arg(long)]
         role: String,
+        /// Whose links alone it is for, where the role is writer.
+        #[arg(long, value_name = "NAME")]
+        owner: Option<String>,
         /// When it ends, as 2030-01-31T12:00:00Z.
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
@@ -34,10 +37,12 @@ pub(super) enum Token {
 impl Action for Token {
     async fn ask(self, api: &Api) -> anyhow::Result<Value> {
         match &self {
-            Self::Create { name, person, role, expires } => {
+            Self::Create { name, person, role, owner, expires } => {
                 let mut body = json!({ "name": name, "role": role, "expires": expires });
-                if let Some(person) = person {
-                    body["person"] = json!(person);
+                for (member, given) in [("person", person), ("owner", owner)] {
+                    if let Some(given) = given {
+                        body[member] = json!(given);
+                    }
                 }
                 api.json(Method::POST, &["api", "v1", "tokens"], &[], Some(&body)).await
             }

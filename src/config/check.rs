@@ -169,6 +169,13 @@ impl Findings<'_> {
                 self.add(key, problem, advice);
             }
         }
+        if !n.step_up_url.is_empty() && g.public_url.is_empty() {
+            self.add(
+                "gateway.notices.step_up_url",
+                "whoever identifies there is sent back to gateway.public_url, which is empty",
+                "Set gateway.public_url: what a request calls us must not say where they go",
+            );
+        }
         let lists = [
             ("gateway.own_hosts", &g.own_hosts),
             ("gateway.domains", &g.domains),

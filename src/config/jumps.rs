@@ -1,7 +1,7 @@
 //! `[gateway.limits]`, `[[gateway.certificates]]` and `[gateway.security_txt]`: how much a visitor may
 //! ask, what the gateway proves itself with, and whom to tell.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,8 @@ use super::ranges::{Limits, limits};
 pub struct JumpLimits {
     /// Requests of one client prefix in a window; 0 for no limit.
     pub client_requests_max: u32,
+    /// Connections of one client prefix at once; 0 for no limit.
+    pub client_connections_max: usize,
     /// Attempts of one client at the password of one link in a window; 0 for no limit.
     pub password_attempts_max: u32,
     /// The window, in seconds.
@@ -54,9 +56,26 @@ pub struct SecurityTxt {
     pub preferred_languages: String,
 }
 
+impl JumpLimits {
+    /// Whether `client`, which is canonical, has no limit.
+    pub fn is_exempt(&self, client: IpAddr) -> bool {
+        self.exempt.iter().any(|net| net.contains(&client))
+    }
+
+    /// The prefix by which `client`, which is canonical, is counted.
+    pub fn prefix(&self, client: IpAddr) -> u128 {
+        let (bits, address) = match client {
+            IpAddr::V4(v4) => (96 + u32::from(self.ipv4_prefix.min(32)), v4.to_ipv6_mapped()),
+            IpAddr::V6(v6) => (u32::from(self.ipv6_prefix.min(128)), v6),
+        };
+        address.to_bits() & u128::MAX.checked_shl(128 - bits).unwrap_or(0)
+    }
+}
+
 /// What the numbers may be.
 pub(super) const LIMITS: &[Limits] = &[
     limits("gateway.limits.client_requests_max", 0, 1_000_000),
+    limits("gateway.limits.client_connections_max", 0, 1 << 20),
     limits("gateway.limits.password_attempts_max", 0, 1_000_000),
     limits("gateway.limits.window_s", 1, 3_600),
     limits("gateway.limits.ipv4_prefix", 8, 32),
@@ -76,6 +95,7 @@ impl Default for JumpLimits {
         ];
         Self {
             client_requests_max: 6_000,
+            client_connections_max: 1_024,
             password_attempts_max: 10,
             window_s: 60,
             ipv4_prefix: 32,

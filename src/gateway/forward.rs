@@ -45,6 +45,21 @@ impl Worker {
         }
     }
 
+    /// Whether `asked` is for what is forwarded, and no rule lists it: then no path of it is ours.
+    /// Where a rule does, the notice leads to our form at this very host.
+    pub(super) async fn is_forwarded(&self, asked: &Asked<'_>) -> bool {
+        let Some(name) = self.gateway.own.foreign(host(asked.uri, asked.headers)) else {
+            return false;
+        };
+        let path = AskedPath::new(asked.uri.path());
+        if !matches!(self.forward(&name, &path).await, Some(Some(_))) {
+            return false;
+        }
+        let set = self.gateway.parts.in_force.load();
+        let url = format!("http://{name}{}", asked.uri.path());
+        rules::of_name(&set, &name, &url, asked.now).is_none()
+    }
+
     /// Answers a request for the forward `link`, which leaves `rest` of the path.
     async fn along(&self, asked: &Asked<'_>, link: &Link, rest: &str) -> Response<Full<Bytes>> {
         let parts = &self.gateway.parts;

@@ -51,6 +51,11 @@ impl Language {
         }
     }
 
+    /// Its own place in addresses.
+    pub(super) const fn place(self) -> &'static str {
+        self.pick("en", "zh")
+    }
+
     /// The language tag (RFC 5646).
     pub const fn tag(self) -> &'static str {
         match self {

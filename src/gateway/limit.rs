@@ -17,7 +17,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::{
     config,
     rate::{Buckets, Taken},
-    record::rowbinary::mapped,
 };
 
 /// Parts of the table, each behind a lock of its own.
@@ -64,10 +63,10 @@ impl Limits {
     pub(super) fn client(&self, client: IpAddr, now: Instant) -> Option<Over> {
         let c = &self.config;
         let client = client.to_canonical();
-        if c.client_requests_max == 0 || c.exempt.iter().any(|net| net.contains(&client)) {
+        if c.client_requests_max == 0 || c.is_exempt(client) {
             return None;
         }
-        let key = self.prefix(client);
+        let key = self.config.prefix(client);
         let folded = (key ^ (key >> 64)) as u64;
         // The upper bits of a multiplication depend on all bits of the key.
         let shard = (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize % SHARDS;
@@ -85,7 +84,7 @@ impl Limits {
     /// Takes one attempt of `client` at the password of `code`; nobody is exempt.
     pub(super) fn password(&self, client: IpAddr, code: &str, now: Instant) -> Option<Over> {
         let c = &self.config;
-        let key = self.hasher.hash_one((self.prefix(client.to_canonical()), code));
+        let key = self.hasher.hash_one((self.config.prefix(client.to_canonical()), code));
         let mut buckets = self.passwords.lock().unwrap_or_else(PoisonError::into_inner);
         match buckets.take(key.into(), now) {
             Taken::Within => None,
@@ -98,20 +97,12 @@ impl Limits {
     /// Takes one report of `client`; nobody is exempt.
     pub(super) fn report(&self, client: IpAddr, now: Instant) -> Option<Over> {
         let (quota, window_s) = self.of_reports;
-        let key = self.prefix(client.to_canonical());
+        let key = self.config.prefix(client.to_canonical());
         let mut buckets = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         match buckets.take(key, now) {
             Taken::Within => None,
             Taken::Over { wait, .. } => Some(Over { quota, window_s, wait }),
         }
-    }
-
-    fn prefix(&self, client: IpAddr) -> u128 {
-        let bits = match client {
-            IpAddr::V4(_) => 96 + u32::from(self.config.ipv4_prefix.min(32)),
-            IpAddr::V6(_) => u32::from(self.config.ipv6_prefix.min(128)),
-        };
-        mapped(client).to_bits() & u128::MAX.checked_shl(128 - bits).unwrap_or(0)
     }
 }
 

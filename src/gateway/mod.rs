@@ -66,7 +66,7 @@ pub use known::Secure;
 pub use language::Language;
 pub use peer::Peer;
 pub use record::Lanes;
-pub use report::body_bytes_max;
+pub use report::{ReportGiven, ReportStanding, ReportTaken, body_bytes_max};
 pub use rules::is_listed;
 use terms::FORM_BYTES_MAX;
 pub use walk::{WalkError, WalkParts, Walker};

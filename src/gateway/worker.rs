@@ -124,6 +124,8 @@ pub(super) struct Asked<'a> {
     /// Whether it came over TLS of our own.
     pub(super) secure: bool,
     pub(super) language: Language,
+    /// Whether a page that goes on by itself stays: the visitor asked to read it.
+    pub(super) stays: bool,
     pub(super) flow: Flow,
     pub(super) now: Timestamp,
     pub(super) began: Instant,
@@ -224,6 +226,7 @@ impl Worker {
             class: class(request.method(), headers),
             secure: request.extensions().get::<Secure>().is_some(),
             language: Language::asked(uri, headers),
+            stays: false,
             flow: self.recorder.new_flow(),
             now: parts.clock.now(),
             began: parts.clock.monotonic(),
@@ -249,7 +252,9 @@ impl Worker {
             // moved a few times before it is polled.
             return Box::pin(self.answer(&asked, wanted)).await;
         }
-        if let Some(wanted) = report::wanted(uri.path()) {
+        if let Some(wanted) = report::wanted(uri.path())
+            && !Box::pin(self.is_forwarded(&asked)).await
+        {
             return Box::pin(self.report(&asked, wanted, request.body().as_ref())).await;
         }
         if let Some(response) = self.at_stranger(&asked).await {
@@ -349,6 +354,8 @@ impl Worker {
                     passed: &terms::passed(link),
                     flow: asked.flow,
                     language: asked.language,
+                    client: asked.peer.client.ip(),
+                    stays: asked.stays,
                     now: asked.now,
                 });
                 (Some(issued.token), issued.response)
@@ -381,7 +388,7 @@ impl Worker {
             let shown = shown.as_ref().map(|t| notice::event(asked, t, leads, "issued"));
             let shown = shown.map(|event| decided.issued(event));
             let continued = match (fate.answer, asked.agreed) {
-                (Answer::Go, Some(a)) => Some(notice::event(asked, a.token, leads, "continued")),
+                (Answer::Go, Some(a)) => Some(notice::continued(asked, &a, leads)),
                 _ => None,
             };
             self.push(asked, &decided, shown.into_iter().chain(continued))

@@ -78,6 +78,13 @@ impl Links {
         }
         loop {
             let current = self.store.current(code)?.ok_or(Error::Unknown)?;
+            // Nothing is told of somebody else's link, not even that it is there.
+            if !by.actor.acts_for(&current.owner) {
+                return Err(Error::Unknown.into());
+            }
+            if !edit.owner.as_ref().is_none_or(|owner| by.actor.acts_for(owner)) {
+                return Err(NotConverted::Scope);
+            }
             if edit.revision.is_some_and(|r| r != current.revision) {
                 return Err(Error::Conflict { current: current.revision }.into());
             }
@@ -245,9 +252,17 @@ fn stopped(
         let before = current.settings.stopped.clone().or_else(|| unsaid(current));
         return before.map(|s| Stopped { reason: reason.unwrap_or_else(|| s.reason.clone()), ..s });
     }
-    let owns = by.actor.role != Role::Operator && *by.actor.name == *current.owner;
-    let by = if owns { "owner" } else { "operator" };
-    Some(Stopped { since: now, by: by.to_owned(), reason: reason.unwrap_or_default() })
+    let stopped = Stopped::new(by, &current.owner, now);
+    Some(Stopped { reason: reason.unwrap_or_default(), ..stopped })
+}
+
+impl Stopped {
+    /// Who stops a link of `owner`'s now, and nothing of why.
+    pub(super) fn new(by: &By, owner: &str, now: Timestamp) -> Self {
+        let owns = by.actor.role != Role::Operator && *by.actor.name == *owner;
+        let by = if owns { "owner" } else { "operator" };
+        Self { since: now, by: by.to_owned(), reason: String::new() }
+    }
 }
 
 /// The same of a link that was stopped when nothing was kept of it but its revision.

@@ -14,8 +14,11 @@ pub struct Draft {
     pub target: String,
     /// The code wanted; none for a generated one.
     pub code: Option<String>,
-    /// When it ends; [`Timestamp::ZERO`] for never.
+    /// When it ends; [`Timestamp::ZERO`] for never. One that is taken over from elsewhere may have
+    /// ended.
     pub expires: Timestamp,
+    /// Whether it is stopped from the beginning: its code is taken, and leads nowhere.
+    pub disabled: bool,
     /// Whose it is.
     pub owner: String,
     /// Why.
@@ -102,6 +105,9 @@ pub enum NotConverted {
     /// A list without which no jump is made is not there.
     #[error("a list without which no jump is made is not in force")]
     Closed,
+    /// The token is for the links of somebody else.
+    #[error("the token acts for one owner alone")]
+    Scope,
     /// The host is none of ours.
     #[error("no links are served at this host")]
     Domain,

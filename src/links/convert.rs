@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::{
-    Codes, Error, Freshness, Link, LinkStore, Listed, NotConverted, OutboundKeys, Revision, Target,
-    TargetRules,
+    Codes, Error, Freshness, Link, LinkStore, Listed, NotConverted, OutboundKeys, Revision,
+    SeenCode, Target, TargetRules,
     cache::{ABSENT_FOR, LinkCache},
+    forward::is_forward,
     group::Group,
     room::Room,
     visits::Visits,
@@ -27,6 +28,9 @@ const CLOCKS_APART: Duration = Duration::from_secs(86_400);
 
 /// Sequence numbers taken from the database at a time. Those unused at a crash are skipped.
 const NUMBERS_AT_ONCE: u64 = 64;
+
+/// Of all numbers, the part that is passed over at once.
+const SKIPPED_PART: u64 = 4_096;
 
 /// The longest wait for codes that are held.
 const HELD_MAX: Duration = Duration::from_secs(12);
@@ -263,7 +267,7 @@ impl Links {
         Ok(since)
     }
 
-    /// Every code since [`Self::unlearned`] was given to [`Self::raise_above`]. Blocks on the disk.
+    /// Every code since [`Self::unlearned`] was given to [`Self::learn`]. Blocks on the disk.
     ///
     /// # Errors
     /// When the database fails.
@@ -271,14 +275,24 @@ impl Links {
         self.store.set_unlearned(None)
     }
 
-    /// Raises the sequence above every code seen, so that none of them is ever made again.
-    /// Codes that we did not generate are passed over. Blocks on the disk.
+    /// Learns of codes that records name: the sequence is raised above those that we generated, so
+    /// that none of them is ever made again, and those that somebody chose or brought along and that
+    /// no link here has are never given to anybody else. A host that was forwarded may be again.
+    /// Blocks on the disk.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn raise_above<'a>(&self, seen: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
-        let highest = seen.into_iter().filter_map(|code| self.codes.decode(code)).max();
-        let Some(highest) = highest else { return Ok(()) };
+    pub fn learn(&self, seen: &[SeenCode]) -> Result<(), Error> {
+        let number = |seen: &SeenCode| match seen.taken_over {
+            true => None,
+            false => self.codes.decode(&seen.code),
+        };
+        let chosen = seen.iter().filter(|s| number(s).is_none() && !is_forward(&s.code));
+        let chosen: Vec<&str> = chosen.map(|s| s.code.as_str()).collect();
+        if !chosen.is_empty() {
+            self.store.spend(&chosen)?;
+        }
+        let Some(highest) = seen.iter().filter_map(number).max() else { return Ok(()) };
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         self.store.raise(self.codes.length(), highest + 1)?;
         // What was taken is skipped; nothing below is ever taken for new.
@@ -342,6 +356,17 @@ impl Links {
             }
         }
         Ok(codes)
+    }
+
+    /// Passes over numbers, twice as many with each `attempt`: codes that came from another database of
+    /// ours, under the same key, are in the way in long runs. At most a small part of all of them.
+    pub(super) fn skip_codes(&self, attempt: u32) -> Result<(), Error> {
+        let most = self.codes.space() / SKIPPED_PART;
+        let count = NUMBERS_AT_ONCE.checked_shl(attempt).unwrap_or(most).min(most);
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = self.store.reserve(self.codes.length(), count)?;
+        *numbers = first + count..first + count;
+        Ok(())
     }
 }
 

@@ -54,6 +54,12 @@ impl Keep for Keeper<'_> {
     fn append(&mut self) -> Result<(), Error> {
         self.prepared.take().ok_or(Error::Failed)?.append().map_err(refused)
     }
+
+    fn abandon(&mut self) {
+        if let Some(prepared) = self.prepared.take() {
+            prepared.abandon();
+        }
+    }
 }
 
 fn record<'r>(r: &'r Revision, settings: &'r str, beside: &'r Beside) -> Conversion<'r> {

@@ -3,13 +3,13 @@
 use std::{cell::LazyCell, collections::HashMap, sync::Arc};
 
 use super::{
-    By, Converted, Draft, Error, How, Links, NotConverted, Operation, Revision, Role, State,
-    code::may_be_taken_over, group::Batch, room::Promised,
+    By, Converted, Draft, Error, How, LinkSettings, Links, NotConverted, Operation, Revision, Role,
+    State, Stopped, code::may_be_taken_over, group::Batch, room::Promised,
 };
 use crate::record::Flow;
 
 /// How often a generated code may turn out to be in use before we give up: codes chosen by
-/// callers, or made under another length, are the only ones in the way.
+/// callers, made under another length, or brought along from another database are in the way.
 const ATTEMPTS_MAX: u32 = 32;
 
 /// Links like the one wanted that are looked at.
@@ -86,11 +86,17 @@ impl Links {
         if let Some(from) = &draft.forward {
             (draft.code, draft.domain) = (Some(from.code()), from.host().to_owned());
         }
+        if !by.actor.acts_for(&draft.owner) {
+            return Err(NotConverted::Scope);
+        }
         if let Some(made) = self.repeated(&draft)? {
             return Ok(Checked::Done(Box::new(made)));
         }
         let target = self.target(&draft.target)?;
-        self.refuse_past(draft.expires)?;
+        let taken_over = !draft.settings.source.is_empty();
+        if !taken_over {
+            self.refuse_past(draft.expires)?;
+        }
         match &draft.forward {
             None => self.refuse_domain(&draft.domain)?,
             Some(from) => self.refuse_host(from)?,
@@ -100,7 +106,6 @@ impl Links {
         if generated && held() {
             return Err(Error::Held.into());
         }
-        let taken_over = !draft.settings.source.is_empty();
         let forwards = draft.forward.is_some();
         let allowed = |code: &String| {
             forwards || self.codes.may_be_chosen(code) || taken_over && may_be_taken_over(code)
@@ -108,32 +113,42 @@ impl Links {
         if !draft.code.as_ref().is_none_or(allowed) {
             return Err(NotConverted::Code);
         }
+        let now = self.clock.now();
+        let stopped = draft.disabled.then(|| Stopped::new(by, &draft.owner, now));
         let mut revision = Revision {
             code: draft.code.unwrap_or_default(),
             revision: 1,
-            ts: self.clock.now(),
+            ts: now,
             operation: Operation::Create,
             target_submitted: String::new(),
             target: String::new(),
             target_host: String::new(),
             target_registrable_domain: String::new(),
-            state: State::Enabled,
+            state: match draft.disabled {
+                true => State::Disabled,
+                // One that was taken over.
+                false if self.refuse_past(draft.expires).is_err() => State::Expired,
+                false => State::Enabled,
+            },
             expires: draft.expires,
             actor: by.actor.name.to_string(),
             owner: draft.owner,
             reason: draft.reason,
             psl_version: String::new(),
             domain: draft.domain,
-            settings: draft.settings,
+            settings: LinkSettings { stopped, ..draft.settings },
             request: draft.request,
         };
         self.aim(&mut revision, target);
         // What has a password or a code of its own is not alike.
-        let reuse = draft.reuse && generated && revision.settings.password.is_empty();
+        let reuse =
+            draft.reuse && generated && !draft.disabled && revision.settings.password.is_empty();
         if reuse && let Some(found) = self.alike(&revision)? {
             return Ok(Checked::Done(Box::new(found)));
         }
-        self.refuse_full(&revision, by, room)?;
+        if revision.state == State::Enabled {
+            self.refuse_full(&revision, by, room)?;
+        }
         Ok(Checked::Candidate(Box::new(Candidate { item, revision, generated, reuse })))
     }
 
@@ -159,10 +174,12 @@ impl Links {
         let (made, asked) = (&revision.settings, &draft.settings);
         let mut settings = made.clone();
         settings.password.clone_from(&asked.password);
+        settings.stopped = None;
         let same = revision.target_submitted == draft.target
             && revision.expires == draft.expires
             && revision.owner == draft.owner
             && revision.domain == draft.domain
+            && (revision.state == State::Disabled) == draft.disabled
             && draft.code.as_ref().is_none_or(|code| *code == revision.code)
             && settings == *asked
             && made.password.is_empty() == asked.password.is_empty();
@@ -193,9 +210,15 @@ impl Links {
         flow: Flow,
         outcomes: &mut [Option<Outcome>],
     ) {
-        for _ in 0..ATTEMPTS_MAX {
+        for attempt in 0..ATTEMPTS_MAX {
             if waiting.is_empty() {
                 return;
+            }
+            // Once may be chance.
+            if attempt > 1
+                && let Err(e) = self.skip_codes(attempt)
+            {
+                return together(e, &waiting, outcomes);
             }
             if let Err(e) = self.number(&mut waiting) {
                 return together(e, &waiting, outcomes);
@@ -254,8 +277,9 @@ impl Links {
             expires: revision.expires,
             owner: revision.owner.clone(),
             reason: String::new(),
+            disabled: revision.state == State::Disabled,
             domain: revision.domain.clone(),
-            settings: revision.settings.clone(),
+            settings: LinkSettings { stopped: None, ..revision.settings.clone() },
             request: revision.request.clone(),
             reuse: false,
             forward: None,

@@ -65,7 +65,7 @@ pub use outbound::{Doubt, GoQuery, Misfit, OutboundKeys, Seal, SignRequest, Sign
 pub use password::{hash_password, is_password};
 pub use postgres::{Follower, PostgresLinks};
 pub use refusal::Refusal;
-pub use restore::{CodesInSpool, codes_in_spool, restore};
+pub use restore::{CodesInSpool, SeenCode, codes_in_spool, restore};
 pub use secret::Secrets;
 pub use settings::{LinkSettings, OwnerVerification, PUBLIC_REASONS, STATUS, STATUSES, Stopped};
 pub use sqlite::SqliteLinks;

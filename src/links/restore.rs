@@ -26,11 +26,20 @@ pub fn restore(
     Ok(kept)
 }
 
+/// A code that a record names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenCode {
+    /// The code.
+    pub code: String,
+    /// Its link came from elsewhere with it: it says nothing of our sequence.
+    pub taken_over: bool,
+}
+
 /// What the spool knows of codes given out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CodesInSpool {
-    /// Codes of conversions, for [`Links::raise_above`](super::Links::raise_above).
-    pub codes: Vec<String>,
+    /// Codes of conversions, for [`Links::learn`](super::Links::learn).
+    pub codes: Vec<SeenCode>,
     /// Frames that cannot be read to their end, and damaged segments: there may be more codes in
     /// them.
     pub unread: usize,
@@ -64,10 +73,10 @@ impl CodesInSpool {
         let mut rows = Reader(bytes);
         while !rows.is_empty() {
             match frame.schema.read_json(&mut rows) {
-                // The codes of links taken over from elsewhere say nothing of our sequence.
-                Ok(row) if is_taken_over(&row) => {}
                 Ok(row) => {
-                    self.codes.extend(row.get("code").and_then(|c| c.as_str()).map(str::to_owned));
+                    let taken_over = is_taken_over(&row);
+                    let code = row.get("code").and_then(|c| c.as_str()).map(str::to_owned);
+                    self.codes.extend(code.map(|code| SeenCode { code, taken_over }));
                 }
                 // The bytes are whole, their CRC was checked: another build's columns. The row
                 // could not be told from the next.

@@ -173,6 +173,11 @@ pub trait Keep {
     /// # Errors
     /// [`Error::Failed`] when they may or may not be kept; else none of them is.
     fn append(&mut self) -> Result<(), Error>;
+
+    /// Writes nothing of what was prepared, and keeps its places free: the transaction that names
+    /// them may have come true although its commit failed, and the next start would then put the
+    /// records there.
+    fn abandon(&mut self);
 }
 
 /// A conversion record on its way to the spool: its place and its bytes as encoded.
@@ -197,6 +202,8 @@ pub struct TokenRow {
     pub person: String,
     /// The name of its role.
     pub role: String,
+    /// Whose links alone it is for; empty for everybody's.
+    pub owner: String,
     /// SHA-256 of the secret.
     pub digest: [u8; 32],
     /// When it was made.
@@ -232,7 +239,8 @@ pub trait LinkStore: WalkStore {
     ) -> Result<Vec<Revision>, Error>;
 
     /// The newest revisions that are enabled and whose end lies at or after `from` and not after
-    /// `until`, by their end, at most `limit`.
+    /// `until`, by their end, at most `limit`. Where nodes share the database, its own clock must
+    /// have come to the end as well: revisions are for all, and one node's clock may be wrong.
     fn due(&self, from: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Revision>, Error>;
 
     /// Takes at most `portion` of the visits of a link that may be followed `max` times: how many
@@ -252,7 +260,8 @@ pub trait LinkStore: WalkStore {
     /// undone, and its error is returned; after [`Error::Failed`] from the append, which says that
     /// records may or may not be kept, all stay hidden for the next start to decide.
     ///
-    /// A result for each, in their order: [`Error::Taken`] for a first revision of a code in use,
+    /// A result for each, in their order: [`Error::Taken`] for a first revision of a code in use or
+    /// spent,
     /// [`Error::Unknown`] for a later one of a code not in use, [`Error::Conflict`] when it does
     /// not follow the newest one, [`Error::Repeated`] when its request has made one before. `keep`
     /// sees none of these, and is not called at all when there is nothing else.
@@ -293,6 +302,9 @@ pub trait LinkStore: WalkStore {
 
     /// Keeps that, durably.
     fn set_unlearned(&self, since: Option<Timestamp>) -> Result<(), Error>;
+
+    /// Keeps those of `codes` that no link here has from being taken for a new one, for ever.
+    fn spend(&self, codes: &[&str]) -> Result<(), Error>;
 
     /// Keeps `value` under `name` for ever; whether the value kept is this one.
     fn pin(&self, name: &str, value: &[u8]) -> Result<bool, Error>;

@@ -61,6 +61,15 @@ pub struct Actor {
     pub person: Arc<str>,
     /// Its role.
     pub role: Role,
+    /// Whose links alone it is for; none for everybody's.
+    pub owner: Option<Arc<str>>,
+}
+
+impl Actor {
+    /// Whether the links of `owner` are its business.
+    pub fn acts_for(&self, owner: &str) -> bool {
+        self.owner.as_deref().is_none_or(|own| own == owner)
+    }
 }
 
 /// The tokens in force.
@@ -93,7 +102,12 @@ impl Tokens {
     ) -> Result<Self, Error> {
         let own = secrets.load_or_make("operator.token")?;
         let mut known = vec![Known {
-            actor: Actor { name: OPERATOR.into(), person: OPERATOR.into(), role: Role::Operator },
+            actor: Actor {
+                name: OPERATOR.into(),
+                person: OPERATOR.into(),
+                role: Role::Operator,
+                owner: None,
+            },
             digest: digest(&hex::encode(own)),
             expires: Timestamp::ZERO,
         }];
@@ -116,7 +130,8 @@ impl Tokens {
         (!ended).then(|| token.actor.clone())
     }
 
-    /// Makes a token of `person`, who is named as tokens are, and gives its secret, for the only time.
+    /// Makes a token of `person`, who is named as tokens are, for the links of `owner` alone unless
+    /// that is empty, and gives its secret, for the only time.
     ///
     /// # Errors
     /// When the name is unfit or in use, or there are too many tokens. Blocks on the disk.
@@ -125,6 +140,7 @@ impl Tokens {
         name: &str,
         person: &str,
         role: Role,
+        owner: &str,
         expires: Timestamp,
         by: &Actor,
     ) -> Result<String, Error> {
@@ -141,6 +157,7 @@ impl Tokens {
             name: name.into(),
             person: person.into(),
             role: role.name().into(),
+            owner: owner.into(),
             digest: digest(&secret),
             created: self.clock.now(),
             expires,
@@ -194,7 +211,8 @@ impl Known {
     fn from_row(row: &TokenRow) -> Option<Self> {
         let role = Role::from_name(&row.role)?;
         let (name, person) = (row.name.as_str().into(), row.person.as_str().into());
-        let actor = Actor { name, person, role };
+        let owner = (!row.owner.is_empty()).then(|| row.owner.as_str().into());
+        let actor = Actor { name, person, role, owner };
         Some(Self { actor, digest: row.digest, expires: row.expires })
     }
 }

@@ -4,9 +4,14 @@
 //! lost: such a link may stop early, and never late. A portion is an eighth of all visits, so that
 //! what can be lost stays small beside them.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    array,
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use quick_cache::sync::Cache;
@@ -16,13 +21,17 @@ use super::{Error, Link, Links};
 /// A portion is this part of all visits.
 const PARTS: u32 = 8;
 
+/// Links whose portions are taken at once: a slow database holds up no more than one in so many.
+const SHARDS: usize = 64;
+
 /// Visits that may be made without asking the database.
 #[derive(Debug)]
 pub(super) struct Visits {
     leases: Cache<Box<str>, Arc<Lease>>,
     portion_max: u32,
-    /// Held while a portion is taken.
-    taking: Mutex<()>,
+    /// Each held while a portion is taken for one of the links that share it.
+    taking: [Mutex<()>; SHARDS],
+    hasher: RandomState,
 }
 
 #[derive(Debug)]
@@ -45,7 +54,16 @@ impl Lease {
 impl Visits {
     /// Leases of at most `leases_max` links, each of at most `portion_max` visits.
     pub(super) fn new(leases_max: usize, portion_max: u32) -> Self {
-        Self { leases: Cache::new(leases_max), portion_max, taking: Mutex::new(()) }
+        Self {
+            leases: Cache::new(leases_max),
+            portion_max,
+            taking: array::from_fn(|_| Mutex::new(())),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn taking(&self, code: &str) -> &Mutex<()> {
+        &self.taking[self.hasher.hash_one(code) as usize % SHARDS]
     }
 }
 
@@ -69,7 +87,7 @@ impl Links {
     /// # Errors
     /// When the database fails; the visit must not be made then.
     pub fn take_visit(&self, link: &Link) -> Result<bool, Error> {
-        let _one = self.visits.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.visits.taking(&link.code).lock().unwrap_or_else(PoisonError::into_inner);
         // Somebody may have taken a portion while we waited.
         if let Some(known) = self.take_visit_in_memory(link) {
             return Ok(known);

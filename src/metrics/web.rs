@@ -32,10 +32,14 @@ pub struct GatewayMetrics {
     pub certificate_left_seconds: Gauge,
     /// Open connections.
     pub connections: Gauge,
+    /// Connections closed because their clients have as many as they may.
+    pub connections_refused: Counter,
     /// From a request to its response.
     pub jump_seconds: Histogram,
     /// Links created or changed.
     pub conversions: Counter,
+    /// Reports that came when as many were open as may be.
+    pub reports_refused: Counter,
     /// Reports and appeals taken.
     pub reports: Counter,
     /// Of them, decided.
@@ -136,12 +140,20 @@ impl GatewayMetrics {
                 "Until the first of them ends",
             ),
             connections: m.gauge("tracegate_gateway_connections", "Open connections"),
+            connections_refused: m.counter(
+                "tracegate_gateway_connections_refused_total",
+                "Connections beyond gateway.limits.client_connections_max",
+            ),
             jump_seconds: m
                 .histogram("tracegate_gateway_jump_seconds", "From a request to its response"),
             conversions: m
                 .counter("tracegate_gateway_conversions_total", "Links created or changed"),
             reports: m
                 .counter("tracegate_reports_received_total", "Reports and appeals by the public"),
+            reports_refused: m.counter(
+                "tracegate_reports_refused_total",
+                "Reports beyond gateway.reports.open_max",
+            ),
             reports_decided: m.counter("tracegate_reports_decided_total", "Reports decided"),
             reports_open: m.gauge("tracegate_reports_open", "Reports that nobody has decided"),
             reports_overdue: m.gauge(

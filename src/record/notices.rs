@@ -54,6 +54,9 @@ pub struct Notice<'a> {
     pub client_class: &'static str,
     /// The public suffix list in use.
     pub psl_version: &'a str,
+    /// Who went on: the `visitor` by hand, the `page` by itself, or somebody `identified`; empty for
+    /// other events than `continued`.
+    pub continued_by: &'static str,
 }
 
 impl Row for Notice<'_> {
@@ -66,7 +69,7 @@ impl Row for Notice<'_> {
         w.u128(self.flow.0).str(self.service).str(self.host).str(self.target);
         w.str(self.target_registrable_domain).str(self.form).str(self.tier_version);
         w.str(self.authority).str(self.order_number).str(self.reason).str(self.client_class);
-        w.str(self.psl_version);
+        w.str(self.psl_version).str(self.continued_by);
     }
 }
 

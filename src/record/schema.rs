@@ -99,7 +99,7 @@ const fn earlier(table: Table) -> &'static [usize] {
     match table {
         Table::Jumps => &[32],
         Table::Conversions => &[21],
-        Table::Notices => &[17],
+        Table::Notices => &[17, 28],
         Table::Reports => &[21],
         _ => &[],
     }
@@ -348,7 +348,7 @@ columns! {
         "feed" Word, "feed_version" Str, "flow" U128,
         "service" Word, "host" Str, "target" Str, "target_registrable_domain" Str, "form" Word,
         "tier_version" Word, "authority" Str, "order_number" Str, "reason" Str,
-        "client_class" Word, "psl_version" Word;
+        "client_class" Word, "psl_version" Word, "continued_by" Word;
     VERIFICATIONS:
         "registrable_domain" Str, "subject" Str, "kind" Word, "overall" Word, "grid" Str,
         "findings" Str, "evidence" Strs, "policy_version" Word, "flow" U128;

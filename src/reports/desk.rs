@@ -1,6 +1,10 @@
 //! What is done with reports: taken, looked up, decided, acted on, counted.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -103,6 +107,8 @@ pub struct ReportsOptions {
 pub struct Reports {
     parts: ReportsOptions,
     forms: Forms,
+    /// Held by whoever takes a report.
+    taking: Mutex<()>,
 }
 
 impl std::fmt::Debug for Reports {
@@ -115,7 +121,7 @@ impl Reports {
     /// Opens the desk.
     pub fn new(parts: ReportsOptions) -> Self {
         let forms = Forms::new(parts.key, Duration::from_secs(parts.config.form_valid_s));
-        Self { forms, parts }
+        Self { forms, parts, taking: Mutex::default() }
     }
 
     /// What forms carry.
@@ -133,11 +139,11 @@ impl Reports {
         &*self.parts.store
     }
 
-    /// Takes a report. The same nonce gets the same report again. Blocks.
+    /// Whether it could be taken as it is.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::TooLong`], [`Error::TooMany`], or when it cannot be kept.
-    pub fn receive(&self, new: &NewReport) -> Result<Receipt, Error> {
+    /// [`Error::Missing`] or [`Error::TooLong`].
+    pub fn check(&self, new: &NewReport) -> Result<(), Error> {
         let config = &self.parts.config;
         for (what, text, max) in [
             ("subject", &new.subject, SUBJECT_BYTES_MAX),
@@ -155,13 +161,26 @@ impl Reports {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Takes a report. The same nonce gets the same report again. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`], [`Error::TooMany`], or when it cannot be kept.
+    pub fn receive(&self, new: &NewReport) -> Result<Receipt, Error> {
+        self.check(new)?;
+        let config = &self.parts.config;
         let (number, secret) = (self.forms.number(&new.nonce), self.forms.secret(&new.nonce));
+        // One at a time: a form that is sent twice at once is one report, and one appeal.
+        let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = self.find(&number, &secret)? {
             let Report { received, due, .. } = known.report;
             return Ok(Receipt { number, secret, received, due });
         }
         let received = self.parts.clock.now();
         if self.parts.store.counts(received)?.open >= config.open_max as u64 {
+            self.parts.metrics.gateway.reports_refused.increment(1);
             return Err(Error::TooMany(config.open_max));
         }
         let report = self.report(new, &number, &secret, received)?;

@@ -211,7 +211,7 @@ impl Storage {
 /// of them.
 fn learn_from_spool(spool: &Spool, links: &Links) -> Option<String> {
     let found = links::codes_in_spool(spool);
-    if let Err(error) = raise(links, &found.codes) {
+    if let Err(error) = links.learn(&found.codes) {
         return Some(format!("the sequence of codes could not be raised: {error}"));
     }
     let unread = found.unread;
@@ -252,23 +252,19 @@ async fn ask_once(
     since: Timestamp,
 ) -> Result<Option<LaneId>, Error> {
     let (mut codes, mut raised) = (Vec::new(), Ok(()));
-    let seen = |code: &str| {
-        codes.push(code.to_owned());
+    let seen = |code: String, taken_over: bool| {
+        codes.push(links::SeenCode { code, taken_over });
         if codes.len() >= CODES_AT_ONCE {
             if raised.is_ok() {
-                raised = raise(links, &codes);
+                raised = links.learn(&codes);
             }
             codes.clear();
         }
     };
     store.codes_seen(since, seen).await?;
     raised?;
-    raise(links, &codes)?;
+    links.learn(&codes)?;
     Ok(store.highest_lane(node).await?)
-}
-
-fn raise(links: &Links, seen: &[String]) -> Result<(), links::Error> {
-    links.raise_above(seen.iter().map(String::as_str))
 }
 
 /// Port 0 becomes a free port now: the engine keeps its address over restarts.

@@ -368,6 +368,12 @@ impl PreparedMany<'_> {
     pub fn append(self) -> Result<(), Refused> {
         self.held.append()
     }
+
+    /// Writes nothing, and gives their places to no other row: whoever promised them may yet find
+    /// at the next start that they count ([`Recovery::restore`](super::Recovery::restore)).
+    pub fn abandon(self) {
+        self.held.abandon();
+    }
 }
 
 /// A lane with rows pushed and not committed.
@@ -381,9 +387,7 @@ impl Held<'_> {
     fn append(mut self) -> Result<(), Refused> {
         if self.lane.commit() != Commit::Kept {
             let dead = self.lane.is_over();
-            self.lane.abandon();
-            self.shared.sync_abandoned(&mut self.lane);
-            self.shared.replace(&mut self.lane);
+            self.abandon();
             return Err(if dead { Refused::Failed } else { Refused::Full });
         }
         let ticket = self.shared.0.core.synced().then(|| self.shared.ticket());
@@ -393,6 +397,12 @@ impl Held<'_> {
             shared.wait(ticket)?;
         }
         Ok(())
+    }
+
+    fn abandon(mut self) {
+        self.lane.abandon();
+        self.shared.sync_abandoned(&mut self.lane);
+        self.shared.replace(&mut self.lane);
     }
 }
 

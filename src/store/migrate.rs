@@ -56,6 +56,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "reports",
         sql: include_str!("../../migrations/0007_reports.sql"),
     },
+    Migration {
+        number: 8,
+        name: "notices",
+        sql: include_str!("../../migrations/0008_notices.sql"),
+    },
 ];
 
 /// A program version: major, minor, patch.

@@ -46,27 +46,26 @@ impl Store {
         Ok((lane > 0).then_some(LaneId(lane)))
     }
 
-    /// Hands the codes of all conversions since `since` to `seen`, as they arrive; a code may come
-    /// more than once. Those of links taken over from elsewhere are left out: they say nothing of
-    /// our sequence.
+    /// Hands the codes of all conversions since `since` to `seen`, as they arrive, with whether the
+    /// link was taken over from elsewhere; a code may come more than once.
     ///
     /// # Errors
     /// The server's.
     pub async fn codes_seen(
         &self,
         since: Timestamp,
-        mut seen: impl FnMut(&str),
+        mut seen: impl FnMut(String, bool),
     ) -> Result<(), Error> {
         // Without DISTINCT neither side keeps more than a block of them in memory.
         let sql = format!(
-            "SELECT code FROM {} WHERE ts >= fromUnixTimestamp64Micro({}, 'UTC')
-             AND JSONExtractString(settings, 'source') = ''",
+            "SELECT code, JSONExtractString(settings, 'source') <> '' FROM {}
+             WHERE ts >= fromUnixTimestamp64Micro({}, 'UTC')",
             Table::Conversions,
             since.0
         );
-        let mut cursor = self.client().query_raw(&sql).fetch::<String>()?;
-        while let Some(code) = self.bounded(cursor.next()).await? {
-            seen(&code);
+        let mut cursor = self.client().query_raw(&sql).fetch::<(String, bool)>()?;
+        while let Some((code, taken_over)) = self.bounded(cursor.next()).await? {
+            seen(code, taken_over);
         }
         Ok(())
     }

@@ -35,6 +35,7 @@ mod kind;
 mod message;
 mod place;
 mod post;
+mod schema;
 mod secret;
 mod sender;
 mod store;
@@ -43,6 +44,7 @@ pub use intake::{Intake, Sources, intake};
 pub use kind::Kind;
 pub use message::Message;
 pub use place::{BadPlace, place};
+pub use schema::schema;
 pub use secret::{Signer, sign};
 pub use sender::{Sender, SenderParts};
 pub use store::{

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tracegate::{
-    api::{Check, Need, ROUTES, document, may},
+    api::{Check, Need, PUBLIC_ROUTES, ROUTES, document, may},
     links::{Refusal, Role},
     record::Table,
 };
@@ -421,8 +421,10 @@ fn the_description_names_every_route_and_no_other() {
             item.as_object().unwrap().keys().map(|m| (m.to_uppercase(), path.clone()))
         })
         .collect();
+    let own = ROUTES.iter().map(|r| (&r.method, r.path));
+    let all = own.chain(PUBLIC_ROUTES.iter().map(|r| (&r.method, r.path)));
     let routes: BTreeSet<(String, String)> =
-        ROUTES.iter().map(|r| (r.method.to_string(), r.path.to_owned())).collect();
+        all.map(|(method, path)| (method.to_string(), path.to_owned())).collect();
     assert_eq!(described, routes);
     // Every reference leads somewhere.
     let text = doc.to_string();

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path, sync::OnceLock};
 
 use boon::{Compiler, Schemas};
 use serde_json::{Value, json};
-use tracegate::api::{ROUTES, document};
+use tracegate::api::{PUBLIC_ROUTES, ROUTES, document};
 
 use crate::site::{Reply, Site};
 
@@ -21,11 +21,11 @@ fn description() -> &'static Value {
 /// body is of a kind and a schema that are there, and a problem's code is.
 pub(crate) fn check(method: &str, target: &str, reply: &Reply) {
     let path = target.split('?').next().unwrap_or_default();
-    let Some(route) = ROUTES.iter().find(|r| r.method == *method && is_at(r.path, path)) else {
-        return;
-    };
+    let own = ROUTES.iter().map(|r| (&r.method, r.path));
+    let mut all = own.chain(PUBLIC_ROUTES.iter().map(|r| (&r.method, r.path)));
+    let Some((_, route)) = all.find(|(of, at)| *of == method && is_at(at, path)) else { return };
     let method = method.to_ascii_lowercase();
-    let mut at = format!("/paths/{}/{method}/responses/{}", escaped(route.path), reply.status);
+    let mut at = format!("/paths/{}/{method}/responses/{}", escaped(route), reply.status);
     let said = format!("{method} {target}: {} {}", reply.status, reply.body);
     let mut response =
         description().pointer(&at).unwrap_or_else(|| panic!("not described: {said}"));
@@ -51,6 +51,13 @@ pub(crate) fn check(method: &str, target: &str, reply: &Reply) {
             valid(&format!("{at}/x-tracegate-line"), &line, &said);
         }
     }
+}
+
+/// Holds a message to an endpoint to what the description says of its kind.
+pub(crate) fn check_told(message: &Value) {
+    let kind = message["type"].as_str().unwrap();
+    let at = format!("/webhooks/{kind}/post/requestBody/content/application~1json/schema");
+    valid(&at, message, &format!("told: {message}"));
 }
 
 /// Whether `path` is one of a route's.

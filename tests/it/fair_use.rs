@@ -51,6 +51,80 @@ fn an_owner_makes_so_many_links_a_day_and_others_as_many() {
     site.stop();
 }
 
+/// A shop's own token makes its links and no other's, and sees nothing of theirs.
+#[test]
+fn a_token_for_one_owner_acts_for_no_other() {
+    let site = Site::start(|_| {});
+    let new = json!({ "name": "shop-app", "role": "writer", "owner": "shop" });
+    let made = site.call(&site.operator, "POST", "/api/v1/tokens", &new.to_string());
+    assert_eq!((made.status, &made.json()["owner"]), (201, &"shop".into()), "{}", made.body);
+    let app = made.json()["token"].as_str().unwrap().to_owned();
+    let auditor = json!({ "name": "a", "role": "auditor", "owner": "shop" }).to_string();
+    assert_eq!(site.call(&site.operator, "POST", "/api/v1/tokens", &auditor).status, 400);
+    let target = "https://www.demo.test/";
+    let link = |code: &str| json!({ "target": target, "code": code });
+    let own = put(&site, &app, "POST", "", &link("own-link"));
+    assert_eq!((own.status, &own.json()["owner"]), (201, &"shop".into()), "{}", own.body);
+    let theirs = json!({ "target": target, "code": "their-link", "owner": "bank" });
+    assert_eq!(put(&site, &site.operator, "POST", "", &theirs).status, 201);
+    let from = json!({ "from": "old.demo.test", "target": target, "owner": "bank" }).to_string();
+    assert_eq!(site.call(&site.operator, "POST", "/api/v1/forwards", &from).status, 201);
+    let scope = |reply: crate::site::Reply| (reply.status, reply.json()["code"].clone());
+    let refused = (403, Value::from("out_of_scope"));
+    let ask = |method: &str, path: &str, body: &Value| {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        site.call(&app, method, path, &body)
+    };
+    let null = Value::Null;
+    // For others it makes nothing, one by one, in bulk, as a forward, signed or given away.
+    let for_bank = json!({ "target": target, "owner": "bank" });
+    let give = json!({ "owner": "bank" });
+    assert_eq!(scope(ask("POST", "/api/v1/links", &for_bank)), refused);
+    assert_eq!(scope(ask("POST", "/api/v1/outbound", &for_bank)), refused);
+    assert_eq!(scope(ask("PATCH", "/api/v1/links/own-link", &give)), refused);
+    let forward = json!({ "from": "new.demo.test", "target": target, "owner": "bank" });
+    assert_eq!(scope(ask("POST", "/api/v1/forwards", &forward)), refused);
+    let (host, bearer) = (site.api.to_string(), format!("Bearer {app}"));
+    let lines = [("Host", &*host), ("Authorization", &*bearer)];
+    let lines = [&lines[..], &[("Content-Type", "application/x-ndjson")]].concat();
+    let bulk = crate::site::ask(
+        site.api,
+        "POST",
+        "/api/v1/links/bulk",
+        &lines,
+        &format!("{for_bank}\n{}\n", link("own-two")),
+    );
+    let bulk: Vec<Value> = bulk.body.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!((&bulk[0]["problem"]["code"], &bulk[1]["status"]), (&refused.1, &201.into()));
+    // What is theirs is not there.
+    let stop = json!({ "state": "disabled" });
+    for (method, path, body) in [
+        ("GET", "/api/v1/links/their-link", &null),
+        ("PATCH", "/api/v1/links/their-link", &stop),
+        ("GET", "/api/v1/links/their-link/qr", &null),
+        ("GET", "/api/v1/forwards/old.demo.test", &null),
+        ("PATCH", "/api/v1/forwards/old.demo.test", &stop),
+    ] {
+        assert_eq!(ask(method, path, body).status, 404, "{method} {path}");
+    }
+    let codes = |reply: crate::site::Reply| -> Vec<String> {
+        let all = reply.json()["links"].as_array().unwrap().clone();
+        all.iter().map(|l| l["code"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(codes(ask("GET", "/api/v1/links", &null)), ["own-link", "own-two"]);
+    assert_eq!(scope(ask("GET", "/api/v1/links?owner=bank", &null)), refused);
+    assert_eq!(scope(ask("GET", "/api/v1/certificates", &null)), refused);
+    assert_eq!(ask("GET", "/api/v1/forwards", &null).json()["forwards"], json!([]));
+    let exported = ask("GET", "/api/v1/links/export", &null).body;
+    assert_eq!(exported.lines().count(), 2, "{exported}");
+    // Its own it reads, changes and draws.
+    assert_eq!(ask("PATCH", "/api/v1/links/own-link", &stop).status, 200);
+    assert_eq!(ask("GET", "/api/v1/links/own-link/qr", &null).status, 200);
+    let kept = site.stop();
+    let owners = kept.column(tracegate::record::Table::Conversions, "owner");
+    assert_eq!(owners, ["shop", "bank", "bank", "shop", "shop"]);
+}
+
 /// Makes a link with a code, or changes it.
 fn put(site: &Site, token: &str, method: &str, code: &str, body: &Value) -> crate::site::Reply {
     let path = match method {

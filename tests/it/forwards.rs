@@ -175,3 +175,17 @@ fn what_cannot_be_forwarded_is_refused_with_the_reason() {
     assert_eq!((again.status, &again.json()["code"]), (409, &json!("code_taken")));
     site.stop();
 }
+
+/// What a host forwards is all of it: paths that are ours elsewhere, too.
+#[test]
+fn paths_of_ours_are_forwarded_where_a_host_is() {
+    let site = Site::start(|_| {});
+    made(&site, "old.demo.test", "https://www.demo.test/new");
+    for path in ["/report", "/report/look"] {
+        let (status, to) = leads(&site, "old.demo.test", path);
+        assert_eq!((status, to.as_deref()), (302, Some("https://www.demo.test/new")), "{path}");
+    }
+    let own = visit(&site, &site.gateway.to_string(), "/report");
+    assert_eq!(own.status, 200, "at our own host it is the form");
+    site.stop();
+}

@@ -167,7 +167,7 @@ fn whoever_says_how_many_of_us_were_passed_is_believed_at_forwards_too() {
 }
 
 fn by() -> By {
-    let actor = Actor { name: "t".into(), person: "p".into(), role: Role::Operator };
+    let actor = Actor { name: "t".into(), person: "p".into(), role: Role::Operator, owner: None };
     By { actor, client: "127.0.0.1:1".parse().unwrap() }
 }
 
@@ -176,6 +176,7 @@ fn draft(code: Option<&str>, from: Option<&str>, target: &str) -> Draft {
         target: target.into(),
         code: code.map(str::to_owned),
         expires: Timestamp::ZERO,
+        disabled: false,
         owner: "o".into(),
         reason: String::new(),
         domain: String::new(),

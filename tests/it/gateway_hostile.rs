@@ -334,3 +334,31 @@ fn a_visitor_who_does_not_read_is_cut() {
     assert_eq!(site.visit("GET", &format!("/{code}"), &[]).status, 302, "others are served");
     site.stop();
 }
+
+/// Nobody takes every connection: one client's are counted, and another's place is free again when
+/// one of its own ends.
+#[test]
+fn a_client_holds_no_more_connections_than_it_may() {
+    let site = Site::start(|c| {
+        c.gateway.limits.client_connections_max = 3;
+        c.gateway.limits.exempt = Vec::new();
+    });
+    let request = format!("GET /none HTTP/1.1\r\nHost: {}\r\n\r\n", site.gateway);
+    // Whether it is answered; one that is not was closed.
+    let answered = |stream: &mut TcpStream| {
+        stream.write_all(request.as_bytes()).ok();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).is_ok_and(|()| first == *b"HTTP/1.1 404")
+    };
+    let mut held: Vec<TcpStream> = (0..3).map(|_| connect(site.gateway)).collect();
+    assert!(held.iter_mut().all(answered));
+    for _ in 0..5 {
+        assert!(!answered(&mut connect(site.gateway)), "one too many");
+    }
+    held.pop();
+    eventually("a place is free", || {
+        let mut stream = connect(site.gateway);
+        answered(&mut stream).then_some(())
+    });
+    site.stop();
+}

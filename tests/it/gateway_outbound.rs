@@ -270,7 +270,7 @@ fn without_a_signature_a_visitor_is_warned_where_that_is_declared() {
     let text = "format = 1\nversion = \"x\"\n\
         [[rules]]\nwhen = { listed = [\"block\"] }\ntier = \"block\"\n\
         [[rules]]\nwhen = { listed = [\"interstitial\"] }\ntier = \"interstitial\"\n\
-        [[rules]]\nwhen = { unsigned = true }\ntier = \"hint\"\ncontinue_after_s = 3\nreason = \"unsigned\"\n";
+        [[rules]]\nwhen = { unsigned = true }\ntier = \"hint\"\ncontinue_after_s = 30\nreason = \"unsigned\"\n";
     std::fs::write(&rules, text).unwrap();
     for own_rules in [false, true] {
         let site = start(|c| {

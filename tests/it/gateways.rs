@@ -51,7 +51,7 @@ pub(crate) fn api(server: &Server, method: &str, path: &str, body: &Value) -> Re
     call(server, &server.token(), method, path, &body.to_string())
 }
 
-fn create(server: &Server, code: &str) -> Reply {
+pub(crate) fn create(server: &Server, code: &str) -> Reply {
     api(
         server,
         "POST",
@@ -60,11 +60,11 @@ fn create(server: &Server, code: &str) -> Reply {
     )
 }
 
-fn set(server: &Server, code: &str, state: &str) -> Reply {
+pub(crate) fn set(server: &Server, code: &str, state: &str) -> Reply {
     api(server, "PATCH", &format!("/api/v1/links/{code}"), &json!({"state": state}))
 }
 
-fn visit(server: &Server, code: &str) -> u16 {
+pub(crate) fn visit(server: &Server, code: &str) -> u16 {
     let host = server.gateway().to_string();
     ask(server.gateway(), "GET", &format!("/{code}"), &[("Host", &host)], "").status
 }
@@ -286,6 +286,8 @@ impl<F: FnMut() -> Result<(), Error>> Keep for Kept<F> {
     fn append(&mut self) -> Result<(), Error> {
         (self.1)()
     }
+
+    fn abandon(&mut self) {}
 }
 
 fn revise(

@@ -82,8 +82,13 @@ fn a_link_is_made_listed_and_changed() {
 
 const SHLINK: &str = r#"{"shortUrls": {"data": [
     {"shortCode": "abcDEF1", "longUrl": "https://www.demo.test/1", "tags": ["a", "b"],
+     "visitsSummary": {"total": 2, "nonBots": 2, "bots": 0}, "forwardQuery": true,
      "meta": {"validSince": null, "validUntil": "2040-01-01T00:00:00+08:00", "maxVisits": 9}},
-    {"shortCode": "two/parts", "longUrl": "https://www.demo.test/2", "meta": {}}
+    {"shortCode": "two/parts", "longUrl": "https://www.demo.test/2", "meta": {}},
+    {"shortCode": "used-up", "longUrl": "https://www.demo.test/3", "hasRedirectRules": true,
+     "visitsSummary": {"total": 3}, "forwardQuery": false, "meta": {"maxVisits": 3}},
+    {"shortCode": "long-over", "longUrl": "https://www.demo.test/4",
+     "meta": {"validUntil": "2020-01-01T00:00:00+08:00"}}
 ]}}"#;
 
 #[test]
@@ -118,7 +123,16 @@ fn links_are_taken_over_with_a_report_for_each() {
     let rows = report("first");
     let codes: Vec<_> = rows.iter().map(|r| r["problem"]["code"].as_str().unwrap_or("")).collect();
     assert_eq!(codes, ["", "target_scheme", "code_taken", "", "code_not_allowed", ""]);
-    assert!(rows[3]["problem"]["title"].as_str().unwrap().contains("password"));
+    // Nobody knows its password: nobody follows it, and nobody else gets its code.
+    assert_eq!(
+        (&rows[3]["without"], &rows[3]["state"]),
+        (&serde_json::json!(["password"]), &"disabled".into())
+    );
+    assert_eq!((jump(&server, "one"), jump(&server, "secret")), (302, 410));
+    let taken = server.cli(["link", "create", "https://www.demo.test/", "--code", "secret"]);
+    assert!(said(&taken).contains("in use"), "{}", said(&taken));
+    let secret = run(&server, &["link", "show", "secret"]);
+    assert!(secret["reason"].as_str().unwrap().contains("password"), "{secret}");
     assert_eq!(rows.iter().map(|r| r["row"].as_u64().unwrap()).sum::<u64>(), 21);
     // The same again makes nothing twice.
     import(&csv, "second", &["--from", "yourls", "--owner", "old"]);
@@ -135,7 +149,14 @@ fn links_are_taken_over_with_a_report_for_each() {
     assert_eq!(rows[0]["code"], "abcDEF1", "codes stay what they were: {rows:?}");
     assert_eq!(rows[1]["problem"]["code"], "code_not_allowed");
     let link = run(&server, &["link", "show", "abcDEF1"]);
-    assert_eq!((&link["visits_max"], &link["tags"][1]), (&9.into(), &"b".into()));
+    assert_eq!((&link["visits_max"], &link["tags"][1]), (&7.into(), &"b".into()));
+    assert_eq!(link["forward_query"], true);
+    assert_eq!(
+        (&rows[2]["state"], &rows[2]["without"]),
+        (&"disabled".into(), &serde_json::json!(["redirect rules"]))
+    );
+    assert!(rows[3]["problem"].is_null(), "{rows:?}");
+    assert_eq!((jump(&server, "used-up"), jump(&server, "long-over")), (410, 410));
     assert_eq!(link["expires"], "2039-12-31T16:00:00.000000Z");
 
     let named = write("named.csv", "Where;Name\nhttps://www.demo.test/x;x-1\n");
@@ -171,6 +192,8 @@ fn what_is_restored_never_gives_a_code_out_again() {
     // These are in no backup.
     let lost: Vec<String> = (0..3).map(|_| create(&server)).collect();
     given.extend(lost.iter().cloned());
+    let chosen = ["link", "create", "https://www.demo.test/", "--code", "chosen-later"];
+    run(&server, &chosen);
     let refused = server.cli(["link", "restore", path]);
     assert!(said(&refused).contains("move it away"), "{}", said(&refused));
     let data = server.data();
@@ -198,6 +221,9 @@ fn what_is_restored_never_gives_a_code_out_again() {
         let code = create(&server);
         assert!(given.insert(code.clone()), "{code} was given twice");
     }
+    // Nor is one given to another that somebody chose.
+    let refused = server.cli(chosen);
+    assert!(said(&refused).contains("in use"), "{}", said(&refused));
 }
 
 #[test]

@@ -70,6 +70,7 @@ both!(
     a_crash_before_the_append_leaves_the_record_in_the_outbox
     a_record_of_unknown_fate_stops_all_writing
     numbers_are_never_given_twice
+    spent_codes_are_nobody_elses
     pins_stay
     what_is_unlearned_stays_so
     tokens_come_and_go
@@ -137,6 +138,8 @@ impl Keep for Kept<'_> {
     fn append(&mut self) -> Result<(), Error> {
         (self.append)()
     }
+
+    fn abandon(&mut self) {}
 }
 
 /// Several revisions; the first record has number `seq`.
@@ -293,6 +296,18 @@ fn a_record_of_unknown_fate_stops_all_writing<D: Database>() {
     assert_eq!(store.current("a").unwrap(), Some(revision("a", 2)));
 }
 
+fn spent_codes_are_nobody_elses<D: Database>() {
+    let database = D::fresh();
+    let store = database.open();
+    make(&*store, "here", 1, 1);
+    store.spend(&["here", "gone", "gone"]).unwrap();
+    store.spend(&["gone"]).unwrap();
+    let refused = revise(&*store, revision("gone", 1), 2, &mut || Ok(()));
+    assert!(matches!(refused, Err(Error::Taken)), "{refused:?}");
+    make(&*store, "here", 2, 2);
+    make(&*store, "other", 1, 3);
+}
+
 fn numbers_are_never_given_twice<D: Database>() {
     let db = D::fresh();
     let store = db.open();
@@ -344,6 +359,7 @@ fn tokens_come_and_go<D: Database>() {
         name: name.into(),
         person: if name == "a" { "alice" } else { name }.into(),
         role: "writer".into(),
+        owner: if name == "b" { "shop" } else { "" }.into(),
         digest: [n; 32],
         created: Timestamp::from_secs(1),
         expires: Timestamp::from_secs(2),

@@ -14,8 +14,8 @@ use tracegate::{
     config::Config,
     links::{
         Actor, By, Destination, Draft, DueWalk, Edit, Error, How, Intake, Keep, LinkQuery,
-        LinkSettings, LinkStore, NotConverted, OutboxRow, Revision, Role, Scheduled, State,
-        TakenIn, TokenRow, WalkStore, codes_in_spool,
+        LinkSettings, LinkStore, NotConverted, OutboxRow, Revision, Role, Scheduled, SeenCode,
+        State, TakenIn, TokenRow, WalkStore, codes_in_spool,
     },
     metrics::Metrics,
     record::{LaneId, Table},
@@ -53,6 +53,10 @@ impl Keep for DyingKeep<'_> {
         self.keep.append()?;
         assert!(self.at != Some(Point::AfterAppend), "dies");
         Ok(())
+    }
+
+    fn abandon(&mut self) {
+        self.keep.abandon();
     }
 }
 
@@ -168,6 +172,9 @@ impl<S: LinkStore> LinkStore for Dying<S> {
     fn raise(&self, length: u8, next: u64) -> Result<(), Error> {
         self.inner.raise(length, next)
     }
+    fn spend(&self, codes: &[&str]) -> Result<(), Error> {
+        self.inner.spend(codes)
+    }
     fn pin(&self, name: &str, value: &[u8]) -> Result<bool, Error> {
         self.inner.pin(name, value)
     }
@@ -188,7 +195,7 @@ impl<S: LinkStore> LinkStore for Dying<S> {
     }
 }
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.spool.segment_bytes_max = 1 << 20;
     config.spool.shared_segment_bytes_max = 1 << 20;
@@ -200,7 +207,12 @@ fn config() -> Config {
 
 pub(crate) fn by() -> By {
     By {
-        actor: Actor { name: "operator".into(), person: "operator".into(), role: Role::Operator },
+        actor: Actor {
+            name: "operator".into(),
+            person: "operator".into(),
+            role: Role::Operator,
+            owner: None,
+        },
         client: "192.0.2.1:4000".parse().unwrap(),
     }
 }
@@ -210,6 +222,7 @@ pub(crate) fn draft(code: &str) -> Draft {
         target: "https://www.example.com/".into(),
         code: Some(code.into()),
         expires: Timestamp::ZERO,
+        disabled: false,
         owner: "o".into(),
         reason: String::new(),
         domain: String::new(),
@@ -226,7 +239,7 @@ fn edit(n: u32) -> Edit {
 }
 
 /// Every conversion kept, as `code revision`, in the order of lane and seq.
-fn kept(rows: &[Value]) -> Vec<String> {
+pub(crate) fn kept(rows: &[Value]) -> Vec<String> {
     rows.iter().map(|r| format!("{} {}", r["code"].as_str().unwrap(), r["revision"])).collect()
 }
 
@@ -343,6 +356,10 @@ fn a_crash_among_many_loses_and_doubles_nothing() {
     }
 }
 
+fn named(seen: &[SeenCode]) -> Vec<String> {
+    seen.iter().map(|s| s.code.clone()).collect()
+}
+
 #[test]
 fn codes_seen_elsewhere_are_never_made_again() {
     let (dir, config) = (tempfile::tempdir().unwrap(), config());
@@ -369,10 +386,17 @@ fn codes_seen_elsewhere_are_never_made_again() {
     let (spool, links) = open();
     assert_eq!(links.unlearned().unwrap(), Timestamp::ZERO);
     let seen = codes_in_spool(&spool);
-    assert_eq!((&seen.codes, seen.unread), (&first, 0));
-    links
-        .raise_above(seen.codes.iter().map(String::as_str).chain(["chosen-one", "partner!"]))
-        .unwrap();
+    assert_eq!((named(&seen.codes), seen.unread), (first.clone(), 0));
+    let seen_code = |code: &str, taken_over| SeenCode { code: code.into(), taken_over };
+    let others = [
+        seen_code("chosen-one", false),
+        seen_code("partner!", true),
+        seen_code("fwd:old.example/", false),
+    ];
+    links.learn(&[&seen.codes[..], &others].concat()).unwrap();
+    // What somebody chose or brought along is nobody else's now.
+    let taken = links.create(draft("chosen-one"), &by());
+    assert!(matches!(taken, Err(NotConverted::Control(Error::Taken))), "{taken:?}");
     for _ in 0..200 {
         let code = made(&links);
         assert!(!first.contains(&code), "{code} was made twice");
@@ -405,7 +429,7 @@ fn codes_are_learned_wherever_their_frames_stand() {
     spool.acknowledge(ship(2)).unwrap();
     spool.set_aside(ship(3), "refused").unwrap();
     let seen = codes_in_spool(&spool);
-    assert_eq!((&seen.codes, seen.unread), (&given, 0));
+    assert_eq!((named(&seen.codes), seen.unread), (given.clone(), 0));
 
     let (offset, name) = (frames[1].offset, format!("{}-", frames[1].lane));
     let segments = std::fs::read_dir(dir.path().join("spool")).unwrap().flatten();
@@ -416,7 +440,7 @@ fn codes_are_learned_wherever_their_frames_stand() {
     std::fs::write(&path, bytes).unwrap();
     let seen = codes_in_spool(&spool);
     given.drain(3..6);
-    assert_eq!((seen.codes, seen.unread), (given, 1));
+    assert_eq!((named(&seen.codes), seen.unread), (given, 1));
 }
 
 #[test]

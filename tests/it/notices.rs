@@ -218,11 +218,14 @@ fn late_forged_and_foreign_answers_show_the_notice_anew() {
     let anew = Some(format!("/{code}"));
     let location = |r: Reply| (r.status == 303).then(|| r.header("Location").unwrap().to_owned());
     let step = format!("{act}/continue");
-    for header in [("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example")] {
+    let foreign =
+        [("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example"), ("Origin", "null")];
+    for header in foreign {
         let reply = site.visit("POST", &step, &[AGENT, header, ("Content-Length", "0")]);
         assert_eq!(location(reply), anew, "{header:?}");
     }
-    for header in [("Sec-Fetch-Site", "same-origin"), ("Origin", "null")] {
+    let own = format!("http://{}", site.gateway);
+    for header in [("Sec-Fetch-Site", "same-origin"), ("Origin", own.as_str())] {
         let reply = site.visit("POST", &step, &[AGENT, header, ("Content-Length", "0")]);
         assert_eq!(location(reply).as_deref(), Some(TARGET), "{header:?}");
     }
@@ -299,6 +302,10 @@ fn a_step_up_goes_to_whoever_checks_and_comes_back_with_a_grant() {
         "another's"
     );
     assert_eq!(grant(&expires, "zz"), refused);
+    // A grant that somebody handed on.
+    let path = format!("{act}/granted?expires={expires}&sig={right}");
+    let theirs = site.get_from([127, 0, 0, 9], &path);
+    assert_eq!((theirs.status, theirs.header("Location").map(str::to_owned)), refused);
     assert_eq!(grant(&expires, &right), (303, Some(TARGET.into())));
     let kept = site.stop();
     let notices = kept.of(Table::Notices);
@@ -307,6 +314,7 @@ fn a_step_up_goes_to_whoever_checks_and_comes_back_with_a_grant() {
             && n["tier_version"].as_str().unwrap().starts_with("bank-2+"))
     );
     assert_eq!(notices.last().unwrap()["event"], "continued");
+    assert_eq!(notices.last().unwrap()["continued_by"], "identified");
     assert_eq!(kept.of(Table::Jumps)[0]["action"], "step_up");
 }
 
@@ -317,7 +325,7 @@ fn a_hint_goes_on_by_itself_only_where_a_rule_says_so() {
     let text = "format = 1\nversion = \"x\"\n\
         [[rules]]\nwhen = { listed = [\"block\"] }\ntier = \"block\"\n\
         [[rules]]\nwhen = { listed = [\"interstitial\"] }\ntier = \"interstitial\"\n\
-        [[rules]]\nwhen = { listed = [\"hint\"], feed = [\"slow\"] }\ntier = \"hint\"\ncontinue_after_s = 7\n";
+        [[rules]]\nwhen = { listed = [\"hint\"], feed = [\"slow\"] }\ntier = \"hint\"\ncontinue_after_s = 27\n";
     std::fs::write(&rules, text).unwrap();
     let (site, code) = site(Tier::Hint, |c| c.gateway.notices.tier_rules = Some(rules.clone()));
     // No rule of tiers for this list: visitors pass, and the record says why.
@@ -325,12 +333,22 @@ fn a_hint_goes_on_by_itself_only_where_a_rule_says_so() {
     let slow = feed("slow").rule("www.demo.test", Action::Nxdomain).tier(Tier::Hint);
     site.in_force.swap(set(&[&slow]));
     let page = site.open(&format!("/{code}"));
-    assert!(page.body.contains("http-equiv=\"refresh\" content=\"7;url="), "{}", page.body);
+    assert!(page.body.contains("http-equiv=\"refresh\" content=\"27;url="), "{}", page.body);
     let gone = site.open(&format!("{}/continue", act(&page)));
     assert_eq!((gone.status, gone.header("Location")), (303, Some(TARGET)));
+    // Whoever needs more time has it.
+    let stay = format!("{}/zh", act(&page));
+    assert!(page.body.contains(&format!("<a href=\"{stay}\">停留在本页</a>")), "{}", page.body);
+    let stays = site.open(&stay);
+    assert!(stays.status == 200 && !stays.body.contains("refresh"), "{}", stays.body);
+    assert_eq!(site.open(&format!("{}/continue", act(&stays))).status, 405, "by hand alone");
+    assert_eq!(site.press(&format!("{}/continue", act(&stays))).status, 303);
     let kept = site.stop();
-    assert_eq!(kept.column(Table::Jumps, "outcome"), ["jumped", "warned", "jumped"]);
-    assert_eq!(kept.column(Table::Jumps, "tier"), ["hint"; 3]);
+    let outcomes = ["jumped", "warned", "jumped", "warned", "jumped"];
+    assert_eq!(kept.column(Table::Jumps, "outcome"), outcomes);
+    assert_eq!(kept.column(Table::Jumps, "tier"), ["hint"; 5]);
+    let by = kept.column(Table::Notices, "continued_by");
+    assert_eq!(by, ["", "page", "", "visitor"]);
 }
 
 #[test]
@@ -379,6 +397,30 @@ fn a_host_that_policy_led_to_us_gets_its_notice_and_no_way_through() {
     assert!(jumps.iter().all(|j| j["service"] == "name" && j["outcome"] != "jumped"), "{jumps:?}");
     assert_eq!(jumps.len(), 6);
     assert_eq!(jumps[0]["target_registrable_domain"], "demo.test");
+}
+
+/// A rule about a path alone: the other language finds it again, and nothing else does.
+#[test]
+fn a_listed_path_of_a_host_that_policy_led_to_us_keeps_its_notice() {
+    let site = Site::start(|_| {});
+    let rule = feed("regulator").rule("url-prefix:www.demo.test/pay/", Action::Nxdomain);
+    site.in_force.swap(set(&[&rule.tier(Tier::Block)]));
+    let visit = |path: &str| {
+        let headers = [("Host", "www.demo.test"), AGENT, ("Accept-Language", "en")];
+        ask(site.gateway, "GET", path, &headers, "")
+    };
+    assert_eq!(visit("/").status, 404);
+    let page = visit("/pay/now?to=%22%3E%3Cscript%3E");
+    assert_eq!(page.status, 451);
+    assert!(!page.body.contains("<script"), "{}", page.body);
+    let zh = format!("{}/zh/pay/now?to=%22%3E%3Cscript%3E", act(&page));
+    assert!(page.body.contains(&format!("href=\"{zh}\"")), "{}", page.body);
+    let zh = visit(&zh);
+    assert_eq!((zh.status, zh.header("Content-Language")), (451, Some("zh-CN")));
+    let kept = site.stop();
+    let notices = kept.of(Table::Notices);
+    let target = "http://www.demo.test/pay/now?to=%22%3E%3Cscript%3E";
+    assert!(notices.len() == 2 && notices.iter().all(|n| n["target"] == target), "{notices:?}");
 }
 
 #[test]

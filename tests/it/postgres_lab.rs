@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -124,6 +124,11 @@ impl Postgres {
         let fresh = Freshness::new(Clock::system(), Duration::from_secs(1), true);
         let settings = self.settings_of(database);
         PostgresLinks::open(settings, &node.parse().unwrap(), Arc::new(fresh), Clock::system())
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// Where a database is.

@@ -60,7 +60,7 @@ pub(crate) fn hidden(page: &Reply, name: &str) -> String {
 #[test]
 fn a_form_becomes_a_report_with_a_clock_that_its_number_and_secret_show() {
     let site = site(|c| c.gateway.abuse_contact = "mailto:abuse@example.org".into());
-    let form = site.page("/report?subject=http://bad.example/pay");
+    let form = site.page("/report?subject=http://bad.example/pay&category=fraud");
     assert_eq!((form.status, form.header("Cache-Control")), (200, Some("no-store")));
     let policy = form.header("Content-Security-Policy").unwrap();
     assert!(
@@ -74,7 +74,7 @@ fn a_form_becomes_a_report_with_a_clock_that_its_number_and_secret_show() {
         "mailto:abuse@example.org",
         "for=\"text\"",
         "for=\"contact\"",
-        "href=\"/report?lang=en\"",
+        "href=\"/report?lang=en&amp;subject=http%3A%2F%2Fbad.example%2Fpay&amp;category=fraud\"",
     ] {
         assert!(form.body.contains(part), "{part}: {}", form.body);
     }
@@ -111,8 +111,9 @@ fn a_form_becomes_a_report_with_a_clock_that_its_number_and_secret_show() {
     let other = format!("/report/{number}/{}", "0".repeat(32));
     assert_eq!(site.page(&other).status, 404);
     let pretty = format!("{}-{}-{}", &number[..4], &number[4..8], &number[8..]).to_lowercase();
-    let looked = site.send("/report/look", &[("number", &pretty), ("secret", secret)]);
-    assert_eq!((looked.status, looked.header("Location")), (303, Some(path)));
+    let looked = site.send("/report/look?lang=zh", &[("number", &pretty), ("secret", secret)]);
+    let own = format!("{path}?lang=zh");
+    assert_eq!((looked.status, looked.header("Location")), (303, Some(&*own)));
 
     site.clock.advance(Duration::from_secs(3 * 86_400 + 1));
     assert!(site.page(path).body.contains("逾期"));
@@ -140,7 +141,7 @@ fn a_form_becomes_a_report_with_a_clock_that_its_number_and_secret_show() {
 
 #[test]
 fn what_is_wrong_with_a_report_is_said_and_nothing_is_kept() {
-    let site = site(|c| c.gateway.reports.client_reports_max = 7);
+    let site = site(|c| c.gateway.reports.client_reports_max = 1);
     let token = hidden(&site.page("/report"), "form");
     let send = |form: &str, category: &str, subject: &str, text: &str, contact: &str| {
         let fields = [
@@ -178,15 +179,61 @@ fn what_is_wrong_with_a_report_is_said_and_nothing_is_kept() {
     let foreign = [("Host", host.as_str()), FORM, ("Origin", "https://evil.example")];
     let body = format!("form={token}&category=fraud&subject=bad.example");
     assert_eq!(ask(site.gateway, "POST", "/report", &foreign, &body).status, 403);
-    // What was refused for its form alone did not count.
+    // What was refused did not count.
     let last = site.post(&json!({"category": "fraud", "subject": "bad.example"}));
     let over = site.post(&json!({"category": "fraud", "subject": "bad.example"}));
     assert_eq!(last.status, 201, "{}", last.body);
     assert_eq!(over.status, 429);
-    assert!(over.header("RateLimit-Policy").unwrap().contains("q=7;w=3600"));
+    assert!(over.header("RateLimit-Policy").unwrap().contains("q=1;w=3600"));
     assert!(over.header("Retry-After").is_some());
     assert_eq!(site.visit("DELETE", "/report", &[]).status, 405);
     assert_eq!(site.stop().of(Table::Reports).len(), 1);
+}
+
+/// The rule of one notice is not judged under the name of something else.
+#[test]
+fn a_notice_says_nothing_of_another_subject() {
+    let site = site(|_| {});
+    site.in_force.swap(set(&[&feed("regulator")
+        .rule("bad.example.org", Action::Nxdomain)
+        .tier(Tier::Block)]));
+    let notice = ask(
+        site.gateway,
+        "GET",
+        "/pay",
+        &[("Host", "bad.example.org"), ("Accept", "text/html")],
+        "",
+    );
+    assert_eq!(notice.status, 451, "{}", notice.body);
+    let at = notice.body.find("/report?notice=").unwrap_or_else(|| panic!("{}", notice.body));
+    let token = notice.body[at + "/report?notice=".len()..].split(['&', '"']).next().unwrap();
+    let report = |subject: &str| {
+        let sent = site.send(
+            "/report",
+            &[
+                ("form", &hidden(&site.page("/report"), "form")),
+                ("notice", token),
+                ("category", "appeal"),
+                ("subject", subject),
+                ("text", "our shop"),
+                ("contact", "shop@demo.test"),
+            ],
+        );
+        assert_eq!(sent.status, 303, "{}", sent.body);
+        let path = sent.header("Location").unwrap().split('?').next().unwrap().to_owned();
+        let number = path["/report/".len()..].split_once('/').unwrap().0.to_owned();
+        site.api("GET", &format!("/api/v1/reports/{number}"), &Value::Null).json()
+    };
+    let other = report("innocent-shop.org");
+    assert_eq!((&other["kind"], &other["subject"]), (&"host".into(), &"innocent-shop.org".into()));
+    let own = report("bad.example.org");
+    assert_eq!((&own["kind"], &own["subject"]), (&"notice".into(), &"bad.example.org".into()));
+    let appeals = site.api("GET", "/api/v1/appeals", &Value::Null).json();
+    let mut subjects: Vec<_> = appeals["appeals"].as_array().unwrap().iter().collect();
+    subjects.sort_by_key(|a| a["id"].as_u64());
+    assert_eq!(subjects[0]["subject"], "innocent-shop.org", "no rule of the notice is appealed");
+    assert_eq!(subjects[1]["subject"], "bad.example.org");
+    site.stop();
 }
 
 #[test]

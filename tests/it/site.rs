@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -433,6 +434,18 @@ impl Site {
         ask(self.gateway, method, path, &all, "")
     }
 
+    /// A GET of a visitor at another address of loopback.
+    pub(crate) fn get_from(&self, client: [u8; 4], path: &str) -> Reply {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((client, 0)).into()).unwrap();
+        socket.connect(&self.gateway.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.gateway);
+        ask_over(stream, "GET", path, request.as_bytes())
+    }
+
     /// A request to the API with a token.
     pub(crate) fn call(&self, token: &str, method: &str, path: &str, body: &str) -> Reply {
         let host = self.api.to_string();
@@ -572,9 +585,13 @@ pub(crate) fn ask(
     }
     text += "\r\n";
     text += body;
-    let mut stream = connect(address);
+    ask_over(connect(address), method, path, text.as_bytes())
+}
+
+/// One request as its bytes, on this connection.
+fn ask_over(mut stream: TcpStream, method: &str, path: &str, request: &[u8]) -> Reply {
     // A server that refuses early may close before it has read everything.
-    let sent = stream.write_all(text.as_bytes());
+    let sent = stream.write_all(request);
     let mut reply = Vec::new();
     let read = stream.read_to_end(&mut reply);
     assert!(!reply.is_empty(), "no response: {sent:?} {read:?}");

@@ -226,7 +226,7 @@ fn migrate_by_hand() {
     };
     let plan = migrate(&["--dry-run"]);
     assert!(plan.contains("CREATE TABLE IF NOT EXISTS resolutions"), "{plan}");
-    let applied = "-- Applied: 0001 records\n-- Applied: 0002 passive_dns\n-- Applied: 0003 lists\n-- Applied: 0004 feeds\n-- Applied: 0005 gateway\n-- Applied: 0006 passive_dns_actions\n-- Applied: 0007 reports\n";
+    let applied = "-- Applied: 0001 records\n-- Applied: 0002 passive_dns\n-- Applied: 0003 lists\n-- Applied: 0004 feeds\n-- Applied: 0005 gateway\n-- Applied: 0006 passive_dns_actions\n-- Applied: 0007 reports\n-- Applied: 0008 notices\n";
     assert_eq!(migrate(&[]), applied);
     assert_eq!(migrate(&[]), "The store is up to date.\n");
     let json: serde_json::Value = serde_json::from_str(&migrate(&["--format", "json"])).unwrap();
@@ -252,7 +252,7 @@ async fn codes_are_seen_since_a_moment() {
         (day * 20_000 + 2, &[]),
     ] {
         let mut seen = Vec::new();
-        store.codes_seen(Timestamp(since), |code| seen.push(code.to_owned())).await.unwrap();
+        store.codes_seen(Timestamp(since), |code, _| seen.push(code)).await.unwrap();
         seen.sort();
         assert_eq!(seen, expected);
     }

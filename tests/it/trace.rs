@@ -290,6 +290,7 @@ fn scene(rows: &mut Rows) -> Scene {
         reason: "",
         client_class: "person",
         psl_version: "",
+        continued_by: "",
     };
     let notice = rows.add("n1", 4_000, &notice).to_string();
     for (i, (name, domain)) in

@@ -33,6 +33,7 @@ fn notice(flow: u128, event: &'static str) -> Notice<'static> {
         reason: "",
         client_class: "person",
         psl_version: "",
+        continued_by: if event == "continued" { "visitor" } else { "" },
     }
 }
 
@@ -60,15 +61,28 @@ async fn warnings_count_once_and_machines_not_at_all() {
     ] {
         add(&notice(flow, event));
     }
-    // The same page in another language is another row, and a preview is none.
-    add(&Notice { language: "en", ..notice(10, "issued") });
-    add(&Notice { client_class: "preview", ..notice(99, "issued") });
+    // One read it in the other language, too, and went on there; one turned stricter on the way; a
+    // page went on by itself; a preview is nobody.
+    let en = |flow, event| Notice { language: "en", ..notice(flow, event) };
+    for n in [
+        notice(11, "issued"),
+        notice(11, "rendered"),
+        en(11, "issued"),
+        en(11, "rendered"),
+        en(11, "continued"),
+        Notice { tier: "block", ..en(11, "issued") },
+        en(12, "issued"),
+        Notice { continued_by: "page", ..en(12, "continued") },
+        Notice { client_class: "preview", ..notice(99, "issued") },
+    ] {
+        add(&n);
+    }
     bed.insert(&rows).await;
     let tracer = bed.tracer(|_| {});
     let page = tracer.reach(&look("auditor"), &AskReach::default()).await.unwrap();
     let page: Value = serde_json::from_slice(&page).unwrap();
     let found = page["notices"].as_array().unwrap();
-    assert_eq!(found.len(), 2, "{page}");
+    assert_eq!(found.len(), 3, "{page}");
     let zh = found.iter().find(|r| r["language"] == "zh-CN").unwrap();
     for (column, value) in [
         ("tier", Value::from("interstitial")),
@@ -85,8 +99,20 @@ async fn warnings_count_once_and_machines_not_at_all() {
     ] {
         assert_eq!(zh[column], value, "{column}: {zh}");
     }
-    let en = found.iter().find(|r| r["language"] == "en").unwrap();
-    assert_eq!((&en["reach"], &en["compliance"]), (&0.0.into(), &Value::Null));
+    let of = |tier: &str| {
+        let row = found.iter().find(|r| r["language"] == "en" && r["tier"] == tier).unwrap();
+        ["issued", "rendered", "continued", "passed", "reach", "compliance"].map(|c| row[c].clone())
+    };
+    assert_eq!(
+        of("interstitial"),
+        [2, 2, 1, 1]
+            .map(Value::from)
+            .into_iter()
+            .chain([1.0.into(), 0.0.into()])
+            .collect::<Vec<_>>()[..]
+    );
+    assert_eq!(of("block")[4..], [0.0.into(), Value::Null]);
+    assert_eq!(page["truncated"], false);
     assert!(page["complete_through"].is_object());
     let before = AskReach { to: Some("2020-01-01".into()), ..AskReach::default() };
     let page = tracer.reach(&look("operator"), &before).await.unwrap();
@@ -94,6 +120,6 @@ async fn warnings_count_once_and_machines_not_at_all() {
     assert_eq!(page["notices"], Value::Array(Vec::new()));
     assert_eq!(tracer.reach(&look("writer"), &before).await.unwrap_err(), Error::Role);
     let looks = bed.looks(3);
-    assert_eq!(looks[0]["rows"], 11);
+    assert_eq!(looks[0]["rows"], 13);
     assert_eq!(looks[2]["outcome"], "refused");
 }

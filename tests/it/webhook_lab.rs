@@ -23,7 +23,10 @@ use serde_json::Value;
 use sha2::Sha256;
 use tempfile::TempDir;
 
-use crate::harness::{DEADLINE, eventually};
+use crate::{
+    described,
+    harness::{DEADLINE, eventually},
+};
 
 /// A message as it came.
 #[derive(Clone, Debug)]
@@ -44,7 +47,9 @@ impl Taken {
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
+        let message = serde_json::from_str(&self.body).unwrap();
+        described::check_told(&message);
+        message
     }
 
     pub(crate) fn kind(&self) -> String {

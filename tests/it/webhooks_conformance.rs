@@ -174,6 +174,8 @@ impl Keep for Kept<'_> {
     fn append(&mut self) -> Result<(), Error> {
         (self.append)()
     }
+
+    fn abandon(&mut self) {}
 }
 
 fn make(store: &dyn LinkStore, code: &str, n: u32, seq: u64) {

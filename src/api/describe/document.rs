@@ -15,9 +15,13 @@ use super::{
     Operation,
     operation::{Answer, Content},
     problems,
+    public::PUBLIC_ROUTES,
     tidy::{never_null, plain, refer},
 };
-use crate::links::Role;
+use crate::{
+    links::Role,
+    webhooks::{Kind, schema},
+};
 
 /// Where schemas stand.
 pub(super) const SCHEMAS: &str = "#/components/schemas/";
@@ -35,6 +39,11 @@ pub fn document() -> Value {
         let operation = (route.is)();
         let method = route.method.as_str().to_ascii_lowercase();
         paths.entry(route.path).or_default().insert(method, writer.operation(route, &operation));
+    }
+    for route in &PUBLIC_ROUTES {
+        let operation = (route.is)();
+        let method = route.method.as_str().to_ascii_lowercase();
+        paths.entry(route.path).or_default().insert(method, writer.public(&operation));
     }
     let (mut paths, schemas) = writer.schemas(json!(paths));
     plain(&mut paths);
@@ -54,8 +63,36 @@ pub fn document() -> Value {
         },
         "security": [{ "token": [] }],
         "paths": paths,
+        "webhooks": Kind::ALL.iter().map(told).collect::<Map<_, _>>(),
         "components": components,
     })
+}
+
+/// What an endpoint is sent of one kind, by its word.
+fn told(kind: &Kind) -> (String, Value) {
+    let header = |name: &str, said: &str| {
+        json!({
+            "name": name, "in": "header", "required": true, "description": said,
+            "schema": { "type": "string" },
+        })
+    };
+    let post = json!({
+        "operationId": kind.name(),
+        "summary": format!("The event {}", kind.name()),
+        "tags": ["webhooks"],
+        "security": [],
+        "parameters": [
+            header("webhook-id", "The message's id"),
+            header("webhook-timestamp", "When it is sent, in seconds since the epoch"),
+            header("webhook-signature", "v1, and HMAC-SHA-256 under the endpoint's secret over \
+                    id.timestamp.body (Standard Webhooks 1.0.0); several while secrets are changed"),
+        ],
+        "requestBody": {
+            "required": true, "content": { "application/json": { "schema": schema(*kind) } },
+        },
+        "responses": { "2XX": { "description": "Taken; anything else is tried again" } },
+    });
+    (kind.name().to_owned(), json!({ "post": post }))
 }
 
 fn settings() -> SchemaSettings {
@@ -126,6 +163,36 @@ impl Writer {
             all.insert("x-tracegate-line-codes".into(), codes.into());
         }
         Value::Object(all)
+    }
+
+    /// An operation of the gateway's, which asks for no token.
+    fn public(&mut self, is: &Operation) -> Value {
+        let mut all = json!({
+            "operationId": is.id,
+            "summary": is.summary,
+            "description": is.more,
+            "tags": ["reports"],
+            "security": [],
+            "servers": [{
+                "url": "{gateway}",
+                "description": "The gateway (gateway.listen, gateway.tls_listen)",
+                "variables": { "gateway": { "default": "http://127.0.0.1:8080" } },
+            }],
+        });
+        let parameters = self.parameters(is);
+        if !parameters.is_empty() {
+            all["parameters"] = parameters.into();
+        }
+        if let Some(body) = self.body(Carries::Json, is) {
+            all["requestBody"] = body;
+        }
+        for answer in &is.answers {
+            all["responses"][answer.status.to_string()] = self.answer(answer);
+        }
+        for (status, codes) in problems::by_status(is.problems.clone()) {
+            all["responses"][status.to_string()] = self.refusal(status, &codes);
+        }
+        all
     }
 
     fn parameters(&mut self, is: &Operation) -> Vec<Value> {

@@ -28,6 +28,7 @@ pub(in crate::api) fn list_links() -> Operation {
         .query::<Wanted>()
         .gives::<Links<'_>>(200, "A page of links")
         .problems(READING)
+        .problems([(403, "out_of_scope")])
 }
 
 pub(in crate::api) fn create_link() -> Operation {
@@ -96,6 +97,7 @@ pub(in crate::api) fn list_forwards() -> Operation {
         .query::<WantedForwards>()
         .gives::<Forwards<'_>>(200, "A page of forwards")
         .problems(READING)
+        .problems([(403, "out_of_scope")])
 }
 
 pub(in crate::api) fn create_forward() -> Operation {
@@ -143,5 +145,5 @@ pub(in crate::api) fn sign_outbound() -> Operation {
         .takes::<NewOutbound>()
         .gives::<Outbound>(201, "Signed, and recorded as a conversion (service outbound)")
         .problems(problems::targets().chain(WRITING))
-        .problems([(503, "no_signing_key")])
+        .problems([(403, "out_of_scope"), (503, "no_signing_key")])
 }

@@ -16,12 +16,14 @@ mod looks;
 mod operation;
 mod policy;
 mod problems;
+mod public;
 mod system;
 mod tidy;
 mod webhooks;
 
 pub use document::document;
 pub use operation::{Code, Operation};
+pub use public::{PUBLIC_ROUTES, PublicRoute};
 
 pub(super) use self::{
     feeds::{

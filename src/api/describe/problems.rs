@@ -34,7 +34,8 @@ pub(super) const WRITING: [Code; 13] = [
 ];
 
 /// Making them.
-pub(super) const MAKING: [Code; 6] = [
+pub(super) const MAKING: [Code; 7] = [
+    (403, "out_of_scope"),
     (403, "owner_full"),
     (409, "code_taken"),
     (422, "code_not_allowed"),
@@ -44,8 +45,9 @@ pub(super) const MAKING: [Code; 6] = [
 ];
 
 /// Changing them.
-pub(super) const CHANGING: [Code; 7] = [
+pub(super) const CHANGING: [Code; 8] = [
     NOT_FOUND,
+    (403, "out_of_scope"),
     (403, "owner_full"),
     (409, "code_taken"),
     (409, "revision_conflict"),
@@ -149,6 +151,11 @@ pub(super) fn of(route: &Route, is: &Operation) -> BTreeMap<u16, Vec<&'static st
             Carries::Bytes => [(415, "bytes_required"), (400, "bad_request"), (400, "bad_request")],
         });
     }
+    by_status(all)
+}
+
+/// Codes by their status, in order.
+pub(super) fn by_status(all: Vec<Code>) -> BTreeMap<u16, Vec<&'static str>> {
     let mut by_status: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
     for (status, code) in all {
         by_status.entry(status).or_default().push(code);

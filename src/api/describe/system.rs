@@ -40,6 +40,7 @@ pub(in crate::api) fn list_certificates() -> Operation {
     Operation::new("listCertificates", "How the gateway's certificates stand, host by host")
         .more("There are at most gateway.acme.hosts_max, and those that are configured.")
         .gives::<Certificates>(200, "The certificates of this node")
+        .problems([(403, "out_of_scope")])
 }
 
 pub(in crate::api) fn list_tokens() -> Operation {

@@ -68,9 +68,10 @@ impl JsonSchema for WantedForwards {
 /// `GET /api/v1/forwards`.
 pub(in crate::api) async fn list(
     State(api): State<ApiState>,
+    caller: Caller,
     Params(wanted): Params<Wanted>,
 ) -> Result<Response, Problem> {
-    page(api, wanted, true).await
+    page(api, &caller, wanted, true).await
 }
 
 /// `POST /api/v1/forwards`: as a link, with `from` and without what names a link.
@@ -113,10 +114,11 @@ pub(in crate::api) fn code_of(from: &str) -> String {
 /// `GET /api/v1/forwards/{from}`.
 pub(in crate::api) async fn read(
     State(api): State<ApiState>,
+    caller: Caller,
     Path(from): Path<String>,
     Params(From { from_revision }): Params<From>,
 ) -> Result<Response, Problem> {
-    one(api, read_from(&from)?.code(), from_revision).await
+    one(api, &caller, read_from(&from)?.code(), from_revision).await
 }
 
 /// `PATCH /api/v1/forwards/{from}`.

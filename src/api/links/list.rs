@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{
-    super::{ApiState, Params, Problem},
-    blocking,
+    super::{ApiState, Caller, Params, Problem},
+    blocking, out_of_scope,
     shown::{ListedLink, ToldRevision},
 };
 use crate::links::{Error, LinkQuery, Revision, State as LinkState};
@@ -89,17 +89,23 @@ pub(in crate::api) struct Whole {
 /// `GET /api/v1/links`.
 pub(in crate::api) async fn list(
     State(api): State<ApiState>,
+    caller: Caller,
     Params(wanted): Params<Wanted>,
 ) -> Result<Response, Problem> {
-    page(api, wanted, false).await
+    page(api, &caller, wanted, false).await
 }
 
 /// A page of links, or of forwards.
 pub(super) async fn page(
     api: ApiState,
+    caller: &Caller,
     wanted: Wanted,
     forwards: bool,
 ) -> Result<Response, Problem> {
+    let own = caller.actor.owner.as_deref();
+    if own.is_some() && wanted.owner.as_deref().is_some_and(|owner| Some(owner) != own) {
+        return Err(out_of_scope());
+    }
     let state = wanted.state.as_deref().map(|name| {
         LinkState::from_name(name)
             .ok_or_else(|| Problem::bad_request("state is enabled, disabled or expired"))
@@ -109,7 +115,7 @@ pub(super) async fn page(
         after: wanted.cursor,
         // One more tells that there is one.
         limit: limit + 1,
-        owner: wanted.owner,
+        owner: own.map(str::to_owned).or(wanted.owner),
         tag: wanted.tag,
         state: state.transpose()?,
         domain: wanted.domain.map(|d| d.to_ascii_lowercase()),
@@ -133,12 +139,13 @@ pub(super) async fn page(
 /// `GET /api/v1/links/export`: every link, one a line.
 pub(in crate::api) async fn export(
     State(api): State<ApiState>,
+    caller: Caller,
     Params(whole): Params<Whole>,
 ) -> Response {
     let (send, pieces) = mpsc::channel::<Result<Bytes, std::io::Error>>(PIECES_MAX);
     // Ends with the last link, or when nobody reads any more.
     api.clone().tasks.spawn_blocking(move || {
-        if let Err(error) = pages(&api, whole, &send) {
+        if let Err(error) = pages(&api, caller.actor.owner.as_deref(), whole, &send) {
             tracing::error!(%error, "an export of links broke off");
             // The connection is cut, so that nobody takes this for all of them.
             let broken = Err(std::io::Error::other("the export broke off"));
@@ -153,12 +160,13 @@ pub(in crate::api) async fn export(
 
 fn pages(
     api: &ApiState,
+    owner: Option<&str>,
     whole: Whole,
     send: &mpsc::Sender<Result<Bytes, std::io::Error>>,
 ) -> Result<(), Error> {
     // Links first, then forwards.
     for forwards in [false, true] {
-        if !pages_of(api, whole, forwards, send)? {
+        if !pages_of(api, owner, (whole, forwards), send)? {
             return Ok(());
         }
     }
@@ -168,14 +176,16 @@ fn pages(
 /// Whether anybody still reads.
 fn pages_of(
     api: &ApiState,
-    whole: Whole,
-    forwards: bool,
+    owner: Option<&str>,
+    (whole, forwards): (Whole, bool),
     send: &mpsc::Sender<Result<Bytes, std::io::Error>>,
 ) -> Result<bool, Error> {
     let store = api.links.store();
     let mut after = String::new();
     loop {
-        let query = LinkQuery { after, limit: EXPORT_LINKS, forwards, ..LinkQuery::default() };
+        let owner = owner.map(str::to_owned);
+        let query =
+            LinkQuery { after, limit: EXPORT_LINKS, owner, forwards, ..LinkQuery::default() };
         let links = store.list(&query)?;
         let Some(last) = links.last() else { return Ok(true) };
         after = last.code.clone();

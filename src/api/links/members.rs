@@ -30,10 +30,10 @@ pub(in crate::api) struct NewLink {
     target: Option<String>,
     /// A code of the caller's choice.
     code: Option<String>,
-    /// Until when it may be followed.
+    /// Until when it may be followed; in the past only with `source`.
     #[schemars(with = "Timestamp")]
     expires: Option<String>,
-    /// Whose link it is; the token's name without.
+    /// Whose link it is; without, whom the token is for, else the token's name.
     owner: Option<String>,
     /// Why; it is kept.
     reason: String,
@@ -64,6 +64,9 @@ pub(in crate::api) struct NewLink {
     tier_hint: Option<String>,
     /// What it is taken over from, such as `shlink`; its code may then look like one of ours.
     source: Option<String>,
+    /// Stopped from the beginning: its code is taken, and leads nowhere.
+    #[schemars(with = "String", extend("enum" = ["enabled", "disabled"]))]
+    state: Option<String>,
     /// A link of the same owner that is the same in everything will do.
     reuse: bool,
 }
@@ -194,7 +197,8 @@ impl NewLink {
         request: String,
     ) -> Result<CheckedDraft, Problem> {
         let target = self.target.ok_or_else(|| Problem::bad_request("missing member target"))?;
-        let owner = self.owner.unwrap_or_else(|| actor.name.to_string());
+        let own = || actor.owner.as_ref().unwrap_or(&actor.name).to_string();
+        let owner = self.owner.unwrap_or_else(own);
         let settings = LinkSettings {
             not_before: instant(self.not_before.as_deref())?,
             visits_max: self.visits_max.unwrap_or(0),
@@ -217,12 +221,18 @@ impl NewLink {
         of.verification(settings.owner_verification.as_ref())?;
         status(settings.status)?;
         tier_hint(&settings.tier_hint)?;
+        let disabled = match self.state.as_deref() {
+            None | Some("enabled") => false,
+            Some("disabled") => true,
+            Some(_) => return Err(Problem::bad_request("state is enabled or disabled")),
+        };
         api.0.quotas.conversion(actor, api.clock.monotonic())?;
         api.0.quotas.link(actor, &owner, api.clock.monotonic())?;
         let draft = Draft {
             target,
             code: self.code,
             expires: instant(self.expires.as_deref())?,
+            disabled,
             owner,
             reason: self.reason,
             domain: self.domain.unwrap_or_default().to_ascii_lowercase(),

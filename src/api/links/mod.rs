@@ -111,24 +111,31 @@ fn first_ts(api: &ApiState, r: &Revision) -> Result<Timestamp, Error> {
 /// `GET /api/v1/links/{code}`: the newest revision, and all of them a page at a time.
 pub(super) async fn read(
     State(api): State<ApiState>,
+    caller: Caller,
     Path(code): Path<String>,
     Params(From { from_revision }): Params<From>,
 ) -> Result<Response, Problem> {
     if is_forward(&code) {
         return Err(Problem::not_found());
     }
-    one(api, code, from_revision).await
+    one(api, &caller, code, from_revision).await
 }
 
 /// A link or a forward by its code.
-async fn one(api: ApiState, code: String, from_revision: u32) -> Result<Response, Problem> {
+async fn one(
+    api: ApiState,
+    caller: &Caller,
+    code: String,
+    from_revision: u32,
+) -> Result<Response, Problem> {
     let page = api.config.revisions_max;
     let (first, current, mut revisions, walked) = {
-        let api = api.clone();
+        let (api, actor) = (api.clone(), caller.actor.clone());
         blocking(move || {
             let store = api.links.store();
             let first = store.revisions(&code, 1, 1)?.pop().ok_or(Error::Unknown)?;
-            let current = store.current(&code)?.ok_or(Error::Unknown)?;
+            let current = store.current(&code)?.filter(|r| actor.acts_for(&r.owner));
+            let current = current.ok_or(Error::Unknown)?;
             let revisions = store.revisions(&code, from_revision, page.saturating_add(1))?;
             let walked = Walked::read(&**store, &code, &current.target)?;
             Ok((first, current, revisions, walked))
@@ -240,6 +247,7 @@ fn problem(e: &NotConverted) -> Problem {
             "A list without which nobody is sent on is not in force; links can be made once it is.",
             "一份必需的名单未能生效，暂停跳转；名单生效后方可创建链接。",
         ),
+        NotConverted::Scope => out_of_scope(),
         NotConverted::Domain => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "domain_not_served",
@@ -273,6 +281,16 @@ fn problem(e: &NotConverted) -> Problem {
         NotConverted::Control(e) => control(e),
         NotConverted::Together(e) => control(e),
     }
+}
+
+/// Somebody else's links.
+pub(in crate::api) fn out_of_scope() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "out_of_scope",
+        "This token is for the links of one owner alone.",
+        "此令牌仅可用于一个所有者的链接。",
+    )
 }
 
 /// Names the rule that something is refused for.

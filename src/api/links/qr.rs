@@ -15,7 +15,7 @@ use qrcode::{Color, EcLevel, QrCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{ApiState, Params, Problem, blocking, shown::short_url};
+use super::{ApiState, Caller, Params, Problem, blocking, shown::short_url};
 use crate::links::Error;
 
 /// Light modules around the code.
@@ -37,6 +37,7 @@ pub(in crate::api) struct Form {
 
 pub(in crate::api) async fn qr(
     State(api): State<ApiState>,
+    caller: Caller,
     Path(code): Path<String>,
     Params(form): Params<Form>,
 ) -> Result<Response, Problem> {
@@ -50,7 +51,8 @@ pub(in crate::api) async fn qr(
         Some(_) => return Err(Problem::bad_request("format is svg or png")),
     };
     let url = blocking(move || {
-        let link = api.links.store().current(&code)?.ok_or(Error::Unknown)?;
+        let link = api.links.store().current(&code)?;
+        let link = link.filter(|r| caller.actor.acts_for(&r.owner)).ok_or(Error::Unknown)?;
         Ok(short_url(&api.short_url_base, &link))
     });
     let made = QrCode::with_error_correction_level(url.await?, EcLevel::M);

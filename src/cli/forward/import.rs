@@ -18,7 +18,7 @@ use crate::cli::{
     Exit, Format,
     client::Api,
     layout,
-    link::import::{BATCH_ROWS, Sum, Work, bar, key, report},
+    link::import::{BATCH_ROWS, Sum, Taken, Work, bar, key, report},
     link::{Records, instant},
 };
 
@@ -64,7 +64,9 @@ impl Import {
         let mut work = Work { api, what: "forwards", key, batches: 0, report, sum };
         let bar = bar(&self.file);
         let file = File::open(&self.file).with_context(|| shown.clone())?;
-        let done = self.rows(bar.wrap_read(file), |batch| work.send(batch));
+        let done = self.rows(bar.wrap_read(file), |batch: Vec<Result<_, String>>| {
+            work.send(batch.into_iter().map(|row| row.map(Taken::from)).collect())
+        });
         bar.finish_and_clear();
         done.with_context(|| shown)?;
         if format == Format::Text {

@@ -1,6 +1,8 @@
-//! CSV as spreadsheets write it (RFC 4180), read a record at a time.
+//! CSV as spreadsheets write it (RFC 4180), read a record at a time, in UTF-8 or GB18030.
 
 use std::io::{self, BufRead};
+
+use crate::feeds::format::Encoding;
 
 /// The longest record, in bytes.
 const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -9,6 +11,9 @@ const RECORD_BYTES_MAX: usize = 1 << 20;
 pub(in crate::cli) struct Records<R> {
     input: R,
     separator: u8,
+    encoding: Encoding,
+    /// Lines read so far.
+    lines: u64,
 }
 
 impl<R: BufRead> Records<R> {
@@ -21,17 +26,20 @@ impl<R: BufRead> Records<R> {
         let count = |separator: u8| line.iter().filter(|b| **b == separator).count();
         // Of as many, the first in this order.
         let separator = [b';', b'\t', b','].into_iter().max_by_key(|s| count(*s)).unwrap_or(b',');
+        let encoding = Encoding::Auto.settled(head);
         input.consume(mark);
-        Ok(Self { input, separator })
+        Ok(Self { input, separator, encoding, lines: 0 })
     }
 
     /// The next record that is not empty; none at the end.
     ///
     /// # Errors
-    /// When it cannot be read, is no UTF-8, or has no end.
+    /// When it cannot be read, is no text, or has no end; its line is named.
     pub(in crate::cli) fn next(&mut self) -> io::Result<Option<Vec<String>>> {
         loop {
             let mut record = Vec::new();
+            let line = self.lines + 1;
+            let bad = |why: &str| bad(format!("line {line}: {why}"));
             loop {
                 let before = record.len();
                 let room = (RECORD_BYTES_MAX + 1 - before) as u64;
@@ -44,6 +52,7 @@ impl<R: BufRead> Records<R> {
                 if read == 0 && open {
                     return Err(bad("a quoted field has no end"));
                 }
+                self.lines += u64::from(read > 0);
                 if read == 0 || !open {
                     break;
                 }
@@ -51,7 +60,9 @@ impl<R: BufRead> Records<R> {
             if record.is_empty() {
                 return Ok(None);
             }
-            let text = String::from_utf8(record).map_err(|_| bad("a record is no UTF-8"))?;
+            let text = self.encoding.decode(&record);
+            let text =
+                text.map_err(|_| bad("the record is text neither in UTF-8 nor in GB18030"))?;
             let text = text.trim_end_matches(['\r', '\n']);
             if !text.is_empty() {
                 return Ok(Some(fields(text, self.separator as char)));
@@ -60,7 +71,7 @@ impl<R: BufRead> Records<R> {
     }
 }
 
-fn bad(why: &'static str) -> io::Error {
+fn bad(why: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
@@ -109,6 +120,13 @@ mod tests {
         ] {
             assert_eq!(all(text).unwrap(), expected, "{text}");
         }
+        // GBK of 短码,网址.
+        let mut gbk = Records::new(&b"\xb6\xcc\xc2\xeb,\xcd\xf8\xd6\xb7\nx,\n"[..]).unwrap();
+        assert_eq!(gbk.next().unwrap().unwrap(), ["短码", "网址"]);
+        let mut damaged = Records::new(&b"a,b\n\"1\n\",2\n\xff\xff,\n"[..]).unwrap();
+        assert!(damaged.next().is_ok() && damaged.next().is_ok());
+        let why = damaged.next().unwrap_err().to_string();
+        assert!(why.starts_with("line 4: "), "{why}");
         for bad in ["a,\"b", &format!("a\n{}", "x".repeat(RECORD_BYTES_MAX + 1))] {
             assert!(all(bad).is_err());
         }

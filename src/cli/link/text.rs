@@ -218,11 +218,17 @@ fn notices(answer: &Value) -> String {
         put(&mut out, "Issued 发出", &row["issued"]);
         put(&mut out, "Seen 已显示", &seen("rendered", "reach", row).into());
         put(&mut out, "Went on 继续访问", &row["continued"]);
+        if row["passed"].as_u64().is_some_and(|n| n > 0) {
+            put(&mut out, "By itself 自动前往", &row["passed"]);
+        }
         put(&mut out, "Turned back 返回", &row["returned"]);
         put(&mut out, "Reported 举报", &row["reported"]);
         if let Some(share) = row["compliance"].as_f64() {
             out.labelled("Heeded 劝阻率", AT, &percent(share));
         }
+    }
+    if answer["truncated"] == true {
+        out.text(0, "There are more: ask for less time. 结果过多，请缩短时间范围。");
     }
     if answer["notices"].as_array().is_none_or(Vec::is_empty) {
         out.text(0, "No warnings in this time. 此期间没有提示。");

@@ -104,7 +104,7 @@ impl Encoding {
     /// What [`Encoding::Auto`] is for a list that begins so. A line of GB18030 may look like UTF-8
     /// by chance (two characters of Chinese like two of Armenian), and a damaged line of UTF-8 is
     /// in neither: so the lines vote. It stays as it is where there is nothing to vote about.
-    pub(super) fn settled(self, beginning: &[u8]) -> Self {
+    pub(crate) fn settled(self, beginning: &[u8]) -> Self {
         if self != Self::Auto || beginning.is_ascii() {
             return self;
         }
@@ -122,7 +122,7 @@ impl Encoding {
     ///
     /// # Errors
     /// When its bytes are not text in this encoding.
-    pub(in crate::feeds) fn decode(self, bytes: &[u8]) -> Result<Cow<'_, str>, Reason> {
+    pub(crate) fn decode(self, bytes: &[u8]) -> Result<Cow<'_, str>, Reason> {
         if bytes.is_ascii() || self != Self::Gb18030 {
             if let Ok(text) = std::str::from_utf8(bytes) {
                 return Ok(Cow::Borrowed(text));

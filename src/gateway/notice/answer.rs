@@ -149,7 +149,23 @@ pub(in crate::gateway) fn event<'a>(
         reason: &token.reason,
         client_class: asked.class,
         psl_version: leads.map_or("", |l| l.psl_version),
+        continued_by: "",
     }
+}
+
+/// The visitor went on, or the page did.
+pub(in crate::gateway) fn continued<'a>(
+    asked: &Asked<'a>,
+    agreed: &Agreed<'a>,
+    leads: Option<Leads<'a>>,
+) -> Notice<'a> {
+    let continued_by = match *asked.method {
+        _ if agreed.granted => "identified",
+        // Only a page that goes on by itself may ask so.
+        Method::GET => "page",
+        _ => "visitor",
+    };
+    Notice { continued_by, ..event(asked, agreed.token, leads, "continued") }
 }
 
 impl Worker {
@@ -211,7 +227,10 @@ impl Worker {
             Step::Granted => {
                 let query = asked.uri.query().unwrap_or("");
                 match &parts.notices.step_up {
-                    Some(s) if s.grants(&token, query, asked.now) => {
+                    Some(s)
+                        if s.grants(&token, query, asked.now)
+                            && parts.notices.is_of(&token, asked.peer.client.ip()) =>
+                    {
                         self.go_on(asked, &token, true).await
                     }
                     _ => anew(&token, beyond),
@@ -219,9 +238,8 @@ impl Worker {
             }
             Step::Continue => self.go_on(asked, &token, false).await,
             Step::Language(language) => {
-                let language_asked =
-                    Asked { language, flow: token.flow, ..asked.of(&token.code, None) };
-                self.again(&language_asked, &token).await
+                let of = asked.of(&token.code, None);
+                self.again(&Asked { language, stays: true, flow: token.flow, ..of }, &token).await
             }
         }
     }
@@ -344,9 +362,9 @@ pub(in crate::gateway) fn is_elsewhere(asked: &Asked<'_>) -> bool {
     if let Some(site) = site {
         return !matches!(site.as_str(), "same-origin" | "none");
     }
-    // Our pages send no referrer, and then `null`.
+    // Our pages have their forms say where they are from; `null` is anybody who does not.
     let origin = value(asked.headers, header::ORIGIN);
-    origin.filter(|o| o != "null").is_some_and(|o| {
+    origin.is_some_and(|o| {
         let of = o.split_once("://").map_or("", |(_, host)| host);
         !of.eq_ignore_ascii_case(host(asked.uri, asked.headers))
     })

@@ -40,6 +40,8 @@ pub(super) struct Other {
 pub(super) struct Refresh {
     pub(super) seconds: u32,
     pub(super) url: String,
+    /// The same page, which does not (WCAG 2.2, 2.2.1).
+    pub(super) stay: String,
 }
 
 /// What every page has.
@@ -115,6 +117,9 @@ pub(super) fn html(language: Language, page: String, form_action: &str) -> Respo
         (header::VARY, "Accept-Language"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
+        // A form of ours says its origin to us, which it does not under `no-referrer`, and to nobody
+        // else.
+        (header::REFERRER_POLICY, "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

@@ -51,7 +51,7 @@ mod token;
 
 use std::{io, path::PathBuf};
 
-pub(super) use answer::{Agreed, Leads, event, is_elsewhere, wanted};
+pub(super) use answer::{Agreed, Leads, continued, event, is_elsewhere, wanted};
 pub(super) use name::OwnHosts;
 pub use page::Notices;
 pub(super) use page::Warned;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::Full;
 
-use super::{Service, Warned, event};
+use super::{Service, Warned, answer::wanted, event};
 use crate::{
     config,
     gateway::{
@@ -62,9 +62,18 @@ impl Worker {
             return None;
         }
         let name = self.gateway.own.foreign(host(asked.uri, asked.headers))?;
-        let target =
-            format!("http://{name}{}", asked.uri.path_and_query().map_or("/", |p| p.as_str()));
+        // The path of a step of a notice (another language, its form) is ours, with its token.
+        let rest = match wanted(asked.uri) {
+            Some(_) => asked.beyond.rest(),
+            None => asked.uri.path_and_query().map_or("", |p| p.as_str()).to_owned(),
+        };
+        let of = |rest: &str| format!("http://{name}{}", if rest.is_empty() { "/" } else { rest });
+        let target = of(&rest);
         let mut ruling = rules::of_name(&set, &name, &target, asked.now)?;
+        // Nothing of what a stranger's link asks for comes back in a page, but where it is the path
+        // that is listed: without it the other language would find nothing.
+        let whole = rules::of_name(&set, &name, &of(""), asked.now).and_then(|r| r.listed);
+        let rest = if whole.is_some() { "" } else { &*rest };
         drop(set);
         ruling.listed?;
         let tiered = parts.notices.tier(&rules::inputs(Some(&ruling), Service::Name, false))?;
@@ -78,10 +87,12 @@ impl Worker {
             code: "",
             target: &target,
             registrable_domain: parts.suffixes.registrable_domain(&name),
-            rest: "",
+            rest,
             passed: "",
             flow: asked.flow,
             language: asked.language,
+            client: asked.peer.client.ip(),
+            stays: asked.stays,
             now: asked.now,
         };
         let wants_page = wants_page(asked);

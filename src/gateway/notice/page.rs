@@ -1,6 +1,10 @@
 //! A notice from its tier to its page.
 
-use std::{borrow::Cow, time::Duration};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -39,6 +43,7 @@ pub struct Notices {
     pub(super) tokens: Tokens,
     pub(super) step_up: Option<StepUp>,
     pub(super) config: config::Notices,
+    limits: config::JumpLimits,
     /// Whether the public may report and appeal here.
     pub(super) reports: bool,
     blocked_by: String,
@@ -62,6 +67,9 @@ pub(in crate::gateway) struct Warned<'a> {
     pub(in crate::gateway) passed: &'a str,
     pub(in crate::gateway) flow: Flow,
     pub(in crate::gateway) language: Language,
+    pub(in crate::gateway) client: IpAddr,
+    /// Whether the visitor asked for a page that does not go on by itself.
+    pub(in crate::gateway) stays: bool,
     pub(in crate::gateway) now: Timestamp,
 }
 
@@ -108,6 +116,7 @@ impl Notices {
             step_up: StepUp::new(&config.step_up_url, &gateway.public_url, &keys, config.valid_s),
             tokens: Tokens::new(keys, Duration::from_secs(config.valid_s)),
             config,
+            limits: gateway.limits.clone(),
             reports: gateway.reports.enabled,
             blocked_by: blocked_by.to_owned(),
         };
@@ -137,7 +146,7 @@ impl Notices {
                 (Tier::Block, Form::Stop, Service::Link),
                 (Tier::Block, Form::StepUp, Service::Link),
             ] {
-                let continue_after_s = (tier == Tier::Hint).then_some(5);
+                let continue_after_s = (tier == Tier::Hint).then_some(20);
                 let reason = super::Reason::Verdict;
                 let warned = Warned {
                     tiered: Tiered { tier, form, continue_after_s, reason },
@@ -151,6 +160,8 @@ impl Notices {
                     passed: "",
                     flow: Flow(1),
                     language,
+                    client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                    stays: false,
                     now: Timestamp::ZERO,
                 };
                 self.render(&warned, &self.token(&warned), true)?;
@@ -226,7 +237,7 @@ impl Notices {
             service: w.service,
             tier: w.tiered.tier,
             form: w.tiered.form,
-            goes_on: w.tiered.continue_after_s.is_some(),
+            goes_on: w.goes_on_after().is_some(),
             language: w.language,
             reason: w.tiered.reason.name().to_owned(),
             feed: hit.map_or(String::new(), |h| h.feed.to_string()),
@@ -235,7 +246,18 @@ impl Notices {
             text_version: self.templates.version().to_owned(),
             tier_version: self.rules.version().to_owned(),
             passed: w.passed.to_owned(),
+            client: match w.tiered.form() {
+                "step_up" => {
+                    self.tokens.client(w.flow, self.limits.prefix(w.client.to_canonical()))
+                }
+                _ => String::new(),
+            },
         }
+    }
+
+    /// Whether `client` is whom `token` was shown to, or their neighbour: a grant is nobody else's.
+    pub(in crate::gateway) fn is_of(&self, token: &Token, client: IpAddr) -> bool {
+        self.tokens.is_of(token, self.limits.prefix(client.to_canonical()))
     }
 
     /// The page; without `comfort` it neither goes on by itself nor leads to the other language.
@@ -246,14 +268,17 @@ impl Notices {
         let words = self.templates.words(w.language);
         let of_key = words.get_attr("notice").and_then(|n| n.get_attr(key)).unwrap_or_default();
         let (tag, other, name) = w.language.other();
-        let refresh = w.tiered.continue_after_s.filter(|_| comfort && w.can_continue());
+        let refresh = w.goes_on_after().filter(|_| comfort && w.can_continue());
         let frame = Frame {
             lang: w.language.tag(),
             kind: tier,
             title: self.templates.text(w.language, &["notice", key, "title"]),
             style: format!("{act}.css"),
-            refresh: refresh
-                .map(|seconds| Refresh { seconds, url: format!("{act}/continue{}", w.rest) }),
+            refresh: refresh.map(|seconds| Refresh {
+                seconds,
+                url: format!("{act}/continue{}", w.rest),
+                stay: format!("{act}/{}{}", w.language.place(), w.rest),
+            }),
             other: comfort.then(|| Other { url: format!("{act}/{other}{}", w.rest), tag, name }),
             w: words,
             help: self.help(w.language),
@@ -309,6 +334,11 @@ impl Notices {
 }
 
 impl Warned<'_> {
+    /// When its page goes on by itself, in seconds; none where it does not.
+    fn goes_on_after(&self) -> Option<u32> {
+        self.tiered.continue_after_s.filter(|_| !self.stays)
+    }
+
     fn can_continue(&self) -> bool {
         self.tiered.tier != Tier::Block && self.service != Service::Name
     }

@@ -1,6 +1,6 @@
 //! From what is known of a jump to the tier of its warning: pure, the same for the same inputs.
 
-use std::{fs, path::Path};
+use std::{fs, ops::RangeInclusive, path::Path};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -20,6 +20,8 @@ const FORMAT: u32 = 1;
 const BYTES_MAX: u64 = 1 << 20;
 /// The longest version that a file may declare, in characters: it stands in every record.
 pub(super) const VERSION_MAX: usize = 40;
+/// After how long a page may go on by itself, in seconds: long enough to read that it can be stayed on.
+const CONTINUE_S: RangeInclusive<u32> = 20..=600;
 
 /// What is known of a jump.
 #[derive(Clone, Copy, Debug, Default)]
@@ -301,8 +303,10 @@ impl TierRules {
             if rule.continue_after_s.is_some() && rule.tier != Tier::Hint {
                 add("continue_after_s", "only a hint goes on by itself", "Leave it out");
             }
-            if rule.continue_after_s.is_some_and(|s| !(1..=600).contains(&s)) {
-                add("continue_after_s", "out of range", "Write a number from 1 to 600");
+            if rule.continue_after_s.is_some_and(|s| !CONTINUE_S.contains(&s)) {
+                let advice = "Write a number from 20 (whoever needs more time must be able to ask for \
+                              it: WCAG 2.2, 2.2.1) to 600";
+                add("continue_after_s", "out of range", advice);
             }
         }
         for tier in [Tier::Block, Tier::Interstitial] {

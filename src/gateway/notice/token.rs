@@ -19,7 +19,7 @@ const LENGTH_MAX: usize = 8_192;
 /// none, and are joined to it by their flow.
 const RULE_MAX: usize = 512;
 /// What the signature is for, so that no other signature under the key is taken for one.
-const PURPOSE: &[u8] = b"tracegate notice 2\n";
+const PURPOSE: &[u8] = b"tracegate notice 3\n";
 const TAG: usize = 32;
 
 /// The key that signs, and the one before it.
@@ -56,6 +56,8 @@ pub(in crate::gateway) struct Token {
     /// A digest of the password's hash, where the visitor gave the link's password before this page;
     /// another password opens nothing with it.
     pub(in crate::gateway) passed: String,
+    /// A keyed digest of the client, where somebody's identity may open this notice; else empty.
+    pub(in crate::gateway) client: String,
 }
 
 /// Why a token is not taken.
@@ -87,7 +89,7 @@ impl Tokens {
         let form = if token.form == Form::StepUp { "step_up" } else { "stop" };
         let rule = if token.rule.len() > RULE_MAX { "" } else { &token.rule };
         let (flow, issued) = (format!("{:x}", token.flow.0), token.issued.0.to_string());
-        let fields: [&str; 16] = [
+        let fields: [&str; 17] = [
             &flow,
             &issued,
             &token.code,
@@ -104,11 +106,24 @@ impl Tokens {
             &token.text_version,
             &token.tier_version,
             &token.passed,
+            &token.client,
         ];
         let mut bytes = fields.map(|f| f.replace('\n', " ")).join("\n").into_bytes();
         let tag = mac(&self.keys.current, &bytes).finalize().into_bytes();
         bytes.extend_from_slice(&tag);
         hex::encode(bytes)
+    }
+
+    /// A digest of the client with this prefix, for the notice of `flow` alone; the address cannot be
+    /// found from it.
+    pub(super) fn client(&self, flow: Flow, prefix: u128) -> String {
+        client(&self.keys.current, flow, prefix)
+    }
+
+    /// Whether `token` was made for the client with this prefix.
+    pub(super) fn is_of(&self, token: &Token, prefix: u128) -> bool {
+        let keys = [Some(&self.keys.current), self.keys.previous.as_ref()];
+        keys.into_iter().flatten().any(|key| client(key, token.flow, prefix) == token.client)
     }
 
     pub(super) fn read(&self, text: &str, now: Timestamp) -> Result<Token, Refused> {
@@ -150,6 +165,7 @@ fn parse(fields: &str) -> Option<Token> {
         text_version,
         tier_version,
         passed,
+        client,
     ] = fields.try_into().ok()?;
     Some(Token {
         flow: Flow(u128::from_str_radix(flow, 16).ok()?),
@@ -168,7 +184,13 @@ fn parse(fields: &str) -> Option<Token> {
         text_version: text_version.to_owned(),
         tier_version: tier_version.to_owned(),
         passed: passed.to_owned(),
+        client: client.to_owned(),
     })
+}
+
+fn client(key: &[u8; 32], flow: Flow, prefix: u128) -> String {
+    let of = format!("client\n{flow}\n{prefix:x}");
+    hex::encode(&mac(key, of.as_bytes()).finalize().into_bytes()[..16])
 }
 
 fn mac(key: &[u8; 32], bytes: &[u8]) -> Hmac<Sha256> {
@@ -203,6 +225,7 @@ mod tests {
             text_version: "1+abcd".into(),
             tier_version: "1+dcba".into(),
             passed: String::new(),
+            client: tokens(1, None).client(Flow(u128::MAX - 7), 7),
         }
     }
 
@@ -223,6 +246,14 @@ mod tests {
         // After an exchange of keys, and after a second one.
         assert_eq!(tokens(2, Some(1)).read(&text, at(1)), Ok(token.clone()));
         assert_eq!(tokens(3, Some(2)).read(&text, at(1)), Err(Refused::Forged));
+    }
+
+    #[test]
+    fn a_token_knows_whom_it_was_made_for() {
+        let token = token();
+        assert!(tokens(1, None).is_of(&token, 7) && tokens(2, Some(1)).is_of(&token, 7));
+        assert!(!tokens(1, None).is_of(&token, 8) && !tokens(2, None).is_of(&token, 7));
+        assert!(!tokens(1, None).is_of(&Token { flow: Flow(1), ..token }, 7));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a form or a program says.
 
 use http::{HeaderMap, Uri, header};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::form_urlencoded;
 
@@ -48,17 +49,22 @@ pub(super) struct Fields {
     pub(super) contact: String,
 }
 
-/// The same from a program.
-#[derive(Deserialize)]
+/// A report to be, as a program sends it.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Object {
+pub struct ReportGiven {
+    /// What is said: one of the form's categories, `appeal` among them.
     category: String,
+    /// A short URL, another URL, or a host; not needed with `notice`.
     #[serde(default)]
     subject: String,
+    /// What happened; an appeal says why.
     #[serde(default)]
     text: String,
+    /// How to reach whoever reports; an appeal needs it.
     #[serde(default)]
     contact: String,
+    /// The token of the notice it is about.
     #[serde(default)]
     notice: Option<String>,
 }
@@ -106,7 +112,7 @@ impl Fields {
         if !kind.eq_ignore_ascii_case("application/json") || body.len() > REPORT_BYTES_MAX {
             return None;
         }
-        let Object { category, subject, text, contact, notice } =
+        let ReportGiven { category, subject, text, contact, notice } =
             serde_json::from_slice(body).ok()?;
         let notice = notice.filter(|n| !n.is_empty());
         Some(Self { category, subject, text, contact, notice, ..Self::default() })

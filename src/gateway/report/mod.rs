@@ -28,6 +28,10 @@ use http::{HeaderMap, Method, Response, StatusCode, header};
 use http_body_util::Full;
 
 pub(in crate::gateway) use self::page::Desk;
+pub use self::{
+    fields::ReportGiven,
+    reply::{ReportStanding, ReportTaken},
+};
 use self::{
     fields::{Fields, Given},
     subject::Subject,
@@ -153,7 +157,10 @@ impl Worker {
             Wanted::Form if posts => self.submitted(&desk, &asked, body).await,
             Wanted::Look if gets => self.look(&asked, false),
             Wanted::Look if posts => match fields::number_and_secret(body) {
-                Some((number, secret)) => reply::see_other(&format!("/report/{number}/{secret}")),
+                Some((number, secret)) => {
+                    let lang = tag(asked.language);
+                    reply::see_other(&format!("/report/{number}/{secret}?lang={lang}"))
+                }
                 None => self.look(&asked, true),
             },
             Wanted::State(number, secret, json) if gets => {
@@ -239,21 +246,12 @@ impl Worker {
         nonce: [u8; 16],
     ) -> Result<Receipt, Wrong> {
         let client = asked.peer.client;
-        if let Some(over) = self.gateway.limits.report(client.ip(), asked.began) {
-            self.gateway.parts.metrics.gateway.limited.increment(1);
-            return Err(Wrong::Limited(over));
-        }
         let category = Category::from_name(&fields.category).ok_or(Wrong::Field("category"))?;
         let subject = match notice {
             Some(subject) => subject.clone(),
             None => self.subject(&fields.subject).await.ok_or(Wrong::Field("subject"))?,
         };
         let subject = self.judged(subject, token, asked.now);
-        if let Some(token) = token
-            && self.note(asked, token, "reported").await.is_some()
-        {
-            return Err(Wrong::Busy);
-        }
         let new = NewReport {
             nonce,
             category,
@@ -268,12 +266,30 @@ impl Worker {
             feed: subject.feed,
             flow: token.map_or(asked.flow, |t| t.flow),
         };
+        if let Err(reports::Error::Missing(what) | reports::Error::TooLong(what, _)) =
+            desk.check(&new)
+        {
+            return Err(Wrong::Field(what));
+        }
+        // What is not understood uses up nothing; how often that is tried is bounded for all requests.
+        if let Some(over) = self.gateway.limits.report(client.ip(), asked.began) {
+            self.gateway.parts.metrics.gateway.limited.increment(1);
+            return Err(Wrong::Limited(over));
+        }
         let desk = Arc::clone(desk);
         match tokio::task::spawn_blocking(move || desk.receive(&new)).await {
-            Ok(Ok(receipt)) => Ok(receipt),
+            Ok(Ok(receipt)) => match token {
+                // Who is told to come back is given the same receipt then.
+                Some(token) if self.note(asked, token, "reported").await.is_some() => {
+                    Err(Wrong::Busy)
+                }
+                _ => Ok(receipt),
+            },
             Ok(Err(reports::Error::Missing(what) | reports::Error::TooLong(what, _))) => {
                 Err(Wrong::Field(what))
             }
+            // Counted, and told by the gauge of those that are open.
+            Ok(Err(reports::Error::TooMany(_))) => Err(Wrong::Busy),
             Ok(Err(error)) => {
                 tracing::error!(%error, "a report cannot be taken");
                 Err(Wrong::Busy)

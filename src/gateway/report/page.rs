@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
+use url::form_urlencoded;
 
 use super::{Subject, Wrong, fields::Fields, reply, tag};
 use crate::{
@@ -67,6 +68,7 @@ struct State {
 
 #[derive(Serialize)]
 struct Look {
+    lang: &'static str,
     wrong: bool,
 }
 
@@ -107,10 +109,17 @@ impl Worker {
                 _ => "",
             },
         };
+        // What was written is lost on the way; what the address said is not.
         let mut other = format!("/report?lang={}", other(asked.language));
-        if let Some(notice) = &fields.notice {
-            other.push_str("&notice=");
-            other.extend(url::form_urlencoded::byte_serialize(notice.as_bytes()));
+        let notice_token = fields.notice.as_deref().unwrap_or("");
+        let subject = if notice.is_some() { "" } else { &*fields.subject };
+        for (name, value) in
+            [("notice", notice_token), ("subject", subject), ("category", &fields.category)]
+        {
+            if !value.is_empty() {
+                other.extend(["&", name, "="]);
+                other.extend(form_urlencoded::byte_serialize(value.as_bytes()));
+            }
         }
         let of = Desk { form: Some(form), ..self.desk() };
         let status = wrong.map_or(StatusCode::OK, Wrong::status);
@@ -122,7 +131,7 @@ impl Worker {
     }
 
     pub(super) fn look(&self, asked: &Asked<'_>, wrong: bool) -> Response<Full<Bytes>> {
-        let of = Desk { look: Some(Look { wrong }), ..self.desk() };
+        let of = Desk { look: Some(Look { lang: tag(asked.language), wrong }), ..self.desk() };
         let status = if wrong { StatusCode::NOT_FOUND } else { StatusCode::OK };
         let other = format!("/report/look?lang={}", other(asked.language));
         self.gateway.parts.notices.desk(asked.language, status, "look_title", Some(other), &of)
@@ -199,7 +208,7 @@ impl Desk {
         [
             Self { form: Some(form), ..Self::default() },
             Self { state: Some(state), abuse_contact: text(), ..Self::default() },
-            Self { look: Some(Look { wrong: true }), ..Self::default() },
+            Self { look: Some(Look { lang: "zh", wrong: true }), ..Self::default() },
         ]
     }
 }

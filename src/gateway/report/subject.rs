@@ -4,7 +4,12 @@ use url::{Host, Url};
 
 use crate::{
     clock::Timestamp,
-    gateway::{notice::Token, request::code_of_path, rules, worker::Worker},
+    gateway::{
+        notice::{Token, digest},
+        request::code_of_path,
+        rules,
+        worker::Worker,
+    },
     links::{Link, is_code},
     reports::Kind,
 };
@@ -58,14 +63,19 @@ impl Worker {
         Some(of_link(&link, Kind::Notice))
     }
 
-    /// The rule against it: the notice's, or the one in force now.
+    /// The rule against it: the notice's, where that is about this subject, or the one in force now.
+    /// Whoever has a notice of one thing must not have its rule judged under another one's name.
     pub(super) fn judged(
         &self,
         subject: Subject,
         token: Option<&Token>,
         now: Timestamp,
     ) -> Subject {
-        if let Some(token) = token {
+        let of_it = |t: &&Token| {
+            let same_link = !t.code.is_empty() && t.code == subject.code;
+            same_link || t.target == digest(&subject.text)
+        };
+        if let Some(token) = token.filter(of_it) {
             let (rule, feed) = (token.rule.clone(), token.feed.clone());
             return Subject { kind: Kind::Notice, rule, feed, ..subject };
         }
@@ -77,7 +87,10 @@ impl Worker {
         match rules::of_name(&set, &subject.host, &url, now) {
             Some(ruling) => {
                 let (rule, feed) = (ruling.rule().to_owned(), ruling.feed.to_string());
-                Subject { rule, feed, ..subject }
+                // The notice of a host's name says which by its rule alone.
+                let told = token.is_some_and(|t| t.rule == rule && t.feed == feed);
+                let kind = if told { Kind::Notice } else { subject.kind };
+                Subject { kind, rule, feed, ..subject }
             }
             None => subject,
         }

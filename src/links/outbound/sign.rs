@@ -47,6 +47,9 @@ impl Links {
     /// # Errors
     /// See [`NotConverted`]; [`Error::NoKey`] without a key.
     pub fn sign(&self, ask: &SignRequest, by: &By) -> Result<Signed, NotConverted> {
+        if !by.actor.acts_for(&ask.owner) {
+            return Err(NotConverted::Scope);
+        }
         let target = self.target(&ask.target)?;
         self.refuse_domain(&ask.domain)?;
         let expires = Timestamp::from_secs(ask.expires.secs());

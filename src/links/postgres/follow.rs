@@ -71,10 +71,15 @@ impl Follower {
         // A beat needs no disk.
         let begin = format!("SET synchronous_commit = off; LISTEN {CHANNEL}; LISTEN {own}");
         let mut begin = client.batch_execute(&begin).boxed();
+        let waited = sleep(self.store.pool.connect_timeout());
+        tokio::pin!(waited);
         loop {
             tokio::select! {
                 done = &mut begin => break done.map_err(postgres::Error::from)?,
                 message = next(&mut connection) => drop(message?),
+                () = &mut waited => {
+                    return Err(Error::Away("nobody answers who would listen".into()));
+                }
             }
         }
         drop(begin);

@@ -8,8 +8,8 @@
 //! **One writer a node.** One connection writes, behind a mutex, and holds the node's advisory
 //! lock as long as it lives: two nodes of one name are refused, and a commit that was sent and not
 //! answered has come true or never will once the next connection holds the lock. Then what was in
-//! doubt is taken back ([`Writer::undone`]) before anything else is written, since its place in
-//! the spool is given anew.
+//! doubt is taken back ([`Writer::undone`]) before anything else is written. Should the node die
+//! before, its next start finds the places free that the records were promised ([`Keep::abandon`]).
 //!
 //! **A node that died** between the two transactions leaves revisions that nobody sees and that
 //! hold up further changes of their links ([`Error::Pending`] names it) until it comes back:
@@ -46,10 +46,12 @@ use crate::{
 };
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/control-pg/0001_links_and_tokens.sql"),
     include_str!("../../../migrations/control-pg/0002_walks.sql"),
     include_str!("../../../migrations/control-pg/0003_webhooks.sql"),
+    include_str!("../../../migrations/control-pg/0004_spent.sql"),
+    include_str!("../../../migrations/control-pg/0005_token_owner.sql"),
 ];
 
 /// Where nodes tell one another what they changed.
@@ -207,6 +209,7 @@ impl PostgresLinks {
                 Ok(committed)
             }
             Err(Error::InDoubt) => {
+                keep.abandon();
                 writer.undone.append(&mut ids);
                 writer.session = None;
                 Err(Error::Away("it was lost in the middle of a commit".into()))
@@ -354,6 +357,17 @@ impl LinkStore for PostgresLinks {
                    DO UPDATE SET next = greatest(sequences.next, $2)";
         let (length, next) = (i16::from(length), next.cast_signed());
         self.pool.with(|s| s.execute(sql, &[&length, &next]))?;
+        Ok(())
+    }
+
+    fn spend(&self, codes: &[&str]) -> Result<(), Error> {
+        self.refuse_failed()?;
+        let sql = "INSERT INTO spent SELECT DISTINCT c.code COLLATE \"C\"
+                   FROM unnest($1::text[]) AS c (code)
+                   WHERE NOT EXISTS (SELECT 1 FROM revisions AS r
+                       WHERE r.code = c.code COLLATE \"C\")
+                   ON CONFLICT DO NOTHING";
+        self.pool.with(|s| s.execute(sql, &[&codes]))?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use crate::{
 
 pub(super) fn all(s: &mut Session) -> Result<Vec<TokenRow>, Error> {
     let sql = "SELECT name, role, digest, created, expires, actor,
-                   coalesce(nullif(person, ''), name) FROM tokens
+                   coalesce(nullif(person, ''), name), owner FROM tokens
                WHERE id NOT IN (SELECT token_id FROM revocations) ORDER BY name";
     let row = |row: tokio_postgres::Row| {
         let digest: &[u8] = row.get(2);
@@ -22,6 +22,7 @@ pub(super) fn all(s: &mut Session) -> Result<Vec<TokenRow>, Error> {
             expires: Timestamp(row.get(4)),
             actor: row.get(5),
             person: row.get(6),
+            owner: row.get(7),
         }
     };
     Ok(s.query(sql, &[])?.into_iter().map(row).collect())
@@ -33,12 +34,12 @@ pub(super) fn add(tx: &mut Session, token: &TokenRow) -> Result<(), Error> {
     if id(tx, &token.name)?.is_some() {
         return Err(Error::Taken);
     }
-    let sql = "INSERT INTO tokens (name, role, digest, created, expires, actor, person)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "INSERT INTO tokens (name, role, digest, created, expires, actor, person, owner)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let digest = token.digest.as_slice();
     let (created, expires) = (token.created.0, token.expires.0);
-    let (name, role, actor, person) = (&token.name, &token.role, &token.actor, &token.person);
-    tx.execute(sql, &[name, role, &digest, &created, &expires, actor, person])?;
+    let TokenRow { name, role, actor, person, owner, .. } = token;
+    tx.execute(sql, &[name, role, &digest, &created, &expires, actor, person, owner])?;
     notify(tx, "tokens")
 }
 

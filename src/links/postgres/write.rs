@@ -39,6 +39,8 @@ pub(super) fn check<'r>(
     for row in &rows {
         current.insert(row.get(0), (row.get::<_, i32>(1).cast_unsigned(), row.get(2)));
     }
+    let spent = tx.query("SELECT code FROM spent WHERE code = ANY($1)", &[&codes])?;
+    let spent: HashSet<&str> = spent.iter().map(|row| row.get(0)).collect();
     let sql = "SELECT request FROM revisions WHERE request = ANY($1) AND request <> ''";
     let rows = tx.query(sql, &[&requests])?;
     let mut requests: HashSet<&str> = rows.iter().map(|row| row.get(0)).collect();
@@ -46,6 +48,9 @@ pub(super) fn check<'r>(
     for revision in revisions {
         let result = match requests.contains(revision.request.as_str()) {
             true => Err(Error::Repeated),
+            false if revision.revision == 1 && spent.contains(revision.code.as_str()) => {
+                Err(Error::Taken)
+            }
             false => follows(node, revision, current.get(revision.code.as_str()).copied()),
         };
         if result.is_ok() {

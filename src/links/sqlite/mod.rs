@@ -36,13 +36,15 @@ use crate::{
 };
 
 /// Every migration, in order; the first is number 1.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../../migrations/control/0001_links_and_tokens.sql"),
     include_str!("../../../migrations/control/0002_marks.sql"),
     include_str!("../../../migrations/control/0003_settings.sql"),
     include_str!("../../../migrations/control/0004_token_persons.sql"),
     include_str!("../../../migrations/control/0005_walks.sql"),
     include_str!("../../../migrations/control/0006_webhooks.sql"),
+    include_str!("../../../migrations/control/0007_spent.sql"),
+    include_str!("../../../migrations/control/0008_token_owner.sql"),
 ];
 
 /// [`LinkStore`] over SQLite.
@@ -225,6 +227,9 @@ impl LinkStore for SqliteLinks {
             write::outbox(tx, &rows, &ids)?;
             Ok((ids, rows))
         });
+        if written.is_err() && self.failed.load(Ordering::SeqCst) {
+            keep.abandon();
+        }
         let (ids, rows) = written?;
         let Some(newest) = ids.last().copied() else { return Ok(results) };
         match keep.append() {
@@ -288,6 +293,18 @@ impl LinkStore for SqliteLinks {
             let sql = "INSERT INTO sequences VALUES (?1, ?2)
                        ON CONFLICT DO UPDATE SET next = max(next, ?2)";
             tx.execute(sql, params![length, next.cast_signed()])?;
+            Ok(())
+        })
+    }
+
+    fn spend(&self, codes: &[&str]) -> Result<(), Error> {
+        self.write(|tx| {
+            let sql = "INSERT OR IGNORE INTO spent SELECT ?1
+                       WHERE NOT EXISTS (SELECT 1 FROM revisions WHERE code = ?1)";
+            let mut spend = tx.prepare_cached(sql)?;
+            for code in codes {
+                spend.execute([code])?;
+            }
             Ok(())
         })
     }

@@ -8,7 +8,8 @@ use crate::{
 };
 
 pub(super) fn all(db: &Connection) -> Result<Vec<TokenRow>, Error> {
-    let sql = "SELECT name, role, digest, created, expires, actor, iif(person = '', name, person)
+    let sql = "SELECT name, role, digest, created, expires, actor, iif(person = '', name, person),
+                   owner
                FROM tokens WHERE id NOT IN (SELECT token_id FROM revocations) ORDER BY name";
     let mut rows = db.prepare_cached(sql)?;
     let rows = rows.query_map([], |row| {
@@ -20,6 +21,7 @@ pub(super) fn all(db: &Connection) -> Result<Vec<TokenRow>, Error> {
             expires: Timestamp(row.get(4)?),
             actor: row.get(5)?,
             person: row.get(6)?,
+            owner: row.get(7)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -29,11 +31,11 @@ pub(super) fn add(tx: &Transaction<'_>, token: &TokenRow) -> Result<(), Error> {
     if id(tx, &token.name)?.is_some() {
         return Err(Error::Taken);
     }
-    let sql = "INSERT INTO tokens (name, role, digest, created, expires, actor, person)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO tokens (name, role, digest, created, expires, actor, person, owner)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let (created, expires) = (token.created.0, token.expires.0);
-    let who = (&token.actor, &token.person);
-    tx.execute(sql, params![token.name, token.role, token.digest, created, expires, who.0, who.1])?;
+    let TokenRow { name, role, digest, actor, person, owner, .. } = token;
+    tx.execute(sql, params![name, role, digest, created, expires, actor, person, owner])?;
     Ok(())
 }
 

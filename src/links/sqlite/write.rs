@@ -17,7 +17,11 @@ pub(super) fn follows(tx: &Transaction<'_>, revision: &Revision) -> Result<(), E
     let current: Option<u32> =
         tx.prepare_cached(sql)?.query_row([&revision.code], |row| row.get(0)).optional()?;
     match (current, revision.revision) {
-        (None, 1) => Ok(()),
+        (None, 1) => {
+            let sql = "SELECT 1 FROM spent WHERE code = ?1";
+            let spent = tx.prepare_cached(sql)?.exists([&revision.code])?;
+            if spent { Err(Error::Taken) } else { Ok(()) }
+        }
         (None, _) => Err(Error::Unknown),
         (Some(_), 1) => Err(Error::Taken),
         (Some(current), next) if current.checked_add(1) == Some(next) => Ok(()),

@@ -16,7 +16,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use crate::{config, gateway::Peer};
+use super::clients::{Admitted, Clients};
+use crate::{config, gateway::Peer, metrics::GatewayMetrics};
 
 /// Connections the kernel holds ready for us.
 const BACKLOG: i32 = 1024;
@@ -33,12 +34,19 @@ pub struct HttpLimits {
     pub(super) idle: Duration,
     pub(super) header: Duration,
     pub(super) header_bytes_max: usize,
+    pub(super) clients: Option<Clients>,
 }
 
 impl HttpLimits {
     /// Those of `[gateway]`; clones share one count of connections.
     pub fn gateway(c: &config::Gateway) -> Self {
-        Self::new(c.connections_max, c.idle_timeout_ms, c.header_timeout_ms, c.header_bytes_max)
+        let limits = Self::new(
+            c.connections_max,
+            c.idle_timeout_ms,
+            c.header_timeout_ms,
+            c.header_bytes_max,
+        );
+        Self { clients: Some(Clients::new(c.limits.clone())), ..limits }
     }
 
     /// Those of `[api]`; clones share one count of connections.
@@ -52,6 +60,7 @@ impl HttpLimits {
             idle: Duration::from_millis(idle_ms),
             header: Duration::from_millis(header_ms),
             header_bytes_max: header_bytes.max(HEADER_BYTES_MIN),
+            clients: None,
         }
     }
 }
@@ -91,6 +100,7 @@ fn socket(address: SocketAddr, share: bool) -> io::Result<Socket> {
 /// A place among `connections_max`, counted while it is held.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
+    _admitted: Option<Admitted>,
     gauge: Option<Gauge>,
 }
 
@@ -108,7 +118,7 @@ impl Drop for Place {
 pub(super) async fn next(
     listener: &TcpListener,
     limits: &HttpLimits,
-    gauge: Option<&Gauge>,
+    metrics: Option<&GatewayMetrics>,
 ) -> io::Result<(TcpStream, Peer, Place)> {
     let mut wait = BACK_OFF_FIRST;
     loop {
@@ -124,12 +134,25 @@ pub(super) async fn next(
             let server = stream.local_addr()?;
             Ok((stream, Peer { client, server }))
         });
+        let admit = |client: SocketAddr| match &limits.clients {
+            Some(clients) => clients.admit(client.ip()),
+            None => Ok(None),
+        };
         let error = match accepted {
             Ok((stream, peer)) => {
-                if let Some(gauge) = gauge {
+                let Ok(admitted) = admit(peer.client) else {
+                    // Whoever holds so many is not told why: an answer would cost more than it does.
+                    if let Some(metrics) = metrics {
+                        metrics.connections_refused.increment(1);
+                    }
+                    continue;
+                };
+                let gauge = metrics.map(|m| m.connections.clone());
+                if let Some(gauge) = &gauge {
                     gauge.increment(1.0);
                 }
-                return Ok((stream, peer, Place { _permit: permit, gauge: gauge.cloned() }));
+                let place = Place { _permit: permit, _admitted: admitted, gauge };
+                return Ok((stream, peer, place));
             }
             Err(e) => e,
         };

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use metrics::Gauge;
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -28,7 +27,7 @@ use super::{
 use crate::{
     clock::Clock,
     gateway::{Gateway, Lanes, Peer, Secure, Worker, body_bytes_max},
-    metrics::Metrics,
+    metrics::{GatewayMetrics, Metrics},
     spool,
 };
 
@@ -113,10 +112,10 @@ impl GatewayThread {
             };
             let connections = TaskTracker::new();
             let mut tick = tokio::time::interval(TICK);
-            let gauge = Some(&self.metrics.gateway.connections);
+            let metrics = Some(&self.metrics.gateway);
             {
-                let mut at_plain = pin!(next(plain.as_ref(), &self.limits, gauge));
-                let mut at_secure = pin!(next(secure.as_ref(), &self.limits, gauge));
+                let mut at_plain = pin!(next(plain.as_ref(), &self.limits, metrics));
+                let mut at_secure = pin!(next(secure.as_ref(), &self.limits, metrics));
                 loop {
                     let (accepted, acceptor) = tokio::select! {
                         biased;
@@ -126,11 +125,11 @@ impl GatewayThread {
                             continue;
                         }
                         accepted = at_plain.as_mut() => {
-                            at_plain.set(next(plain.as_ref(), &self.limits, gauge));
+                            at_plain.set(next(plain.as_ref(), &self.limits, metrics));
                             (accepted, None)
                         }
                         accepted = at_secure.as_mut() => {
-                            at_secure.set(next(secure.as_ref(), &self.limits, gauge));
+                            at_secure.set(next(secure.as_ref(), &self.limits, metrics));
                             (accepted, acceptor.clone())
                         }
                     };
@@ -184,10 +183,10 @@ async fn whole(request: Request<Incoming>, wait: Duration) -> Request<Bytes> {
 async fn next(
     listener: Option<&TcpListener>,
     limits: &HttpLimits,
-    gauge: Option<&Gauge>,
+    metrics: Option<&GatewayMetrics>,
 ) -> io::Result<(TcpStream, Peer, Place)> {
     match listener {
-        Some(listener) => accept::next(listener, limits, gauge).await,
+        Some(listener) => accept::next(listener, limits, metrics).await,
         None => std::future::pending().await,
     }
 }

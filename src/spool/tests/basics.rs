@@ -183,6 +183,31 @@ fn rows_kept_elsewhere_are_restored_once() {
     assert_eq!(bench.gaps(&spool), [""; 0]);
 }
 
+/// Rows promised elsewhere whose fate nobody knows: they may come back, over a restart too.
+#[test]
+fn places_that_were_abandoned_are_nobody_elses() {
+    for (bench, before) in [(Bench::new(), 0), (Bench::new(), 1), (Bench::synced(), 0)] {
+        let spool = bench.open();
+        let shared = spool.shared(TABLE).unwrap();
+        for _ in 0..before {
+            shared.append(&row("before"), Refuse).unwrap();
+        }
+        let prepared = shared.prepare_many(&[row("in doubt")]).unwrap();
+        let (id, bytes) = (prepared.first.clone(), prepared.rows[0].clone());
+        prepared.abandon();
+        shared.append(&row("after"), Refuse).unwrap();
+        drop((shared, spool));
+        let (spool, mut recovery) = bench.try_open().unwrap();
+        let restored = recovery.restore(id.lane, id.seq, SchemaId::newest(TABLE), &bytes);
+        assert_eq!(restored.unwrap(), Restored::Restored, "{before}");
+        recovery.finish().unwrap();
+        let mut rows: Vec<_> = rows_of(&spool, TABLE, "purpose").into_iter().map(|r| r.2).collect();
+        rows.sort();
+        assert_eq!(rows, [&["after"][..], &["before"; 1][..before], &["in doubt"]].concat());
+        assert_eq!(bench.gaps(&spool), [""; 0]);
+    }
+}
+
 #[test]
 fn a_lost_directory_gets_back_what_was_kept_elsewhere_and_new_lanes_lie_above() {
     let bench = Bench::new();

@@ -2,10 +2,13 @@
 //!
 //! Columns are known by their usual names, whatever the service; `--column` names others. Rows go
 //! to the API in batches under keys made of the file's digest: the same import again makes what is
-//! missing and nothing twice. What would be another link than it was (one with a password, which
-//! no export has, or one that was banned) is refused, not softened.
+//! missing and nothing twice. What could not be followed, or only by those who know a password that no
+//! export has, is taken over stopped, so that its code is nobody else's; what a link here cannot do
+//! is named in the report of its row.
 
+mod own;
 mod rows;
+mod taken;
 mod values;
 mod work;
 
@@ -18,11 +21,11 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 pub(in crate::cli) use self::{
     rows::BATCH_ROWS,
+    taken::Taken,
     values::instant,
     work::{Sum, Work},
 };
@@ -43,6 +46,8 @@ enum From {
     Bitly,
     /// Dub: its CSV, or the JSON of its API.
     Dub,
+    /// `tracegate link export` of another database.
+    Tracegate,
 }
 
 /// Take links over from a file.
@@ -64,22 +69,28 @@ pub(super) struct Import {
     #[arg(long)]
     reason: Option<String>,
     /// The host they are served at, one of gateway.domains.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "keep_domains")]
     domain: Option<String>,
+    /// Serve each at the host that its row names, which has to be one of gateway.domains.
+    #[arg(long)]
+    keep_domains: bool,
     /// A new file for the report, a JSON object for each row; standard output with --format json.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
 
-/// A row of a file by member, or why there is none.
-type Row = Result<Map<String, Value>, String>;
+/// The link to be of a row, or why there is none.
+type Row = Result<Taken, String>;
 
 impl Import {
     /// Takes over every row; fails when one was refused.
     pub(super) fn run(self, api: &Api, format: Format) -> anyhow::Result<Exit> {
         let shown = self.file.display().to_string();
         let report = report(self.report.as_deref(), format)?;
-        let salt = format!("{:?}", (self.from, &self.columns, &self.owner, &self.domain));
+        let salt = format!(
+            "{:?}",
+            (self.from, &self.columns, &self.owner, &self.domain, self.keep_domains)
+        );
         let key = key(&self.file, &salt).with_context(|| shown.clone())?;
         let sum = Sum::default();
         let mut work = Work { api, what: "links", key, batches: 0, report, sum };

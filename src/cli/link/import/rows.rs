@@ -1,19 +1,15 @@
-//! The rows of a file: by member, however its columns are called, and the links to be of them.
+//! The rows of a file, by member, however its columns are called.
 
 use std::{
     fs::File,
-    io::{self, BufReader, Read},
+    io::{BufRead, BufReader, Cursor, Read},
 };
 
 use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
 use serde_json::{Map, Value};
 
-use super::{
-    super::csv::Records,
-    From, Import, Row,
-    values::{code_of, instant, tags},
-};
+use super::{super::csv::Records, From, Import, Row};
 
 /// Rows of one request.
 pub(in crate::cli) const BATCH_ROWS: usize = 1_000;
@@ -22,7 +18,7 @@ pub(in crate::cli) const BATCH_ROWS: usize = 1_000;
 const JSON_BYTES_MAX: u64 = 1 << 30;
 
 /// Members, and the names that services give them, in small letters and digits.
-const NAMES: [(&str, &[&str]); 11] = [
+const NAMES: [(&str, &[&str]); 14] = [
     ("target", &["target", "longurl", "url", "destination", "destinationurl", "originalurl"]),
     ("code", &["code", "shortcode", "keyword", "address", "slug", "key", "alias", "backhalf"]),
     ("short_url", &["shorturl", "shortlink", "link", "bitlink"]),
@@ -33,7 +29,26 @@ const NAMES: [(&str, &[&str]); 11] = [
     ("purpose", &["purpose", "title", "description"]),
     ("owner", &["owner"]),
     ("password", &["password"]),
-    ("banned", &["banned", "disabled", "archived"]),
+    ("banned", &["banned", "disabled", "disabledat"]),
+    ("visits", &["visits", "visitscount", "visitcount", "clicks", "totalclicks"]),
+    ("forward_query", &["forwardquery"]),
+    ("domain", &["domain", "hostname"]),
+];
+
+/// What services do that a link here does not, by the names they give it.
+const LOST: [(&str, &str); 12] = [
+    ("hasredirectrules", "redirect rules"),
+    ("redirectrules", "redirect rules"),
+    ("devicelongurls", "targets by device"),
+    ("ios", "target for iOS"),
+    ("android", "target for Android"),
+    ("geo", "targets by country"),
+    ("testvariants", "test variants"),
+    ("expiredurl", "target after its end"),
+    ("rewrite", "masking of the target"),
+    ("custombitlinks", "further short links"),
+    ("proxy", "preview card"),
+    ("archived", "archived"),
 ];
 
 impl Import {
@@ -44,10 +59,11 @@ impl Import {
         mut batch: impl FnMut(Vec<Row>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let chosen = self.chosen()?;
-        let mut input = BufReader::new(bar.wrap_read(File::open(&self.file)?));
-        let json =
-            matches!(io::BufRead::fill_buf(&mut input)?.trim_ascii_start(), [b'{' | b'[', ..]);
-        if json {
+        let mut input = text(BufReader::new(bar.wrap_read(File::open(&self.file)?)))?;
+        if self.from == From::Tracegate {
+            return self.own(input, batch);
+        }
+        if matches!(input.fill_buf()?.trim_ascii_start(), [b'{' | b'[', ..]) {
             let objects = objects(&mut input)?;
             for some in objects.chunks(BATCH_ROWS) {
                 batch(some.iter().map(|o| self.row(&members_of(o, &chosen))).collect())?;
@@ -56,7 +72,8 @@ impl Import {
         }
         let mut records = Records::new(input)?;
         let Some(head) = records.next()? else { bail!("there is nothing in it") };
-        let names: Vec<Option<&str>> = head.iter().map(|name| member(name, &chosen)).collect();
+        let names: Vec<Option<&str>> =
+            head.iter().map(|name| member(name, &chosen).or_else(|| lost(name))).collect();
         if !names.contains(&Some("target")) {
             bail!("no column is the target: name it, as --column target=\"Long URL\"");
         }
@@ -86,62 +103,6 @@ impl Import {
         };
         self.columns.iter().map(one).collect()
     }
-
-    /// The link to be of a row.
-    fn row(&self, members: &Map<String, Value>) -> Row {
-        let text = |name: &str| match members.get(name) {
-            Some(Value::String(s)) => s.trim().to_owned(),
-            Some(Value::Null) | None => String::new(),
-            Some(other) => other.to_string(),
-        };
-        let is =
-            |name: &str| !matches!(&*text(name).to_ascii_lowercase(), "" | "0" | "false" | "no");
-        if is("password") {
-            return Err("it has a password, which the file does not tell".into());
-        }
-        if is("banned") {
-            return Err("it was banned, disabled or archived there".into());
-        }
-        let mut link = Map::new();
-        link.insert("target".into(), text("target").into());
-        let code = match text("code") {
-            code if code.is_empty() => code_of(&text("short_url")),
-            code => code,
-        };
-        let source = match self.from {
-            From::Csv => "csv",
-            From::Shlink => "shlink",
-            From::Yourls => "yourls",
-            From::Kutt => "kutt",
-            From::Bitly => "bitly",
-            From::Dub => "dub",
-        };
-        link.insert("source".into(), source.into());
-        let owner = Some(text("owner")).filter(|o| !o.is_empty()).or_else(|| self.owner.clone());
-        let mut put = |name: &str, value: String| {
-            if !value.is_empty() {
-                link.insert(name.to_owned(), value.into());
-            }
-        };
-        put("code", code);
-        put("expires", instant(&text("expires")));
-        put("not_before", instant(&text("not_before")));
-        put("purpose", text("purpose"));
-        put("owner", owner.unwrap_or_default());
-        put("domain", self.domain.clone().unwrap_or_default());
-        put("reason", self.reason.clone().unwrap_or_default());
-        let visits = text("visits_max");
-        if !visits.is_empty() {
-            let visits: u32 =
-                visits.parse().map_err(|_| format!("{visits}: no number of visits"))?;
-            link.insert("visits_max".into(), visits.into());
-        }
-        let tags = tags(members.get("tags"));
-        if !tags.is_empty() {
-            link.insert("tags".into(), tags.into());
-        }
-        Ok(link)
-    }
 }
 
 /// A name without what is written differently everywhere.
@@ -160,17 +121,66 @@ fn member(name: &str, chosen: &[(String, &'static str)]) -> Option<&'static str>
     (!chosen.iter().any(|(_, m)| m == member)).then_some(member)
 }
 
-/// The members of an object, those of `meta` among them (Shlink).
+/// What a column of this name says that a link here cannot.
+fn lost(name: &str) -> Option<&'static str> {
+    let name = plain(name);
+    LOST.iter().find(|(known, _)| *known == name).map(|(_, what)| *what)
+}
+
+/// What a row says that a link here cannot.
+pub(super) fn lost_of(members: &Map<String, Value>) -> Vec<String> {
+    let says = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(s) => !matches!(&*s.to_ascii_lowercase(), "" | "0" | "false" | "no"),
+        Value::Array(all) => !all.is_empty(),
+        Value::Object(all) => all.values().any(|v| !v.is_null()),
+        _ => true,
+    };
+    let mut all: Vec<&str> = LOST.iter().map(|(_, what)| *what).collect();
+    all.dedup();
+    all.into_iter().filter(|w| members.get(*w).is_some_and(says)).map(str::to_owned).collect()
+}
+
+/// The members of an object, those of `meta` and the sum of its visits among them (Shlink).
 fn members_of(object: &Value, chosen: &[(String, &'static str)]) -> Map<String, Value> {
     let mut members = Map::new();
     for object in [object, &object["meta"]].into_iter().filter_map(Value::as_object) {
         for (name, value) in object {
-            if let Some(name) = member(name, chosen).filter(|_| !value.is_null()) {
+            let name = member(name, chosen).or_else(|| lost(name));
+            if let Some(name) = name.filter(|_| !value.is_null()) {
                 members.entry(name).or_insert_with(|| value.clone());
             }
         }
     }
+    if let Some(total) = object["visitsSummary"]["total"].as_u64() {
+        members.insert("visits".into(), total.into());
+    }
     members
+}
+
+/// The text of a file: what is in UTF-16 by its mark is read whole, and a mark of UTF-8 before JSON is
+/// passed over; tables look at theirs themselves.
+fn text<'r>(mut input: impl BufRead + 'r) -> anyhow::Result<Box<dyn BufRead + 'r>> {
+    let head = input.fill_buf()?;
+    let wide = match head {
+        [0xff, 0xfe, ..] => encoding_rs::UTF_16LE,
+        [0xfe, 0xff, ..] => encoding_rs::UTF_16BE,
+        [0xef, 0xbb, 0xbf, rest @ ..] if matches!(rest.trim_ascii_start(), [b'{' | b'[', ..]) => {
+            input.consume(3);
+            return Ok(Box::new(input));
+        }
+        _ => return Ok(Box::new(input)),
+    };
+    let mut bytes = Vec::new();
+    input.take(JSON_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > JSON_BYTES_MAX {
+        bail!("it is larger than {JSON_BYTES_MAX} bytes: split it, or write it in UTF-8");
+    }
+    let (text, damaged) = wide.decode_with_bom_removal(&bytes);
+    if damaged {
+        bail!("it begins as UTF-16 and is none");
+    }
+    Ok(Box::new(Cursor::new(text.into_owned().into_bytes())))
 }
 
 /// The objects of an export in JSON: a list, or an object that has one somewhere.
@@ -205,6 +215,7 @@ mod tests {
             owner: None,
             reason: None,
             domain: None,
+            keep_domains: false,
             report: None,
         });
         let head = b"Long URL,keyword,tags,validUntil,maxVisits,password\n";
@@ -225,7 +236,8 @@ mod tests {
                 read.extend(found.iter().map(|o| members_of(o, &[])));
             }
             for import in &imports {
-                for link in read.iter().filter_map(|members| import.row(members).ok()) {
+                let taken = read.iter().filter_map(|members| import.row(members).ok());
+                for link in taken.map(|t| t.link) {
                     let line = serde_json::to_string(&link).unwrap();
                     assert!(link["target"].is_string() && !line.contains('\n'), "{line}");
                 }
@@ -243,7 +255,8 @@ mod tests {
             ("keyword", Some("code")),
             ("Short Link", Some("short_url")),
             ("validUntil", Some("expires")),
-            ("clicks", None),
+            ("clicks", Some("visits")),
+            ("created", None),
         ] {
             assert_eq!(member(name, &none), expected, "{name}");
         }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
-use super::Row;
+use super::{Row, Taken};
 use crate::{
     cli::client::{Api, block_on},
     escape,
@@ -17,14 +17,19 @@ pub(in crate::cli) struct Sum {
     pub(in crate::cli) rows: u64,
     pub(in crate::cli) made: u64,
     pub(in crate::cli) before: u64,
+    /// Of both, those that are stopped.
+    pub(in crate::cli) disabled: u64,
     pub(in crate::cli) refused: u64,
 }
 
 impl Sum {
     /// The same for whoever asked.
     pub(in crate::cli) fn json(&self) -> Value {
-        let Self { rows, made, before, refused } = self;
-        json!({ "rows": rows, "made": made, "made_before": before, "refused": refused })
+        let Self { rows, made, before, disabled, refused } = self;
+        json!({
+            "rows": rows, "made": made, "made_before": before, "disabled": disabled,
+            "refused": refused
+        })
     }
 }
 
@@ -43,8 +48,8 @@ impl Work<'_> {
     /// Sends rows and reports what became of each.
     pub(in crate::cli) fn send(&mut self, rows: Vec<Row>) -> anyhow::Result<()> {
         let mut lines = String::new();
-        for link in rows.iter().flatten() {
-            lines.push_str(&serde_json::to_string(link)?);
+        for taken in rows.iter().flatten() {
+            lines.push_str(&serde_json::to_string(&taken.link)?);
             lines.push('\n');
         }
         let key = format!("{}-{}", self.key, self.batches);
@@ -57,7 +62,7 @@ impl Work<'_> {
         for row in rows {
             self.sum.rows += 1;
             let mut told = match row {
-                Ok(link) => {
+                Ok(Taken { link, without }) => {
                     let answer = answers.next().context("the answer ends early")?;
                     let answer: Value =
                         serde_json::from_str(answer).context("no JSON came back")?;
@@ -71,6 +76,14 @@ impl Work<'_> {
                     ]);
                     for name in ["status", "code", "short_url", "repeated", "problem"] {
                         told.extend(answer.get(name).map(|v| (name.to_owned(), v.clone())));
+                    }
+                    if !without.is_empty() {
+                        told.insert("without".into(), without.into());
+                    }
+                    let is_made = !told.contains_key("problem");
+                    if let Some(state) = link.get("state").filter(|_| is_made) {
+                        self.sum.disabled += 1;
+                        told.insert("state".into(), state.clone());
                     }
                     told
                 }

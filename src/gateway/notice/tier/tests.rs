@@ -44,7 +44,7 @@ fn the_strongest_wins_and_then_the_first() {
 [[rules]]
 when = { unresolved = true }
 tier = "hint"
-continue_after_s = 5
+continue_after_s = 25
 reason = "unresolved"
 [[rules]]
 when = { listed = ["block"], feed = ["bank"] }
@@ -58,7 +58,7 @@ form = "step_up"
     assert_eq!(form(&of("bank", Some(Tier::Block))), "step_up");
     assert_eq!(form(&of("other", Some(Tier::Block))), "stop");
     let hint = rules.tier(&of("", None)).unwrap();
-    assert_eq!((hint.tier, hint.continue_after_s), (Tier::Hint, Some(5)));
+    assert_eq!((hint.tier, hint.continue_after_s), (Tier::Hint, Some(25)));
 }
 
 #[test]
@@ -73,10 +73,10 @@ fn a_bad_file_says_where() {
             "t.toml:5: rules[0].form: only a block",
         ),
         (
-            with("x", "[[rules]]\ntier = \"block\"\ncontinue_after_s = 3\n"),
+            with("x", "[[rules]]\ntier = \"block\"\ncontinue_after_s = 30\n"),
             "t.toml:5: rules[0].continue_after_s: only a hint",
         ),
-        (with("x", "[[rules]]\ntier = \"hint\"\ncontinue_after_s = 0\n"), "out of range"),
+        (with("x", "[[rules]]\ntier = \"hint\"\ncontinue_after_s = 19\n"), "out of range"),
         (with("x", "[[rules]]\nwhen = { lsted = [] }\ntier = \"hint\"\n"), "unknown key \"lsted\""),
         (with("a b", ""), "t.toml:2: version: "),
         (format!("format = 2\nversion = \"x\"\n{LISTED}"), "format 2 is not known"),
