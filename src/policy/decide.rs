@@ -141,14 +141,17 @@ impl PolicySet {
     }
 
     /// The feeds with rules about servers that could not be evaluated for this answer, and might
-    /// have come before what acts.
+    /// have changed what acts.
     pub fn not_evaluable<'a>(&'a self, matches: &Matches) -> impl Iterator<Item = &'a Arc<str>> {
         let position = matches.unknown_cut.checked_sub(1);
-        let hit = matches.outcome().hit.filter(|hit| !matches.is_soft(hit)).map(|hit| hit.rank);
+        let last_word = matches.last_word().map(|hit| hit.rank);
+        let allow = matches.allow.as_ref().map(|hit| hit.rank);
         self.slots.iter().filter_map(move |slot| {
             let at = At::new(Timestamp::ZERO, usize::from(position?));
-            let first = hit.is_none_or(|hit| slot.rank(Kind::Nsdname, at) < hit);
-            (first && slot.feed.index.has(&SERVER_TAGS)).then_some(&slot.feed.name)
+            let rank = slot.rank(Kind::Nsdname, at);
+            let open = last_word.is_none_or(|last_word| rank < last_word)
+                && !(slot.yields() && allow.is_some_and(|allow| allow < rank));
+            (open && slot.feed.index.has(&SERVER_TAGS)).then_some(&slot.feed.name)
         })
     }
 
@@ -195,6 +198,11 @@ fn is_allowed(matches: &Matches, hit: &Arc<Hit>) -> bool {
 }
 
 impl Slot {
+    /// Whether allow rules win over this feed.
+    fn yields(&self) -> bool {
+        matches!(self.class, HitClass::Yielding | HitClass::ObservedYielding)
+    }
+
     fn rank(&self, kind: Kind, at: At) -> Rank {
         let at_question = matches!(kind, Kind::ClientIp | Kind::Qname);
         let waits = at.staged && at.position == 0 && (self.waits || !at_question);

@@ -145,11 +145,8 @@ impl Matches {
         if self.is_empty() {
             return Outcome::default();
         }
-        let stands = |hit: &&Arc<Hit>| !self.allow.as_ref().is_some_and(|a| a.precedes(hit));
-        let cloned = |hit: Option<&Arc<Hit>>| hit.map(Arc::clone);
-        let acting = first(cloned(self.yielding.as_ref().filter(stands)), self.firm.clone());
-        let soft =
-            first(cloned(self.soft_yielding.as_ref().filter(stands)), self.soft_firm.clone());
+        let acting = self.last_word();
+        let soft = first(self.standing(self.soft_yielding.as_ref()), self.soft_firm.clone());
         let hit = match (acting, soft) {
             (Some(acting), Some(soft))
                 if acting.action == Action::Passthru && soft.precedes(&acting) =>
@@ -158,12 +155,20 @@ impl Matches {
             }
             (acting, soft) => acting.or(soft),
         };
-        let observed = first(
-            cloned(self.observed_yielding.as_ref().filter(stands)),
-            self.observed_firm.clone(),
-        );
+        let observed =
+            first(self.standing(self.observed_yielding.as_ref()), self.observed_firm.clone());
         let observed = observed.filter(|o| hit.as_ref().is_none_or(|h| o.precedes(h)));
         Outcome { hit: hit.or_else(|| self.allow.clone()), observed }
+    }
+
+    /// The first hit that stops or lets through: nothing after it can act.
+    pub(super) fn last_word(&self) -> Option<Arc<Hit>> {
+        first(self.standing(self.yielding.as_ref()), self.firm.clone())
+    }
+
+    /// The hit of a feed that allow rules win over, unless one does.
+    fn standing(&self, hit: Option<&Arc<Hit>>) -> Option<Arc<Hit>> {
+        hit.filter(|hit| !self.allow.as_ref().is_some_and(|a| a.precedes(hit))).map(Arc::clone)
     }
 
     /// Whether `hit` merely tells: what comes later may still act.

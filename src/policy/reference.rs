@@ -179,6 +179,26 @@ pub(super) fn tells(feeds: &[RefFeed], c: &Candidate) -> bool {
     tier.unwrap_or(feed.settings.tier) != Tier::Block
 }
 
+/// What allow rules leave of all that applies to act: those that tell, too, but nobody who observes.
+fn standing<'a>(feeds: &'a [RefFeed], all: &'a [Candidate]) -> impl Iterator<Item = &'a Candidate> {
+    let allowed = all.iter().position(|c| feeds[c.feed].role == Role::Allow);
+    let stands = move |(at, c): &(usize, &Candidate)| {
+        let feed = &feeds[c.feed];
+        let observes = feed.role == Role::Feed && feed.settings.action == Override::Observe;
+        feed.role != Role::Allow && !observes && !(yields(feed) && allowed.is_some_and(|a| a < *at))
+    };
+    all.iter().enumerate().filter(stands).map(|(_, c)| c)
+}
+
+/// Whether a rule of feed `i` about the servers of the name at `position` could change what acts.
+pub(super) fn is_open(feeds: &[RefFeed], all: &[Candidate], position: usize, i: usize) -> bool {
+    let place = (position, position == 0, i, Kind::Nsdname);
+    let before = |c: &Candidate| place < (c.position, c.late, c.feed, c.kind);
+    let allow = all.iter().find(|c| feeds[c.feed].role == Role::Allow);
+    standing(feeds, all).find(|c| !tells(feeds, c)).is_none_or(before)
+        && (!yields(&feeds[i]) || allow.is_none_or(before))
+}
+
 /// What acts.
 pub(super) fn decide(feeds: &[RefFeed], facts: &RefFacts, now: Timestamp) -> Expected {
     let all = candidates(feeds, facts, now);
