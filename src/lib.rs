@@ -62,21 +62,23 @@
 //! | `metrics` | counters, handed on | |
 //! | `log` | lines on standard error | `config` |
 //! | `notify` | the service manager | |
-//! | `fetch` | going out to strangers' web servers | `clock`, `links` |
+//! | `fetch` | going out to strangers' web servers | `clock`, `special` |
+//! | `special` | names and addresses with a special purpose | |
 //! | `rate` | token buckets by key | `clock` |
 //! | `sql` | databases of control state | `clock` |
 //! | `listener` | sockets: UDP front, streams, HTTP | `record`, `config`, `clock`, `metrics`, `name`, `rate`, `policy`, `resolver`, `gateway`, `spool` |
 //! | `policy` | what is to be done with a question | `record`, `config`, `clock`, `metrics`, `name` |
 //! | `feeds` | lists of rules, from their source until they are in force | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `policy`, `links`, `fetch`, `spool`, `sql` |
 //! | `resolver` | zones, cache, upstreams | `record`, `config`, `clock`, `metrics`, `name`, `policy`, `spool` |
-//! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `policy`, `links`, `fetch`, `reports`, `resolver`, `spool` |
-//! | `links` | links, revisions, tokens | `record`, `config`, `clock`, `metrics`, `spool`, `sql` |
+//! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `policy`, `links`, `fetch`, `reports`, `resolver`, `special`, `spool` |
+//! | `links` | links, revisions, tokens | `record`, `config`, `clock`, `metrics`, `special`, `spool`, `sql` |
 //! | `reports` | reports and appeals by the public | `record`, `config`, `clock`, `metrics`, `links`, `spool`, `sql` |
+//! | `verify` | whether registration, resolution and addresses are true and agree | `record`, `config`, `clock`, `metrics`, `special`, `spool` |
 //! | `spool` | the local log every row goes through | `record`, `config`, `clock`, `metrics` |
 //! | `store` | ClickHouse: migrations, shipping, retention, the engine | `record`, `config`, `clock`, `metrics`, `spool` |
 //! | `trace` | questions and chains | `record`, `config`, `clock`, `metrics`, `store`, `links`, `spool` |
 //! | `webhooks` | changes told to those who asked for them | `record`, `config`, `clock`, `metrics`, `feeds`, `fetch`, `links`, `reports`, `sql` |
-//! | `api` | the HTTP API | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `feeds`, `listener`, `policy`, `resolver`, `gateway`, `links`, `reports`, `spool`, `store`, `trace`, `webhooks` |
+//! | `api` | the HTTP API | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `feeds`, `listener`, `policy`, `resolver`, `gateway`, `links`, `reports`, `spool`, `store`, `trace`, `verify`, `webhooks` |
 //! | `cli` | the commands | everything |
 //! | `server` | builds the stages, owns their tasks, drains them | everything |
 //!
@@ -107,8 +109,10 @@ pub mod record;
 pub mod reports;
 pub mod resolver;
 pub mod server;
+pub mod special;
 pub mod spool;
 pub mod sql;
 pub mod store;
 pub mod trace;
+pub mod verify;
 pub mod webhooks;

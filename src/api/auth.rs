@@ -51,6 +51,8 @@ pub enum Right {
     ReadFeeds,
     /// Change any of them, and decide.
     ChangeFeeds,
+    /// Have names and addresses verified.
+    Verify,
 }
 
 /// The table of who may what.
@@ -62,6 +64,7 @@ pub const fn may(role: Role, right: Right) -> bool {
             matches!(role, Role::Operator | Role::Investigator | Role::Auditor)
         }
         Right::Metrics => matches!(role, Role::Operator | Role::Auditor),
+        Right::Verify => matches!(role, Role::Operator | Role::Investigator),
         Right::Reload
         | Right::Tokens
         | Right::Webhooks

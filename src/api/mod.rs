@@ -12,6 +12,7 @@ mod appeals;
 mod auth;
 mod body;
 mod certificates;
+mod checks;
 mod describe;
 mod etag;
 mod feeds;
@@ -51,6 +52,7 @@ use crate::{
     metrics::Metrics,
     reports::Reports,
     resolver::ZoneReport,
+    verify::Verifier,
     webhooks::Signer,
 };
 
@@ -78,6 +80,8 @@ pub struct ApiParts {
     pub feeds: Arc<Feeds>,
     /// Reports by the public.
     pub reports: Arc<Reports>,
+    /// Verifies names and addresses.
+    pub verifier: Arc<Verifier>,
     /// Owns what goes on after a handler has answered.
     pub tasks: TaskTracker,
     /// How the gateway's certificates stand. Blocks on the disk.

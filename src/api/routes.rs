@@ -15,8 +15,8 @@ use axum::{
 use http::{HeaderValue, Method, header};
 
 use super::{
-    ApiState, Operation, Problem, Right, appeals, auth, certificates, describe, feeds, links,
-    outbound, own, problem, reports, system, tokens, webhooks,
+    ApiState, Operation, Problem, Right, appeals, auth, certificates, checks, describe, feeds,
+    links, outbound, own, problem, reports, system, tokens, webhooks,
 };
 
 /// What a caller needs for a route.
@@ -215,6 +215,14 @@ pub const ROUTES: &[Route] = &[
     right(Method::POST, "/api/v1/appeals", Right::ChangeFeeds, describe::appeal),
     right(Method::GET, "/api/v1/appeals/{id}", Right::ReadFeeds, describe::read_appeal),
     right(Method::PATCH, "/api/v1/appeals/{id}", Right::ChangeFeeds, describe::decide_appeal),
+    Route {
+        method: Method::POST,
+        path: "/api/v1/checks",
+        need: Need::Right(Right::Verify),
+        carries: Carries::Json,
+        patient: true,
+        is: describe::check,
+    },
     // A look at persons, as above.
     route(Method::GET, "/api/v1/appeals/{id}/person", Need::Token, describe::read_appeal_person),
 ];
@@ -238,6 +246,7 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/api/v1/forwards/bulk", post(links::forwards::bulk))
         .route("/api/v1/forwards/{from}", get(links::forwards::read).patch(links::forwards::change))
         .route("/api/v1/zones/reload", post(system::reload_zones))
+        .route("/api/v1/checks", post(checks::check))
         .route("/api/v1/reports", get(reports::list))
         .route("/api/v1/reports/status", get(reports::status))
         .route("/api/v1/reports/{number}", get(reports::read))

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 verification failed. Results go to
 //! standard output as text or JSON, complaints and logs to standard error.
 
+mod check;
 mod check_config;
 mod client;
 mod demo;
@@ -70,6 +71,7 @@ pub struct Global {
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
+    Check(check::CheckArgs),
     CheckConfig(check_config::CheckConfig),
     Engine(engine::Engine),
     Feed(Box<feed::Feed>),
@@ -122,6 +124,7 @@ impl Cli {
         match self.command {
             Command::Serve(command) => command.run(&self.global),
             Command::Demo(command) => command.run(&self.global),
+            Command::Check(command) => command.run(&self.global),
             Command::CheckConfig(command) => command.run(&self.global),
             Command::Engine(command) => command.run(&self.global),
             Command::Feed(command) => command.run(&self.global),

@@ -324,15 +324,19 @@ impl Findings<'_> {
                 "Write up to 64 letters, digits and underscores, no digit first",
             );
         }
-        if s.retention_days < RETENTION_DAYS_MIN {
-            self.add(
-                "store.retention_days",
-                format!(
-                    "{} days are less than the six months that records are kept by law",
-                    s.retention_days
-                ),
-                "Write 184 or more",
-            );
+        for (key, days) in [
+            ("store.retention_days", s.retention_days),
+            ("store.evidence_retention_days", s.evidence_retention_days),
+        ] {
+            if days < RETENTION_DAYS_MIN {
+                self.add(
+                    key,
+                    format!(
+                        "{days} days are less than the six months that records are kept by law"
+                    ),
+                    "Write 184 or more",
+                );
+            }
         }
     }
 

@@ -31,6 +31,7 @@ mod source;
 mod spool;
 mod store;
 mod transfer;
+mod verify;
 mod walks;
 mod warnings;
 mod webhooks;
@@ -56,6 +57,7 @@ pub use source::Source;
 pub use spool::{Durability, FullPolicy, OnFull, Spool};
 pub use store::{Engine, RETENTION_DAYS_MIN, Store, Trace};
 pub use transfer::Transfers;
+pub use verify::Verify;
 pub use walks::Walks;
 pub use warnings::warnings;
 pub use webhooks::Webhooks;
@@ -92,6 +94,8 @@ pub struct Config {
     pub api: Api,
     /// Changes told to those who asked for them.
     pub webhooks: Webhooks,
+    /// How names and addresses are verified.
+    pub verify: Verify,
     /// Where links and tokens are kept.
     pub control: Control,
     /// The spool.
@@ -120,6 +124,7 @@ impl Default for Config {
             feeds: Feeds::default(),
             api: Api::default(),
             webhooks: Webhooks::default(),
+            verify: Verify::default(),
             control: Control::default(),
             spool: Spool::default(),
             store: Store::default(),

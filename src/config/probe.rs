@@ -68,6 +68,7 @@ fn files(config: &Config, source: &Source) -> Vec<Problem> {
         ("gateway.notices.tier_rules", &config.gateway.notices.tier_rules),
         ("gateway.outbound.keys_file", &config.gateway.outbound.keys_file),
         ("gateway.walks.ca_file", &config.gateway.walks.ca_file),
+        ("verify.anchors_file", &config.verify.anchors_file),
         ("webhooks.ca_file", &config.webhooks.ca_file),
         ("store.engine.library", &config.store.engine.library),
         ("store.password_file", &config.store.password_file),

@@ -3,7 +3,7 @@
 
 use super::{
     Config, Problem, Source, acme, api_limits, control, dns, feeds, gateway, jumps, notices,
-    outbound, policy, reports, spool, store, transfer, walks, webhooks,
+    outbound, policy, reports, spool, store, transfer, verify, walks, webhooks,
 };
 
 /// What a number may be.
@@ -36,6 +36,7 @@ const SECTIONS: &[&[Limits]] = &[
     policy::LIMITS,
     feeds::LIMITS,
     transfer::LIMITS,
+    verify::LIMITS,
     gateway::LIMITS,
     api_limits::LIMITS,
     acme::LIMITS,

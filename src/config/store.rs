@@ -49,6 +49,8 @@ pub struct Store {
     pub disk_bytes_max: u64,
     /// How long rows are kept, in days, at least 184.
     pub retention_days: u32,
+    /// How long evidence of verdicts is kept, in days; at least 184.
+    pub evidence_retention_days: u32,
     /// How often retention looks, in seconds.
     pub retention_interval_s: u64,
     /// The embedded engine.
@@ -139,6 +141,7 @@ pub(super) const LIMITS: &[Limits] = &[
     limits("store.disk_bytes_max", 0, 1 << 60),
     // The floor is `RETENTION_DAYS_MIN`, refused with its reason.
     limits("store.retention_days", 0, 36_500),
+    limits("store.evidence_retention_days", 0, 36_500),
     limits("store.retention_interval_s", 1, 7 * 86_400),
     limits("store.engine.memory_bytes_max", 256 << 20, 1 << 50),
     limits("store.engine.query_memory_bytes_max", 64 << 20, 1 << 50),
@@ -185,6 +188,7 @@ impl Default for Store {
             grace_s: 600,
             disk_bytes_max: 0,
             retention_days: 184,
+            evidence_retention_days: 186,
             retention_interval_s: 3_600,
             engine: Engine::default(),
         }

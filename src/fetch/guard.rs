@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use url::Host;
 
 use super::Error;
-use crate::links::special::{canonical_address, is_special, is_special_address};
+use crate::special::{canonical_address, is_special, is_special_address};
 
 /// Resolves a host's name into its addresses; the error is why it could not.
 pub type Resolve =

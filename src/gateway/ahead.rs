@@ -31,11 +31,11 @@ use crate::{
     links::{
         AskedPath, Link, Refusal, State, Target, TargetRules, Way, is_forward,
         onward::{Beyond, onward},
-        special::{canonical_address, is_special_address},
         target::has_tls,
     },
     record::PublicSuffixes,
     resolver::Lookup,
+    special::{canonical_address, is_special_address},
 };
 
 /// The name of the header that counts.

@@ -38,7 +38,6 @@ mod restore;
 mod room;
 mod secret;
 mod settings;
-pub(crate) mod special;
 mod sqlite;
 mod store;
 pub(crate) mod target;

@@ -25,11 +25,12 @@ use std::{
 
 use url::{Host, Url};
 
-use super::{
-    Refusal,
+use super::Refusal;
+use crate::{
+    config,
+    record::PublicSuffixes,
     special::{canonical_address, is_special, is_special_address},
 };
-use crate::{config, record::PublicSuffixes};
 
 /// A target that passed every rule.
 #[derive(Clone, Debug, PartialEq, Eq)]

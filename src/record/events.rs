@@ -1,6 +1,6 @@
 //! The small tables: verdicts, looks at the records, gaps, frames and nodes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Flow, LaneId, Row, SchemaId, Table, rowbinary::Writer};
 use crate::clock::Timestamp;
@@ -8,11 +8,11 @@ use crate::clock::Timestamp;
 /// One dated verdict.
 #[derive(Clone, Debug)]
 pub struct Verification<'a> {
-    /// The registrable domain of the subject.
+    /// The registrable domain of the subject; empty for an address.
     pub registrable_domain: &'a str,
     /// What was checked.
     pub subject: &'a str,
-    /// What kind of check.
+    /// `host`, `url` or `address`.
     pub kind: &'static str,
     /// The overall outcome.
     pub overall: &'static str,
@@ -20,12 +20,28 @@ pub struct Verification<'a> {
     pub grid: &'a str,
     /// The findings, as JSON.
     pub findings: &'a str,
-    /// Ids of the evidence.
+    /// SHA-256 of the evidence, in hexadecimal digits.
     pub evidence: &'a [String],
-    /// The version of the judging policy.
+    /// The version of the policy that turns findings into tiers.
     pub policy_version: &'a str,
     /// The exchange that asked for it.
     pub flow: Flow,
+    /// The name in the subject; empty for an address.
+    pub host: &'a str,
+    /// The addresses that the name led to, or the one that was checked.
+    pub addresses: &'a [IpAddr],
+    /// The link that it is about; empty for none.
+    pub code: &'a str,
+    /// Why it was made: `asked`, `create`, `first_seen`, `schedule`.
+    pub occasion: &'static str,
+    /// The version of the rules that evidence was judged by.
+    pub rules_version: &'a str,
+    /// SHA-256 of what it was judged from, which lies among the evidence.
+    pub dossier: &'a [u8; 32],
+    /// Through when it may be believed.
+    pub valid_until: Timestamp,
+    /// The list that `registrable_domain` comes from.
+    pub psl_version: &'a str,
 }
 
 impl Row for Verification<'_> {
@@ -37,7 +53,32 @@ impl Row for Verification<'_> {
         for e in self.evidence {
             w.str(e);
         }
-        w.str(self.policy_version).u128(self.flow.0);
+        w.str(self.policy_version).u128(self.flow.0).str(self.host);
+        w.len(self.addresses.len());
+        for address in self.addresses {
+            w.ip(*address);
+        }
+        w.str(self.code).str(self.occasion).str(self.rules_version).raw(self.dossier);
+        w.ts(self.valid_until).str(self.psl_version);
+    }
+}
+
+/// What a source said, byte for byte.
+#[derive(Clone, Debug)]
+pub struct Evidence<'a> {
+    /// The SHA-256 of `body`.
+    pub digest: &'a [u8; 32],
+    /// What it is, such as `dns_wire`.
+    pub form: &'static str,
+    /// The bytes.
+    pub body: &'a [u8],
+}
+
+impl Row for Evidence<'_> {
+    const TABLE: Table = Table::Evidence;
+
+    fn encode_tail(&self, w: &mut Writer<'_>) {
+        w.raw(self.digest).str(self.form).bytes(self.body);
     }
 }
 

@@ -17,7 +17,7 @@ mod suffix;
 mod table;
 
 pub use dns::{AnswerData, Resolution, ResolutionTail};
-pub use events::{Access, FrameRow, GapRow, NodeRow, Verification};
+pub use events::{Access, Evidence, FrameRow, GapRow, NodeRow, Verification};
 pub use feeds::{FeedEvent, RuleRow};
 pub use id::{BadNodeName, BadRecordId, Flow, LaneId, NodeName, RecordId};
 pub use links::{Conversion, Jump};

@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
@@ -52,6 +53,7 @@ impl SchemaId {
             Table::Nodes => NODES,
             Table::Hops => HOPS,
             Table::Reports => REPORTS,
+            Table::Evidence => EVIDENCE,
         };
         match version.checked_sub(1)? {
             last if last == earlier.len() => Some(all),
@@ -100,6 +102,7 @@ const fn earlier(table: Table) -> &'static [usize] {
         Table::Jumps => &[32],
         Table::Conversions => &[21],
         Table::Notices => &[17, 28],
+        Table::Verifications => &[13],
         Table::Reports => &[21],
         _ => &[],
     }
@@ -142,6 +145,8 @@ pub enum Type {
     Ip,
     /// `String`.
     Str,
+    /// `String` of any bytes: base64 in JSON.
+    Bytes,
     /// `LowCardinality(String)`: never for text that an outsider chooses.
     Word,
     /// `FixedString(32)`: a SHA-256.
@@ -167,7 +172,7 @@ impl Type {
             Self::U128 => "UInt128",
             Self::Ts => "DateTime64(6, 'UTC')",
             Self::Ip => "IPv6",
-            Self::Str => "String",
+            Self::Str | Self::Bytes => "String",
             Self::Word => "LowCardinality(String)",
             Self::Digest => "FixedString(32)",
             Self::U16s => "Array(UInt16)",
@@ -185,7 +190,7 @@ impl Type {
             Self::U64 | Self::Ts => 8,
             Self::U128 | Self::Ip => 16,
             Self::Digest => 32,
-            Self::Str | Self::Word => r.len()?,
+            Self::Str | Self::Bytes | Self::Word => r.len()?,
             Self::U16s => r.len()?.checked_mul(2).ok_or(Truncated)?,
             Self::Ips => r.len()?.checked_mul(16).ok_or(Truncated)?,
             Self::Strs => {
@@ -216,6 +221,7 @@ impl Type {
             Self::Ts => json!(r.ts()?.to_string()),
             Self::Ip => json!(r.ip()?.to_canonical().to_string()),
             Self::Str | Self::Word => text(r.bytes()?),
+            Self::Bytes => json!(STANDARD.encode(r.bytes()?)),
             Self::Digest => json!(hex::encode(r.take(32)?)),
             Self::U16s => list(r, |r| Ok(json!(r.u16()?)))?,
             Self::Ips => list(r, |r| Self::Ip.read_json(r))?,
@@ -247,6 +253,7 @@ impl Type {
             Self::Ts => json!({ "type": "string", "format": "date-time" }),
             Self::Ip => json!({ "type": "string", "description": "An address" }),
             Self::Str | Self::Word => text,
+            Self::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
             Self::Digest => json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" }),
             Self::U16s => list(number(u16::MAX.into())),
             Self::Ips | Self::Strs => list(text),
@@ -351,7 +358,9 @@ columns! {
         "client_class" Word, "psl_version" Word, "continued_by" Word;
     VERIFICATIONS:
         "registrable_domain" Str, "subject" Str, "kind" Word, "overall" Word, "grid" Str,
-        "findings" Str, "evidence" Strs, "policy_version" Word, "flow" U128;
+        "findings" Str, "evidence" Strs, "policy_version" Word, "flow" U128,
+        "host" Str, "addresses" Ips, "code" Str, "occasion" Word, "rules_version" Word,
+        "dossier" Digest, "valid_until" Ts, "psl_version" Word;
     FEED_EVENTS:
         "feed" Word, "version" Str, "event" Word, "digest" Digest, "signer" Str, "accepted" U64,
         "rejected" U64, "detail" Str;
@@ -381,6 +390,8 @@ columns! {
         "actor" Str, "due" Ts, "client" Ip, "client_port" U16, "client_key" Word,
         "psl_version" Word, "flow" U128,
         "subject_kind" Word, "host" Str, "act" Word, "answer" Str, "feed" Word, "appeal" Str;
+    EVIDENCE:
+        "digest" Digest, "form" Word, "body" Bytes;
 }
 
 #[cfg(test)]
@@ -405,6 +416,7 @@ mod tests {
             (Table::Jumps, 32, "flow"),
             (Table::Conversions, 21, "flow"),
             (Table::Notices, 17, "flow"),
+            (Table::Verifications, 13, "flow"),
         ] {
             let first = SchemaId::new(table, 1).columns().unwrap();
             assert_eq!((first.len(), first[count - 1].name), (count, last), "{table}");
@@ -417,7 +429,7 @@ mod tests {
 
     #[test]
     fn unknown_schemas_have_no_columns() {
-        for id in [0, 1, 0x0102, 0x0203, 0x0200, 0x0e01, 0xffff] {
+        for id in [0, 1, 0x0102, 0x0203, 0x0200, 0x0f01, 0xffff] {
             assert!(SchemaId(id).columns().is_none(), "{id:#x}");
         }
     }

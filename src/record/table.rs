@@ -32,11 +32,13 @@ pub enum Table {
     Hops = 12,
     /// One event of a report or an appeal by the public (举报, 申诉).
     Reports = 13,
+    /// What a source said, byte for byte (证据).
+    Evidence = 14,
 }
 
 impl Table {
     /// Every table, by number.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Resolutions,
         Self::Jumps,
         Self::Conversions,
@@ -50,6 +52,7 @@ impl Table {
         Self::Nodes,
         Self::Hops,
         Self::Reports,
+        Self::Evidence,
     ];
 
     /// The table with this number.
@@ -73,6 +76,7 @@ impl Table {
             Self::Nodes => "nodes",
             Self::Hops => "hops",
             Self::Reports => "reports",
+            Self::Evidence => "evidence",
         }
     }
 

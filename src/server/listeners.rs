@@ -354,6 +354,7 @@ fn api_router(
         short_url_base: public_url,
         feeds: Arc::clone(&core.feeds),
         reports: Arc::clone(&core.reports),
+        verifier: Arc::clone(&core.verifier),
         tasks: core.tasks.clone(),
         tokens: Arc::clone(&core.tokens),
         webhooks: core.config.webhooks.clone(),

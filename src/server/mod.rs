@@ -82,6 +82,9 @@ pub enum Error {
     /// Reports by the public.
     #[error("reports: {0}")]
     Reports(#[from] crate::reports::Error),
+    /// What the section `[verify]` names cannot be used.
+    #[error("{0}")]
+    Verify(#[from] crate::verify::Error),
     /// Feeds and their control state.
     #[error("feeds: {0}")]
     Feeds(crate::feeds::Error),

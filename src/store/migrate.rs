@@ -61,6 +61,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "notices",
         sql: include_str!("../../migrations/0008_notices.sql"),
     },
+    Migration { number: 9, name: "verify", sql: include_str!("../../migrations/0009_verify.sql") },
 ];
 
 /// A program version: major, minor, patch.

@@ -29,6 +29,7 @@ const DROPPED: &[Table] = &[
     Table::Jumps,
     Table::Notices,
     Table::Verifications,
+    Table::Evidence,
     Table::Hops,
     Table::Frames,
     Table::Nodes,
@@ -111,9 +112,6 @@ impl Retention {
     /// cannot be dropped, is said in the log and tried again by the next look; it keeps no other
     /// one beyond its time, unless the store is away.
     pub async fn once(&self) -> Vec<Partition> {
-        let days = self.store.config().retention_days.max(RETENTION_DAYS_MIN);
-        let keep = Duration::from_secs(u64::from(days) * 86_400);
-        let cutoff = self.clock.now().saturating_sub(keep);
         let mut dropped = Vec::new();
         let on_its_way = match self.oldest_on_its_way().await {
             Ok(oldest) => oldest,
@@ -123,6 +121,7 @@ impl Retention {
             }
         };
         for &table in DROPPED {
+            let cutoff = self.cutoff(table);
             let partitions = self.store.partitions(table).await.unwrap_or_else(|e| {
                 tracing::warn!(%table, error = %e, "retention cannot look at a table");
                 Vec::new()
@@ -148,6 +147,18 @@ impl Retention {
             }
         }
         dropped
+    }
+
+    /// Before when a row of `table` may go.
+    fn cutoff(&self, table: Table) -> Timestamp {
+        let config = self.store.config();
+        let days = match table {
+            // A verdict of the last day that is kept may rest on a body that was kept the day before.
+            Table::Evidence => config.evidence_retention_days,
+            _ => config.retention_days,
+        };
+        let keep = Duration::from_secs(u64::from(days.max(RETENTION_DAYS_MIN)) * 86_400);
+        self.clock.now().saturating_sub(keep)
     }
 
     fn may_go(&self, partition: &Partition, cutoff: Timestamp, on_its_way: Timestamp) -> bool {

@@ -177,6 +177,7 @@ pub(super) const fn kind(table: Table) -> &'static str {
         Table::Nodes => "node",
         Table::Hops => "hop",
         Table::Reports => "report",
+        Table::Evidence => "evidence",
     }
 }
 

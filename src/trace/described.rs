@@ -31,6 +31,7 @@ const ALL: [fn(&mut SchemaGenerator) -> Schema; Table::ALL.len()] = [
     SchemaGenerator::subschema_for::<RecordOf<11>>,
     SchemaGenerator::subschema_for::<RecordOf<12>>,
     SchemaGenerator::subschema_for::<RecordOf<13>>,
+    SchemaGenerator::subschema_for::<RecordOf<14>>,
 ];
 
 impl JsonSchema for Record {

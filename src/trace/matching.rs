@@ -22,8 +22,14 @@ const FLOWS_MAX: usize = 2_000;
 const AFTERWARDS: &str = " SETTINGS query_plan_optimize_lazy_materialization = 1";
 
 /// The tables whose rows name a link.
-const LINKED: [Table; 5] =
-    [Table::Jumps, Table::Conversions, Table::Notices, Table::Hops, Table::Reports];
+const LINKED: [Table; 6] = [
+    Table::Jumps,
+    Table::Conversions,
+    Table::Notices,
+    Table::Verifications,
+    Table::Hops,
+    Table::Reports,
+];
 
 /// A table, its rows at or below a name by the column of their registrable domain, and the same by
 /// the column of the name alone.
@@ -49,7 +55,7 @@ const DOMAIN: [(Table, &str, &str); 6] = [
     below!(Resolutions, "registrable_domain", "qname"),
     below!(Jumps, "target_registrable_domain", "target_host"),
     below!(Conversions, "target_registrable_domain", "target_host"),
-    below!(Verifications, "registrable_domain", "subject"),
+    below!(Verifications, "registrable_domain", "host"),
     below!(Hops, "registrable_domain", "host"),
     below!(Reports, "registrable_domain", "host"),
 ];
@@ -125,6 +131,7 @@ impl Matching {
                 conditions: vec![
                     (Table::Resolutions, "has(answers, {address:IPv6})"),
                     (Table::Jumps, "has(target_addresses, {address:IPv6})"),
+                    (Table::Verifications, "has(addresses, {address:IPv6})"),
                     (Table::Hops, "has(addresses, {address:IPv6})"),
                     (Table::Reports, "toIPv6OrNull(host) = {address:IPv6}"),
                 ],
@@ -132,8 +139,7 @@ impl Matching {
             },
             Subject::Domain(name) => {
                 let registered = registered(name);
-                // Verifications name no list: they may follow any.
-                let by_domain = |t: Table| t != Table::Verifications && !others.contains(&t);
+                let by_domain = |t: Table| !others.contains(&t);
                 Self::domain(name, |t| registered && by_domain(t))
             }
             Subject::Client { address: a, port } => {
@@ -164,6 +170,7 @@ impl Matching {
                 together: None,
                 conditions: vec![
                     (Table::Jumps, "target = {target:String}"),
+                    (Table::Verifications, "subject = {target:String}"),
                     (Table::Hops, "url = {target:String}"),
                     (Table::Reports, "subject = {target:String}"),
                     (
@@ -185,6 +192,10 @@ impl Matching {
                 Table::Jumps,
                 "target_registrable_domain IN {above:Array(String)} \
                  AND target = {target:String}",
+            ),
+            (
+                Table::Verifications,
+                "registrable_domain IN {above:Array(String)} AND subject = {target:String}",
             ),
             (Table::Hops, "registrable_domain IN {above:Array(String)} AND url = {target:String}"),
             (

@@ -39,7 +39,8 @@ const fn columns(table: Table) -> &'static [&'static str] {
         | Table::Gaps
         | Table::Frames
         | Table::Nodes
-        | Table::Hops => &[],
+        | Table::Hops
+        | Table::Evidence => &[],
         Table::Reports => &["client", "client_port", "client_key", "contact", "text"],
     }
 }

@@ -26,8 +26,14 @@ pub(super) const CHAIN: [Table; 7] = [
 ];
 
 /// The tables whose rows name the list that their registrable domain comes from.
-pub(super) const LISTED: [Table; 5] =
-    [Table::Resolutions, Table::Jumps, Table::Conversions, Table::Hops, Table::Reports];
+pub(super) const LISTED: [Table; 6] = [
+    Table::Resolutions,
+    Table::Jumps,
+    Table::Conversions,
+    Table::Verifications,
+    Table::Hops,
+    Table::Reports,
+];
 
 /// A statement with its parameters.
 #[derive(Clone, Debug, PartialEq)]

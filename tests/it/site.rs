@@ -36,6 +36,7 @@ use tracegate::{
     resolver::{self, Resolver},
     spool::{self, Spool},
     trace::{Parts, ShortUrls, Tracer},
+    verify::{Verifier, VerifierOptions},
     webhooks::Signer,
 };
 
@@ -201,6 +202,18 @@ fn open_feeds(
 }
 
 /// The desk of reports over a database in `dir`; appeals are those of `feeds`.
+fn verifier(config: &Config, spool: &Spool, clock: &Clock) -> Arc<Verifier> {
+    let parts = VerifierOptions {
+        config: config.verify.clone(),
+        lane: spool.shared(Table::Verifications).unwrap(),
+        evidence: spool.shared(Table::Evidence).unwrap(),
+        node: "it".parse().unwrap(),
+        suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
+        clock: clock.clone(),
+    };
+    Arc::new(Verifier::new(parts).unwrap())
+}
+
 fn open_desk(
     dir: &Path,
     config: &Config,
@@ -363,6 +376,7 @@ impl Site {
             short_url_base: format!("http://{gateway_address}/"),
             feeds,
             reports: desk,
+            verifier: verifier(&config, &spool, &clock),
             tasks: tasks.clone(),
             tokens: Arc::new(tokens),
             webhooks: config.webhooks.clone(),

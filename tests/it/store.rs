@@ -82,13 +82,13 @@ async fn what_would_lose_or_double_rows_is_refused() {
     .await;
     assert!(matches!(error, Error::Column { column, .. } if column == "detail"));
     let error = refused(
-        "INSERT INTO migrations SELECT 9, 'x', 'x', now64(6), '99.0.0', '99.0.0'",
-        "ALTER TABLE migrations DELETE WHERE number = 9 SETTINGS mutations_sync = 1",
+        "INSERT INTO migrations SELECT 99, 'x', 'x', now64(6), '99.0.0', '99.0.0'",
+        "ALTER TABLE migrations DELETE WHERE number = 99 SETTINGS mutations_sync = 1",
     )
     .await;
-    assert!(matches!(error, Error::NewerSchema { number: 9, .. }));
+    assert!(matches!(error, Error::NewerSchema { number: 99, .. }));
     // A newer schema that does not need a newer program is fine.
-    let sql = "INSERT INTO migrations SELECT 9, 'x', 'x', now64(6), '0.1.0', '99.0.0'";
+    let sql = "INSERT INTO migrations SELECT 99, 'x', 'x', now64(6), '0.1.0', '99.0.0'";
     store.execute(sql).await.unwrap();
     store.prepare(Durability::Written).await.unwrap();
     engine.supervisor.shutdown().await;
@@ -125,7 +125,7 @@ fn value(w: &mut Writer<'_>, ty: Type, random: &mut impl FnMut(usize) -> Vec<u8>
             let b: [u8; 8] = random(8).try_into().unwrap();
             w.ts(Timestamp(i64::from_le_bytes(b) & ((1 << 53) - 1)));
         }
-        Type::Str | Type::Word => {
+        Type::Str | Type::Bytes | Type::Word => {
             let n = usize::from(random(1)[0]);
             w.bytes(&random(n));
         }
@@ -226,7 +226,7 @@ fn migrate_by_hand() {
     };
     let plan = migrate(&["--dry-run"]);
     assert!(plan.contains("CREATE TABLE IF NOT EXISTS resolutions"), "{plan}");
-    let applied = "-- Applied: 0001 records\n-- Applied: 0002 passive_dns\n-- Applied: 0003 lists\n-- Applied: 0004 feeds\n-- Applied: 0005 gateway\n-- Applied: 0006 passive_dns_actions\n-- Applied: 0007 reports\n-- Applied: 0008 notices\n";
+    let applied = "-- Applied: 0001 records\n-- Applied: 0002 passive_dns\n-- Applied: 0003 lists\n-- Applied: 0004 feeds\n-- Applied: 0005 gateway\n-- Applied: 0006 passive_dns_actions\n-- Applied: 0007 reports\n-- Applied: 0008 notices\n-- Applied: 0009 verify\n";
     assert_eq!(migrate(&[]), applied);
     assert_eq!(migrate(&[]), "The store is up to date.\n");
     let json: serde_json::Value = serde_json::from_str(&migrate(&["--format", "json"])).unwrap();

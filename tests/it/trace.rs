@@ -263,6 +263,14 @@ fn scene(rows: &mut Rows) -> Scene {
         evidence: &[],
         policy_version: "1",
         flow,
+        host: "www.demo.test",
+        addresses: &["192.0.2.80".parse().unwrap()],
+        code: "",
+        occasion: "asked",
+        rules_version: "1",
+        dossier: &[7; 32],
+        valid_until: Timestamp::from_secs(START + 3_600),
+        psl_version: "1",
     };
     let verification = rows.add("n1", 2_500, &verification).to_string();
     let jump_ = rows.add("n1", 3_000, &jump("abc1234", TARGET, flow)).to_string();

@@ -45,7 +45,7 @@ pub(super) use self::{
         read_appeal_person, read_report, read_report_person, read_reports_status,
     },
     system::{
-        create_token, healthz, list_certificates, list_tokens, metrics, openapi, readyz,
+        check, create_token, healthz, list_certificates, list_tokens, metrics, openapi, readyz,
         reload_zones, revoke_token,
     },
     webhooks::{

@@ -2,7 +2,7 @@
 
 mod fake;
 mod force;
-mod peers;
+pub(crate) mod peers;
 mod share;
 
 use std::{net::SocketAddr, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};

@@ -83,21 +83,42 @@ pub(super) fn notice(out: &mut Lines, r: &Value) {
     out.text(2, &what.join(" · "));
 }
 
+/// The verdict, the grid and what is not as it should be; what was well is in JSON.
 pub(super) fn verification(out: &mut Lines, r: &Value) {
-    out.text(
-        2,
-        &format!(
-            "{} · {} · overall 总体 {}",
-            str(r, "subject"),
-            str(r, "verification_kind"),
-            str(r, "overall")
-        ),
-    );
-    for part in ["grid", "findings"] {
-        let value = str(r, part);
-        if !value.is_empty() {
-            out.text(2, &format!("{part} {value}"));
+    let mut what = vec![format!("{} · {}", str(r, "subject"), str(r, "verification_kind"))];
+    what.push(format!("overall 总体 {}", str(r, "overall")));
+    push(&mut what, "occasion 缘由 ", r, "occasion");
+    push(&mut what, "code ", r, "code");
+    out.text(2, &what.join(" · "));
+    let parsed = |name: &str| serde_json::from_str::<Value>(&str(r, name)).unwrap_or_default();
+    let grid = parsed("grid");
+    for (row, label) in [
+        ("registration", "registration 注册"),
+        ("resolution", "resolution 解析"),
+        ("address", "address 地址"),
+    ] {
+        let cell = |aspect: &str| outcome_of(&grid[row][aspect]);
+        if !grid[row].is_null() {
+            let cells = (cell("authentic"), cell("accurate"));
+            out.text(
+                2,
+                &format!("{label}: authentic 真实 {} · accurate 准确 {}", cells.0, cells.1),
+            );
         }
+    }
+    for finding in parsed("findings").as_array().into_iter().flatten() {
+        if finding["outcome"] == "false" {
+            let (id, severity) = (str(finding, "id"), str(finding, "severity"));
+            out.text(2, &format!("{id} {severity}: {}", str(finding, "says")));
+        }
+    }
+}
+
+/// An outcome with its cause.
+fn outcome_of(cell: &Value) -> String {
+    match cell["cause"].as_str() {
+        Some(cause) => format!("{} ({cause})", str(cell, "outcome")),
+        None => str(cell, "outcome").into_owned(),
     }
 }
 

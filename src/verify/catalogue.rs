@@ -1,0 +1,221 @@
+//! Every check by its id: what it is about, in both languages, which cell of the grid it counts in,
+//! and what others call it. Ids are for ever: a check that changes its meaning gets another.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::outcome::words;
+
+words! {
+    /// What is verified: the law's three objects.
+    Area {
+        /// 域名注册信息
+        Registration = "registration",
+        /// 解析信息
+        Resolution = "resolution",
+        /// 互联网协议地址
+        Address = "address",
+    }
+}
+
+words! {
+    /// In what respect: the law's two adjectives.
+    Aspect {
+        /// 真实: it is what the authoritative source says.
+        Authentic = "authentic",
+        /// 准确: sources agree, and what was declared is so.
+        Accurate = "accurate",
+    }
+}
+
+words! {
+    /// Whose id it is that others call a finding by.
+    Scheme {
+        /// A test case of Zonemaster.
+        Zonemaster = "zonemaster",
+        /// An error code of DNSViz.
+        Dnsviz = "dnsviz",
+        /// An RFC.
+        Rfc = "rfc",
+    }
+}
+
+/// What others call what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Standard {
+    /// Whose id it is.
+    pub scheme: Scheme,
+    /// The id.
+    pub id: &'static str,
+}
+
+/// What the catalogue says of a check.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The id, `RES-04`.
+    pub id: &'static str,
+    /// The cell of the grid.
+    pub cell: (Area, Aspect),
+    /// Whether the cell stays open where this check found nothing.
+    pub needed: bool,
+    /// Whether it holds two sources against each other, so that `"false"` at grade A means that
+    /// two facts contradict.
+    pub compares: bool,
+    /// What is so where the check finds `"true"`.
+    pub title: &'static str,
+    /// The same in Chinese.
+    pub title_zh: &'static str,
+    /// What others call it.
+    pub standards: &'static [Standard],
+}
+
+macro_rules! catalogue {
+    ($($variant:ident $id:literal $area:ident $aspect:ident [$($flag:ident)*]
+        $title:literal $title_zh:literal { $($scheme:ident $name:literal)* })+) => {
+        /// A check.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+        )]
+        pub enum Check {
+            $(#[doc = $title] #[serde(rename = $id)] $variant,)+
+        }
+
+        impl Check {
+            /// Every check.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// What the catalogue says of it.
+            pub const fn entry(self) -> Entry {
+                match self {
+                    $(Self::$variant => {
+                        let flags: &[&str] = &[$(stringify!($flag)),*];
+                        Entry {
+                            id: $id,
+                            cell: (Area::$area, Aspect::$aspect),
+                            needed: has(flags, "needed"),
+                            compares: has(flags, "compares"),
+                            title: $title,
+                            title_zh: $title_zh,
+                            standards: &[$(Standard { scheme: Scheme::$scheme, id: $name }),*],
+                        }
+                    })+
+                }
+            }
+        }
+    };
+}
+
+const fn has(flags: &[&str], flag: &str) -> bool {
+    let mut i = 0;
+    while i < flags.len() {
+        // The words differ in their first letter; comparing strings is not const.
+        if flags[i].as_bytes()[0] == flag.as_bytes()[0] {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+catalogue! {
+    Reg01 "REG-01" Registration Authentic [needed]
+        "its registry has the domain"
+        "注册局中有该域名的注册记录"
+        { Rfc "RFC 9083" }
+    Res01 "RES-01" Resolution Authentic [needed]
+        "the zone exists, and the zone above delegates it"
+        "区存在,且由上级区授权"
+        { Zonemaster "BASIC01" Dnsviz "NO_NS_IN_PARENT" }
+    Res02 "RES-02" Resolution Authentic [needed]
+        "at least one of its servers works"
+        "至少有一台名称服务器正常工作"
+        { Zonemaster "BASIC02" Dnsviz "SERVER_UNRESPONSIVE_UDP" }
+    Res03 "RES-03" Resolution Authentic []
+        "every server it is delegated to answers with authority"
+        "授权的每台名称服务器都给出权威应答"
+        { Zonemaster "DELEGATION04" Dnsviz "SERVER_NOT_AUTHORITATIVE" }
+    Res04 "RES-04" Resolution Accurate [needed compares]
+        "the zone above and the zone itself name the same servers"
+        "上级区与本区列出相同的名称服务器"
+        { Zonemaster "DELEGATION07" Zonemaster "CONSISTENCY04" Dnsviz "NS_NAME_NOT_IN_CHILD" Dnsviz "NS_NAME_NOT_IN_PARENT" }
+    Res05 "RES-05" Resolution Accurate [compares]
+        "glue is what the zone itself says of its servers' addresses"
+        "胶水记录与本区的服务器地址一致"
+        { Zonemaster "CONSISTENCY05" Dnsviz "GLUE_MISMATCH" }
+    Res06 "RES-06" Resolution Accurate []
+        "every server has the zone in the same version"
+        "各名称服务器上的区版本一致"
+        { Zonemaster "CONSISTENCY01" Zonemaster "CONSISTENCY06" }
+    Res07 "RES-07" Resolution Authentic [needed]
+        "signatures lead from the anchor to the zone"
+        "签名链从信任锚通到本区"
+        { Zonemaster "DNSSEC02" Zonemaster "DNSSEC07" Zonemaster "DNSSEC08" Zonemaster "DNSSEC09" Dnsviz "NO_SEP" }
+    Res08 "RES-08" Resolution Authentic []
+        "signatures last a while yet"
+        "签名的剩余有效期充足"
+        { Zonemaster "DNSSEC04" Dnsviz "EXPIRATION_WITHIN_CLOCK_SKEW" }
+    Res09 "RES-09" Resolution Accurate [needed]
+        "every server gives the same answer"
+        "各名称服务器给出相同的应答"
+        { Dnsviz "INCONSISTENT_NXDOMAIN" }
+    Res12 "RES-12" Resolution Accurate []
+        "nothing points to a name that is not there"
+        "没有指向不存在名称的记录"
+        { Dnsviz "ERROR_RESOLVING_NS_NAME" Zonemaster "NAMESERVER06" }
+    Res14 "RES-14" Resolution Authentic []
+        "its servers are where the public can ask them"
+        "名称服务器位于公众可以访问的地址"
+        { Zonemaster "ADDRESS01" Dnsviz "NS_NAME_PRIVATE_IP" Dnsviz "GLUE_PRIVATE_IP" }
+    Res16 "RES-16" Resolution Accurate []
+        "times to live are neither very short nor beyond what was signed"
+        "TTL 既不过短,也不超过签名时的值"
+        { Zonemaster "ZONE06" Dnsviz "ORIGINAL_TTL_EXCEEDED" }
+    Res17 "RES-17" Resolution Accurate []
+        "it has several servers, at different addresses and in different networks"
+        "有多台位于不同地址和网络的名称服务器"
+        { Zonemaster "DELEGATION01" Zonemaster "DELEGATION02" Zonemaster "CONNECTIVITY04" }
+    Res18 "RES-18" Resolution Authentic []
+        "names that nobody made do not exist"
+        "未登记的名称不存在"
+        { Rfc "RFC 4592" }
+    Res19 "RES-19" Resolution Authentic []
+        "its names are host names"
+        "各名称符合主机名规则"
+        { Zonemaster "SYNTAX01" Zonemaster "SYNTAX02" Zonemaster "SYNTAX03" Zonemaster "SYNTAX04" Rfc "RFC 1123" }
+    Ip01 "IP-01" Address Authentic [needed]
+        "the address can be reached from everywhere"
+        "地址可在公共互联网上到达"
+        { Zonemaster "ADDRESS01" Dnsviz "NS_NAME_PRIVATE_IP" Rfc "RFC 6890" }
+    Ip02 "IP-02" Address Authentic []
+        "an IPv4 address inside it can be, too"
+        "内嵌的 IPv4 地址同样可到达"
+        { Rfc "RFC 6052" Rfc "RFC 3056" Rfc "RFC 4380" }
+    Ip03 "IP-03" Address Authentic []
+        "the address is one host's"
+        "地址属于单台主机,不是组播、广播或未指定地址"
+        { Rfc "RFC 5771" Rfc "RFC 4291" }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_one_of_a_kind_and_say_their_area() {
+        let ids: BTreeSet<&str> = Check::ALL.iter().map(|c| c.entry().id).collect();
+        assert_eq!(ids.len(), Check::ALL.len());
+        for check in Check::ALL {
+            let entry = check.entry();
+            let area = match entry.id.split('-').next().unwrap() {
+                "REG" | "IDN" => Area::Registration,
+                "RES" => Area::Resolution,
+                _ => Area::Address,
+            };
+            assert_eq!(entry.cell.0, area, "{}", entry.id);
+            assert!(!entry.standards.is_empty(), "{}", entry.id);
+            assert_eq!(serde_json::to_value(check).unwrap(), entry.id);
+        }
+    }
+}

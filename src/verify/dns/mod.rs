@@ -1,0 +1,73 @@
+//! Resolution (解析信息): what the DNS itself says of a name. Reading and judging, without asking.
+
+mod anchors;
+mod answers;
+mod chain;
+mod delegation;
+mod denial;
+pub mod plan;
+pub mod reply;
+mod second;
+mod signature;
+mod view;
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use self::{plan::Plan, view::View};
+use super::{Finding, evidence::Bundle};
+use crate::clock::Timestamp;
+
+pub use anchors::{BadAnchors, anchors};
+pub use view::BadPlan;
+
+/// What replies of name servers are judged by, beside the time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grounds {
+    /// Special-purpose addresses at which servers are on purpose.
+    pub servers_allow: Vec<IpNet>,
+    /// The DS records of the root, as [`anchors`] reads them; without them no signature is judged.
+    pub anchors: String,
+}
+
+/// What is found in the replies of name servers, as of `now`.
+///
+/// # Errors
+/// When the plan names what is no name.
+pub fn resolution(
+    plan: &Plan,
+    bundle: &Bundle,
+    grounds: &Grounds,
+    now: Timestamp,
+) -> Result<Vec<Finding>, BadPlan> {
+    let view = View::new(plan, bundle, now)?;
+    let anchors = anchors(&grounds.anchors).unwrap_or_default();
+    let chain = chain::follow(&view, &anchors, now);
+    Ok(vec![
+        delegation::exists(&view),
+        delegation::served(&view),
+        delegation::lame(&view),
+        delegation::same_servers(&view),
+        delegation::glue(&view),
+        answers::same_version(&view),
+        chain.finding(&view),
+        chain.margin(now),
+        answers::same_answer(&view),
+        answers::dangling(&view),
+        answers::public_servers(&view, &grounds.servers_allow),
+        answers::lifetimes(&view),
+        delegation::several(&view),
+        answers::nobody_made(&view),
+        answers::syntax(&view),
+    ])
+}
+
+/// The addresses that the name leads to, over its aliases, as of `now`.
+///
+/// # Errors
+/// When the plan names what is no name.
+pub fn led_to(plan: &Plan, bundle: &Bundle, now: Timestamp) -> Result<BTreeSet<IpAddr>, BadPlan> {
+    Ok(View::new(plan, bundle, now)?.led_to())
+}

@@ -1,0 +1,146 @@
+//! A dossier: everything that a verdict is judged from. The same dossier gives the same verdict,
+//! today and at a replay; nothing else is looked at.
+//!
+//! It is itself evidence. Kept, it names the bodies and does not contain them.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Check, Finding, Outcome, Unasked, Verdict, address,
+    dns::{self, Grounds, plan::Plan},
+    evidence::{Bundle, EvidenceId},
+};
+use crate::clock::Timestamp;
+
+/// The version of the rules that evidence is judged by.
+pub const RULES_VERSION: &str = "1";
+
+/// Everything that a verdict is judged from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dossier {
+    /// The rules by which it is judged.
+    pub rules_version: String,
+    /// As of when.
+    pub at: Timestamp,
+    /// What it is about.
+    pub subject: String,
+    /// `host`, `url` or `address`.
+    pub kind: String,
+    /// Whether networks were used.
+    pub network: bool,
+    /// The address, where that is the subject.
+    pub address: Option<IpAddr>,
+    /// The zones and servers of the name, where a name is the subject.
+    pub plan: Option<Plan>,
+    /// What replies are judged by.
+    pub grounds: Grounds,
+    /// What sources said.
+    pub bundle: Bundle,
+}
+
+/// Why a dossier gives no verdict.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unjudged {
+    /// It was judged by rules that this build does not have.
+    #[error("it was judged by rules of version {0}, which this build does not have")]
+    Rules(String),
+    /// It cannot be read.
+    #[error("its dossier cannot be read")]
+    Unreadable,
+    /// A body is not what its name says.
+    #[error("evidence {0} was altered")]
+    Altered(EvidenceId),
+    /// A body is gone.
+    #[error("evidence {0} is not there any more")]
+    Missing(EvidenceId),
+}
+
+impl Dossier {
+    /// The verdict.
+    ///
+    /// # Errors
+    /// [`Unjudged::Rules`] and [`Unjudged::Unreadable`].
+    pub fn judge(&self) -> Result<Verdict, Unjudged> {
+        if self.rules_version != RULES_VERSION {
+            return Err(Unjudged::Rules(self.rules_version.clone()));
+        }
+        let mut findings = Vec::new();
+        if let Some(at) = self.address {
+            findings.extend(address(at));
+        }
+        match &self.plan {
+            Some(_) if !self.network => findings.extend(offline()),
+            Some(plan) => findings.extend(self.name(plan)?),
+            None => {}
+        }
+        Ok(Verdict::of(self.subject.clone(), findings))
+    }
+
+    fn name(&self, plan: &Plan) -> Result<Vec<Finding>, Unjudged> {
+        let bad = |_| Unjudged::Unreadable;
+        let mut findings =
+            dns::resolution(plan, &self.bundle, &self.grounds, self.at).map_err(bad)?;
+        for at in dns::led_to(plan, &self.bundle, self.at).map_err(bad)? {
+            findings.extend(address(at));
+        }
+        let no_source = Outcome::NotEvaluated(Unasked::NoSource);
+        let says = "no registry is known that could be asked";
+        findings.push(Finding::new(Check::Reg01, no_source, says));
+        Ok(findings)
+    }
+
+    /// The addresses that it is about: the subject, or where the name leads.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let led = |plan| dns::led_to(plan, &self.bundle, self.at).unwrap_or_default();
+        let mut found: Vec<IpAddr> = self.plan.iter().flat_map(led).collect();
+        found.extend(self.address);
+        found
+    }
+
+    /// Through when the verdict may be believed: as long as all that it rests on.
+    pub fn valid_until(&self) -> Timestamp {
+        let ends = self.bundle.observations.iter().map(|o| o.expires);
+        ends.filter(|end| *end >= self.at).min().unwrap_or(self.at)
+    }
+
+    /// As it is kept: without the bodies.
+    pub fn packed(&self) -> Vec<u8> {
+        let bundle = Bundle { observations: self.bundle.observations.clone(), ..Bundle::default() };
+        // Its maps have text for keys, so that it can be written.
+        serde_json::to_vec(&Self { bundle, ..self.clone() }).unwrap_or_default()
+    }
+
+    /// A dossier that was kept, with the bodies that it names.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a body is missing or altered.
+    pub fn unpack(packed: &[u8], bodies: BTreeMap<EvidenceId, Vec<u8>>) -> Result<Self, Unjudged> {
+        let mut dossier = Self::outline(packed)?;
+        dossier.bundle.bodies = bodies;
+        if let Some(id) = dossier.bundle.altered() {
+            return Err(Unjudged::Altered(id));
+        }
+        let named = dossier.bundle.observations.iter().filter_map(|o| o.evidence());
+        match named.into_iter().find(|id| !dossier.bundle.bodies.contains_key(id)) {
+            Some(id) => Err(Unjudged::Missing(id)),
+            None => Ok(dossier),
+        }
+    }
+
+    /// A dossier that was kept, without bodies.
+    ///
+    /// # Errors
+    /// [`Unjudged::Unreadable`].
+    pub fn outline(packed: &[u8]) -> Result<Self, Unjudged> {
+        serde_json::from_slice(packed).map_err(|_| Unjudged::Unreadable)
+    }
+}
+
+/// What is said of a name where networks are not used.
+fn offline() -> impl Iterator<Item = Finding> {
+    let offline = Outcome::NotEvaluated(Unasked::Offline);
+    let needed = Check::ALL.iter().filter(|c| c.entry().needed);
+    needed.map(move |check| Finding::new(*check, offline, "verify.network is off"))
+}

@@ -1,0 +1,43 @@
+//! Verification (核验): is what the registry, the DNS and the address registries say about a name
+//! true, and do they agree?
+//!
+//! # Facts apart from judgement
+//!
+//! Gathering asks sources and keeps what they said as [`evidence`], byte for byte. Checks are pure
+//! functions over evidence and a time: the same evidence gives the same [`Finding`]s for ever, and
+//! a replay shows it. Findings make a [`Grid`] (registration, resolution, address; authentic,
+//! accurate), and the grid one word ([`Overall`]).
+//!
+//! # What is not known
+//!
+//! Every [`Outcome`] but `"true"` and `"false"` says why there is none. No fault of a source ever
+//! becomes `"false"`: [`Fault::outcome`] is the only way from one to the other. An adverse word
+//! about signatures needs two validators, one about answers that differ a quorum.
+//!
+//! What is not verified is never stopped for that.
+
+mod address;
+mod catalogue;
+pub mod dns;
+mod dossier;
+pub mod evidence;
+mod finding;
+pub mod gather;
+mod grid;
+mod keeper;
+mod outcome;
+mod roots;
+mod subject;
+mod verdict;
+mod verifier;
+
+pub use address::address;
+pub use catalogue::{Area, Aspect, Check, Entry, Scheme, Standard};
+pub use dossier::{Dossier, RULES_VERSION, Unjudged};
+pub use finding::{Finding, Grade, Severity};
+pub use grid::{Cell, Grid, Overall, Pair};
+pub use outcome::{Fault, Outcome, Unasked, Unclear};
+pub use roots::Error;
+pub use subject::{BadSubject, SUBJECT_BYTES_MAX, Subject};
+pub use verdict::Verdict;
+pub use verifier::{NotVerified, Occasion, Told, Verifier, VerifierOptions};

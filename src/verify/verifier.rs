@@ -1,0 +1,194 @@
+//! Verifications on demand: gathered, judged, recorded, told.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use super::{
+    Dossier, RULES_VERSION, Subject, Verdict,
+    dns::{Grounds, plan::Plan, reply::OwnName},
+    evidence::{Bundle, Observation},
+    gather,
+    keeper::{About, Keeper},
+    outcome::words,
+    roots::{self, Error},
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    config,
+    record::{Flow, NodeName, PublicSuffixes},
+    spool::{Refused, SharedLane},
+};
+
+words! {
+    /// Why a verification is made.
+    Occasion {
+        /// Somebody asked for it.
+        Asked = "asked",
+        /// A link was made or changed.
+        Create = "create",
+        /// A domain was seen for the first time.
+        FirstSeen = "first_seen",
+        /// It was time to look again.
+        Schedule = "schedule",
+    }
+}
+
+/// What a verifier is made of.
+pub struct VerifierOptions {
+    /// The section `[verify]`.
+    pub config: config::Verify,
+    /// The lane of verdicts.
+    pub lane: SharedLane,
+    /// The lane of evidence.
+    pub evidence: SharedLane,
+    /// This node.
+    pub node: NodeName,
+    /// For registrable domains.
+    pub suffixes: Arc<PublicSuffixes>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// Makes verifications.
+pub struct Verifier {
+    settings: gather::Settings,
+    grounds: Grounds,
+    network: bool,
+    keeper: Keeper,
+    suffixes: Arc<PublicSuffixes>,
+    clock: Clock,
+    places: Semaphore,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// A verification as it is told.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Verification")]
+pub struct Told {
+    /// What was found.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// `host`, `url` or `address`.
+    pub kind: &'static str,
+    /// The public suffix of the name and one label; empty for an address.
+    pub registrable_domain: String,
+    /// When it was judged.
+    pub at: Timestamp,
+    /// Through when it may be believed.
+    pub valid_until: Timestamp,
+    /// The version of the rules it was judged by.
+    pub rules_version: &'static str,
+    /// The id of the record.
+    pub record: String,
+    /// What was asked of whom, and what came back.
+    pub observations: Vec<Observation>,
+}
+
+/// Why there is no verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotVerified {
+    /// As many are under way as may be.
+    #[error("too many verifications at once")]
+    Busy,
+    /// There is no room for its record.
+    #[error("{0}")]
+    Record(#[from] Refused),
+}
+
+impl Verifier {
+    /// A verifier by the configuration.
+    ///
+    /// # Errors
+    /// What cannot be read of it.
+    pub fn new(parts: VerifierOptions) -> Result<Self, Error> {
+        let VerifierOptions { config, lane, evidence, node, suffixes, clock } = parts;
+        Ok(Self {
+            settings: roots::settings(&config, node.as_str())?,
+            grounds: Grounds {
+                servers_allow: config.servers_allow.clone(),
+                anchors: roots::root_keys(config.anchors_file.as_deref())?,
+            },
+            network: config.network,
+            places: Semaphore::new(config.concurrent_max),
+            keeper: Keeper::new(lane, evidence),
+            suffixes,
+            clock,
+        })
+    }
+
+    /// Verifies, records, tells.
+    ///
+    /// # Errors
+    /// When nothing could be verified or recorded: then nothing may be told either.
+    pub async fn verify(&self, subject: &Subject, occasion: Occasion) -> Result<Told, NotVerified> {
+        let Ok(_place) = self.places.try_acquire() else { return Err(NotVerified::Busy) };
+        let host = subject.host().map(ToString::to_string).unwrap_or_default();
+        let domain = self.suffixes.registrable_domain(&host).to_owned();
+        let dossier = self.gather(subject, &domain).await;
+        // What was gathered here can be read here.
+        let judged = dossier.judge();
+        let verdict = judged.unwrap_or_else(|_| Verdict::of(subject.text(), Vec::new()));
+        let about = About {
+            kind: subject.kind(),
+            host: &host,
+            registrable_domain: &domain,
+            code: "",
+            occasion,
+            flow: Flow(0),
+        };
+        let record = self.keeper.keep(&dossier, &verdict, about, &self.suffixes).await?;
+        Ok(Told {
+            kind: subject.kind(),
+            registrable_domain: domain,
+            at: dossier.at,
+            valid_until: dossier.valid_until(),
+            rules_version: RULES_VERSION,
+            record: record.to_string(),
+            observations: dossier.bundle.observations,
+            verdict,
+        })
+    }
+
+    /// Asks all who can be asked about `subject`.
+    async fn gather(&self, subject: &Subject, domain: &str) -> Dossier {
+        let (plan, bundle) = match subject.host() {
+            None => (None, Bundle::default()),
+            Some(name) if !self.network => {
+                (Some(Plan { host: name.to_string(), ..Plan::default() }), Bundle::default())
+            }
+            Some(name) => {
+                let zone: OwnName = domain.parse().unwrap_or_else(|_| name.clone());
+                let (settings, clock) = (&self.settings, &self.clock);
+                let gathered = gather::resolution(settings, clock, name, &zone, &probe()).await;
+                (Some(gathered.0), gathered.1)
+            }
+        };
+        Dossier {
+            rules_version: RULES_VERSION.to_owned(),
+            at: self.clock.now(),
+            subject: subject.text(),
+            kind: subject.kind().to_owned(),
+            network: self.network,
+            address: subject.address(),
+            plan,
+            grounds: self.grounds.clone(),
+            bundle,
+        }
+    }
+}
+
+/// A label that nobody has: 20 random digits.
+fn probe() -> String {
+    let mut random = [0; 10];
+    // Without randomness it is a label all the same.
+    getrandom::fill(&mut random).ok();
+    format!("probe-{}", hex::encode(random))
+}
