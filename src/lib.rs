@@ -73,7 +73,7 @@
 //! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `policy`, `links`, `fetch`, `reports`, `resolver`, `special`, `spool` |
 //! | `links` | links, revisions, tokens | `record`, `config`, `clock`, `metrics`, `special`, `spool`, `sql` |
 //! | `reports` | reports and appeals by the public | `record`, `config`, `clock`, `metrics`, `links`, `spool`, `sql` |
-//! | `verify` | whether registration, resolution and addresses are true and agree | `record`, `config`, `clock`, `metrics`, `special`, `spool` |
+//! | `verify` | whether registration, resolution and addresses are true and agree | `record`, `config`, `clock`, `metrics`, `fetch`, `special`, `spool` |
 //! | `spool` | the local log every row goes through | `record`, `config`, `clock`, `metrics` |
 //! | `store` | ClickHouse: migrations, shipping, retention, the engine | `record`, `config`, `clock`, `metrics`, `spool` |
 //! | `trace` | questions and chains | `record`, `config`, `clock`, `metrics`, `store`, `links`, `spool` |

@@ -75,6 +75,7 @@ impl CheckArgs {
             ("Not known 未知", "unknown"),
             ("Not evaluated 未评估", "not_evaluated"),
             ("As it should be 相符", "true"),
+            ("Nothing to judge 不适用", "not_applicable"),
         ] {
             findings(&mut out, title, told, wanted);
         }
@@ -132,13 +133,18 @@ fn findings(out: &mut Lines, title: &str, told: &Value, wanted: &str) {
         let id = word(&finding["id"]);
         let severity = match wanted {
             "false" => format!(" · {}", word(&finding["severity"])),
-            "true" => String::new(),
+            "true" | "not_applicable" => String::new(),
             _ => format!(" · {}", word(&finding["cause"])),
         };
         let title = Check::ALL.iter().map(|c| c.entry()).find(|e| e.id == id);
         let title_zh = title.map_or("", |e| e.title_zh);
+        let says = word(&finding["says"]);
+        if severity.is_empty() {
+            out.text(2, &format!("{id} · {title_zh} · {says}"));
+            continue;
+        }
         out.text(2, &format!("{id}{severity} · {title_zh}"));
-        out.text(4, word(&finding["says"]));
+        out.text(4, says);
         let names: Vec<String> = list(&finding["standard"])
             .iter()
             .map(|s| format!("{} {}", word(&s["scheme"]), word(&s["id"])))

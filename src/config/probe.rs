@@ -69,6 +69,8 @@ fn files(config: &Config, source: &Source) -> Vec<Problem> {
         ("gateway.outbound.keys_file", &config.gateway.outbound.keys_file),
         ("gateway.walks.ca_file", &config.gateway.walks.ca_file),
         ("verify.anchors_file", &config.verify.anchors_file),
+        ("verify.registries.bootstrap_file", &config.verify.registries.bootstrap_file),
+        ("verify.registries.ca_file", &config.verify.registries.ca_file),
         ("webhooks.ca_file", &config.webhooks.ca_file),
         ("store.engine.library", &config.store.engine.library),
         ("store.password_file", &config.store.password_file),

@@ -3,7 +3,7 @@
 
 use super::{
     Config, Problem, Source, acme, api_limits, control, dns, feeds, gateway, jumps, notices,
-    outbound, policy, reports, spool, store, transfer, verify, walks, webhooks,
+    outbound, policy, registries, reports, spool, store, transfer, verify, walks, webhooks,
 };
 
 /// What a number may be.
@@ -37,6 +37,7 @@ const SECTIONS: &[&[Limits]] = &[
     feeds::LIMITS,
     transfer::LIMITS,
     verify::LIMITS,
+    registries::LIMITS,
     gateway::LIMITS,
     api_limits::LIMITS,
     acme::LIMITS,

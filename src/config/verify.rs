@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::ranges::{Limits, limits};
+use super::{
+    ranges::{Limits, limits},
+    registries::Registries,
+};
 
 /// Verification.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -37,6 +40,8 @@ pub struct Verify {
     pub concurrent_max: usize,
     /// How long what was said may be believed, in seconds.
     pub keep_s: u64,
+    /// Registries.
+    pub registries: Registries,
 }
 
 /// What the numbers may be.
@@ -67,6 +72,7 @@ impl Default for Verify {
             servers_max: 16,
             concurrent_max: 8,
             keep_s: 3_600,
+            registries: Registries::default(),
         }
     }
 }

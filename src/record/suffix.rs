@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use publicsuffix::{List, Psl};
+use publicsuffix::{List, Psl, Type};
 
 const EMBEDDED: &[u8] = include_bytes!("public_suffix_list.dat");
 
@@ -73,6 +73,24 @@ impl PublicSuffixes {
         }
     }
 
+    /// The domain that a registry has `name` under: the suffix plus one label, where suffixes that
+    /// others than registries have are none (`me.github.io` is registered as `github.io`).
+    pub fn registered_domain<'a>(&self, name: &'a str) -> &'a str {
+        let mut tail = name;
+        let suffix = loop {
+            let Some(suffix) = self.list.suffix(tail.as_bytes()) else { return name };
+            let at = &name[name.len() - suffix.as_bytes().len()..];
+            match (suffix.typ(), at.split_once('.')) {
+                (Some(Type::Private), Some((_, above))) => tail = above,
+                _ => break at,
+            }
+        };
+        match name[..name.len() - suffix.len()].strip_suffix('.') {
+            Some(before) => &name[before.rfind('.').map_or(0, |dot| dot + 1)..],
+            None => name,
+        }
+    }
+
     /// Whether `name` (as for [`Self::registrable_domain`]) is a public suffix. A single label is
     /// one even when it is not listed (the list's implicit rule `*`).
     pub fn is_suffix(&self, name: &str) -> bool {
@@ -104,6 +122,25 @@ mod tests {
             ("localhost", "localhost"),
         ] {
             assert_eq!(list.registrable_domain(name), domain, "{name}");
+        }
+    }
+
+    #[test]
+    fn registries_have_what_is_below_their_own_suffixes() {
+        let list = PublicSuffixes::load(None).unwrap();
+        for (name, domain) in [
+            ("www.example.com", "example.com"),
+            ("a.b.example.co.uk", "example.co.uk"),
+            ("me.github.io", "github.io"),
+            ("github.io", "github.io"),
+            ("a.b.me.github.io", "github.io"),
+            ("x.s3.amazonaws.com", "amazonaws.com"),
+            ("com", "com"),
+            ("co.uk", "co.uk"),
+            ("www.unlisted", "www.unlisted"),
+            (".", "."),
+        ] {
+            assert_eq!(list.registered_domain(name), domain, "{name}");
         }
     }
 

@@ -23,7 +23,7 @@ use crate::{
     resolver::{self, Resolver},
     spool::{self, Spool},
     sql::postgres::Settings,
-    verify::{Verifier, VerifierOptions},
+    verify::Verifier,
     webhooks::Signer,
 };
 
@@ -143,7 +143,7 @@ impl Core {
         let links = links_of(control, &parts, &secrets, &resolver)?;
         let acme = acme::open(&config, &links, &clock, &metrics)?;
         let desk = of_reports.start(&parts, &secrets, &feeds)?;
-        let verifier = verifier_of(&parts)?;
+        let verifier = super::verify::verifier_of(&parts, &secrets)?;
         let follower = shared.map(|store| follower_of(store, &links, &tokens, &feeds_stop));
         Ok(Self {
             follower,
@@ -249,17 +249,6 @@ fn links_of(
     let keys = outbound_keys(parts.config, secrets)?;
     let links = links?.with_outbound(Arc::new(keys));
     Ok(Arc::new(links.with_owner_links_max(parts.config.api.limits.owner_links_max)))
-}
-
-fn verifier_of(parts: &policy::Parts<'_>) -> Result<Arc<Verifier>, Error> {
-    Ok(Arc::new(Verifier::new(VerifierOptions {
-        config: parts.config.verify.clone(),
-        lane: parts.spool.shared(Table::Verifications)?,
-        evidence: parts.spool.shared(Table::Evidence)?,
-        node: parts.node.clone(),
-        suffixes: Arc::clone(parts.suffixes),
-        clock: parts.clock.clone(),
-    })?))
 }
 
 /// How PostgreSQL is reached.

@@ -28,6 +28,7 @@ mod run_file;
 mod storage;
 mod transfers;
 mod upkeep;
+mod verify;
 mod walks;
 mod webhooks;
 
@@ -188,6 +189,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     let expiry = expiry::Expiry::start(&core);
     let counting = reports::Counting::start(&core);
     let walks = walks::Walks::start(&core, &addresses)?;
+    let refresh = verify::Refresh::start(&core);
     let webhooks = webhooks::Webhooks::start(&core)?;
     let obtaining = acme::Obtaining::start(&core);
     let run_file = run_file::RunFile::write(&core.config.data_dir, &addresses)
@@ -219,6 +221,7 @@ async fn run(config: Config, ready: impl FnOnce(&Addresses)) -> Result<(), Error
     expiry.stop().await;
     counting.stop().await;
     walks.stop().await;
+    refresh.stop().await;
     webhooks.stop().await;
     obtaining.stop().await;
     core.tasks.close();

@@ -122,6 +122,54 @@ catalogue! {
         "its registry has the domain"
         "注册局中有该域名的注册记录"
         { Rfc "RFC 9083" }
+    Reg02 "REG-02" Registration Authentic []
+        "its registration has not ended"
+        "注册尚未到期"
+        { Rfc "RFC 9083" }
+    Reg03 "REG-03" Registration Authentic []
+        "nobody holds it out of the DNS"
+        "未被注册商或注册局暂停解析"
+        { Rfc "RFC 5731" }
+    Reg04 "REG-04" Registration Authentic []
+        "it is not about to be deleted"
+        "未进入赎回期或待删除期"
+        { Rfc "RFC 3915" }
+    Reg05 "REG-05" Registration Authentic []
+        "its holder has had it for a while"
+        "现持有人持有已有一段时间"
+        { Rfc "RFC 9083" }
+    Reg06 "REG-06" Registration Accurate [needed compares]
+        "its registry and the zone above name the same servers"
+        "注册局登记的名称服务器与上级区一致"
+        { Zonemaster "DELEGATION07" Rfc "RFC 9083" }
+    Reg07 "REG-07" Registration Accurate [compares]
+        "its registry and the zone above have the same DS records"
+        "注册局登记的 DS 记录与上级区一致"
+        { Zonemaster "DNSSEC02" Rfc "RFC 9083" }
+    Reg08 "REG-08" Registration Accurate [compares]
+        "what has no name servers leads nowhere"
+        "未登记名称服务器的域名不应解析"
+        { Rfc "RFC 5731" }
+    Reg09 "REG-09" Registration Authentic []
+        "its holder is named"
+        "公开数据中有持有人信息"
+        { Rfc "RFC 9537" }
+    Reg11 "REG-11" Registration Authentic []
+        "its registrar is named"
+        "公开数据中有注册商信息"
+        { Rfc "RFC 9083" }
+    Reg13 "REG-13" Registration Authentic []
+        "what its registry says is in the form of the standard"
+        "注册数据格式符合标准"
+        { Rfc "RFC 9083" }
+    Reg14 "REG-14" Registration Authentic []
+        "what its registry says is fresh"
+        "注册数据足够新"
+        { Rfc "RFC 9083" }
+    Reg15 "REG-15" Registration Authentic []
+        "it is locked against being taken away"
+        "已启用转移、更新或删除锁定"
+        { Rfc "RFC 5731" }
     Res01 "RES-01" Resolution Authentic [needed]
         "the zone exists, and the zone above delegates it"
         "区存在,且由上级区授权"

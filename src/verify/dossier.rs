@@ -11,6 +11,7 @@ use super::{
     Check, Finding, Outcome, Unasked, Verdict, address,
     dns::{self, Grounds, plan::Plan},
     evidence::{Bundle, EvidenceId},
+    registration,
 };
 use crate::clock::Timestamp;
 
@@ -32,6 +33,8 @@ pub struct Dossier {
     pub network: bool,
     /// The address, where that is the subject.
     pub address: Option<IpAddr>,
+    /// The domain under which registries have the name; empty where nobody can register it.
+    pub registered_domain: String,
     /// The zones and servers of the name, where a name is the subject.
     pub plan: Option<Plan>,
     /// What replies are judged by.
@@ -85,10 +88,20 @@ impl Dossier {
         for at in dns::led_to(plan, &self.bundle, self.at).map_err(bad)? {
             findings.extend(address(at));
         }
-        let no_source = Outcome::NotEvaluated(Unasked::NoSource);
-        let says = "no registry is known that could be asked";
-        findings.push(Finding::new(Check::Reg01, no_source, says));
+        findings.extend(self.registered(plan)?);
         Ok(findings)
+    }
+
+    fn registered(&self, plan: &Plan) -> Result<Vec<Finding>, Unjudged> {
+        let domain = &self.registered_domain;
+        if domain.is_empty() {
+            let says = "no registry has what nobody can register";
+            return Ok(vec![Finding::new(Check::Reg01, Outcome::NotApplicable, says)]);
+        }
+        let facts = dns::facts(plan, &self.bundle, domain, self.at);
+        let facts = facts.map_err(|_| Unjudged::Unreadable)?;
+        let heard = registration::heard(&self.bundle, domain, self.at);
+        Ok(registration::registration(domain, &heard, &facts, self.at))
     }
 
     /// The addresses that it is about: the subject, or where the name leads.

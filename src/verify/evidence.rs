@@ -236,6 +236,18 @@ impl Bundle {
         Got::Body { evidence, kind, size }
     }
 
+    /// Takes in what another saw.
+    pub fn extend(&mut self, other: Self) {
+        self.observations.extend(other.observations);
+        self.bodies.extend(other.bodies);
+    }
+
+    /// Orders what was seen so that it does not depend on who was quicker.
+    pub fn sort(&mut self) {
+        let key = |o: &Observation| (o.question.clone(), o.source.clone(), o.at);
+        self.observations.sort_by_cached_key(key);
+    }
+
     /// The body of an observation; nothing where there was none, or it is gone.
     pub fn body(&self, observation: &Observation) -> Option<&[u8]> {
         self.bodies.get(&observation.evidence()?).map(Vec::as_slice)

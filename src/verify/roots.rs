@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{
     dns::{BadAnchors, anchors, reply::OwnName},
     gather,
+    registration::bootstrap::{BadRegistry, BadTable, Bootstrap},
 };
 
 /// The root's servers in the root zone of 2026, IPv4 first.
@@ -52,8 +53,17 @@ pub enum Error {
     )]
     Root(String),
     /// The file with the root's keys cannot be read.
-    #[error("verify.anchors_file: {0}: {1}")]
+    #[error("verify: {0}: {1}")]
     File(String, std::io::Error),
+    /// A registry by hand that cannot be read.
+    #[error("verify.registries.servers: {0}")]
+    Registry(#[from] BadRegistry),
+    /// The table of registries cannot be used.
+    #[error("verify.registries.bootstrap_file: {0}: {1}")]
+    Table(String, BadTable),
+    /// Certificates of registries that cannot be used.
+    #[error("verify.registries.ca_file: {0}")]
+    Certificates(#[from] crate::fetch::Error),
     /// There is no key in it.
     #[error("verify.anchors_file: {0}: {1}")]
     Anchors(String, BadAnchors),
@@ -86,6 +96,24 @@ pub(super) fn root_keys(file: Option<&std::path::Path>) -> Result<String, Error>
     };
     anchors(&text).map_err(|e| Error::Anchors(shown(), e))?;
     Ok(text)
+}
+
+/// Who answers for which top-level domain: as is known, as the table in `file` says, as the
+/// configuration says.
+///
+/// # Errors
+/// When the file or a line cannot be read.
+pub fn registries(config: &crate::config::Registries) -> Result<Bootstrap, Error> {
+    let mut table = Bootstrap::known();
+    if let Some(file) = &config.bootstrap_file {
+        let shown = || file.display().to_string();
+        let bytes = std::fs::read(file).map_err(|e| Error::File(shown(), e))?;
+        table = table.take(&bytes).map_err(|e| Error::Table(shown(), e))?;
+    }
+    for line in &config.servers {
+        table.set(line)?;
+    }
+    Ok(table)
 }
 
 /// How name servers are asked, by the configuration.

@@ -10,7 +10,7 @@ use super::{
     Dossier, RULES_VERSION, Subject, Verdict,
     dns::{Grounds, plan::Plan, reply::OwnName},
     evidence::{Bundle, Observation},
-    gather,
+    gather::{self, registry::Registries},
     keeper::{About, Keeper},
     outcome::words,
     roots::{self, Error},
@@ -19,6 +19,7 @@ use crate::{
     clock::{Clock, Timestamp},
     config,
     record::{Flow, NodeName, PublicSuffixes},
+    special::is_special,
     spool::{Refused, SharedLane},
 };
 
@@ -48,6 +49,8 @@ pub struct VerifierOptions {
     pub node: NodeName,
     /// For registrable domains.
     pub suffixes: Arc<PublicSuffixes>,
+    /// Registries, where they are asked.
+    pub registries: Option<Arc<Registries>>,
     /// The clock.
     pub clock: Clock,
 }
@@ -58,6 +61,7 @@ pub struct Verifier {
     grounds: Grounds,
     network: bool,
     keeper: Keeper,
+    registries: Option<Arc<Registries>>,
     suffixes: Arc<PublicSuffixes>,
     clock: Clock,
     places: Semaphore,
@@ -109,7 +113,7 @@ impl Verifier {
     /// # Errors
     /// What cannot be read of it.
     pub fn new(parts: VerifierOptions) -> Result<Self, Error> {
-        let VerifierOptions { config, lane, evidence, node, suffixes, clock } = parts;
+        let VerifierOptions { config, lane, evidence, node, suffixes, registries, clock } = parts;
         Ok(Self {
             settings: roots::settings(&config, node.as_str())?,
             grounds: Grounds {
@@ -119,9 +123,15 @@ impl Verifier {
             network: config.network,
             places: Semaphore::new(config.concurrent_max),
             keeper: Keeper::new(lane, evidence),
+            registries,
             suffixes,
             clock,
         })
+    }
+
+    /// Registries, where they are asked.
+    pub const fn registries(&self) -> Option<&Arc<Registries>> {
+        self.registries.as_ref()
     }
 
     /// Verifies, records, tells.
@@ -159,7 +169,8 @@ impl Verifier {
 
     /// Asks all who can be asked about `subject`.
     async fn gather(&self, subject: &Subject, domain: &str) -> Dossier {
-        let (plan, bundle) = match subject.host() {
+        let registered = self.registered_domain(subject);
+        let (plan, mut bundle) = match subject.host() {
             None => (None, Bundle::default()),
             Some(name) if !self.network => {
                 (Some(Plan { host: name.to_string(), ..Plan::default() }), Bundle::default())
@@ -167,10 +178,18 @@ impl Verifier {
             Some(name) => {
                 let zone: OwnName = domain.parse().unwrap_or_else(|_| name.clone());
                 let (settings, clock) = (&self.settings, &self.clock);
-                let gathered = gather::resolution(settings, clock, name, &zone, &probe()).await;
-                (Some(gathered.0), gathered.1)
+                let probe = probe();
+                let mut of_registry = Bundle::default();
+                let (gathered, ()) = tokio::join!(
+                    gather::resolution(settings, clock, name, &zone, &probe),
+                    self.ask_registry(&registered, &mut of_registry),
+                );
+                let (plan, mut bundle) = gathered;
+                bundle.extend(of_registry);
+                (Some(plan), bundle)
             }
         };
+        bundle.sort();
         Dossier {
             rules_version: RULES_VERSION.to_owned(),
             at: self.clock.now(),
@@ -178,9 +197,34 @@ impl Verifier {
             kind: subject.kind().to_owned(),
             network: self.network,
             address: subject.address(),
+            registered_domain: registered,
             plan,
             grounds: self.grounds.clone(),
             bundle,
+        }
+    }
+}
+
+impl Verifier {
+    /// The domain under which registries have the subject's name; empty where nobody can register
+    /// it.
+    fn registered_domain(&self, subject: &Subject) -> String {
+        let name = subject.host().map(ToString::to_string).unwrap_or_default();
+        let domain = self.suffixes.registered_domain(&name);
+        let table = self.registries.as_ref().map(|r| r.bootstrap());
+        // A registry that is named for it is one, whatever the name is for.
+        let is_known = table.is_some_and(|t| t.of(domain).is_some());
+        let is_none = domain.is_empty()
+            || self.suffixes.is_suffix(domain)
+            || (is_special(domain) && !is_known);
+        if is_none { String::new() } else { domain.to_owned() }
+    }
+
+    async fn ask_registry(&self, domain: &str, bundle: &mut Bundle) {
+        if let Some(registries) = &self.registries
+            && !domain.is_empty()
+        {
+            registries.ask(domain, self.settings.deadline, bundle).await;
         }
     }
 }

@@ -209,6 +209,7 @@ fn verifier(config: &Config, spool: &Spool, clock: &Clock) -> Arc<Verifier> {
         evidence: spool.shared(Table::Evidence).unwrap(),
         node: "it".parse().unwrap(),
         suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
+        registries: None,
         clock: clock.clone(),
     };
     Arc::new(Verifier::new(parts).unwrap())

@@ -2,25 +2,32 @@
 
 use std::{fs, process::Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     harness::{Server, eventually},
     verify_lab::{Lab, ROOT},
+    verify_registry_lab::{Registry, domain},
     verify_zones::zones,
 };
 
-/// A server that begins at the root of `lab`.
-fn server(lab: &Lab) -> Server {
+/// A server that begins at the root of `lab`, and asks `registry` about what is below `test`.
+fn server(lab: &Lab, registry: &Registry) -> Server {
     let builder = Server::builder();
     let anchors = builder.path().join("root.ds");
     fs::write(&anchors, &lab.anchors).unwrap();
     let port = lab.port;
+    let line = format!("test https://{}/ -", registry.rdap);
+    let ca = registry.ca.clone();
     let builder = builder.config(move |c| {
         c.verify.roots = vec![format!("ns.root {ROOT}")];
         c.verify.anchors_file = Some(anchors);
         c.verify.port = port;
         c.verify.servers_allow = vec!["127.0.0.0/8".parse().unwrap()];
+        c.verify.registries.servers = vec![line];
+        c.verify.registries.ca_file = Some(ca);
+        c.verify.registries.allowed_hosts = vec!["127.0.0.1".into()];
+        c.verify.registries.interval_ms = 0;
     });
     builder.start()
 }
@@ -32,12 +39,33 @@ fn said(output: &Output) -> String {
 #[test]
 fn a_verdict_is_printed_recorded_and_traced() {
     let lab = Lab::start(&zones(), "");
-    let server = server(&lab);
-    let good = server.cli(["check", "www.signed.test"]);
+    let registry = Registry::start();
+    let servers = ["NS1.good.test", "ns2.good.test"];
+    registry.keep("/domain/good.test", domain("good.test", &servers, json!({})));
+    let held = json!({ "status": ["server hold"] });
+    registry.keep("/domain/glue.test", domain("glue.test", &["ns1.elsewhere.test"], held));
+    let server = server(&lab, &registry);
+    let good = server.cli(["check", "www.good.test"]);
     assert_eq!(good.status.code(), Some(0), "{}", String::from_utf8_lossy(&good.stderr));
     let text = said(&good);
-    for expected in ["unverified 未能核验", "REG-01 · no_source", "RES-07", "Asked 询问"] {
+    for expected in [
+        "verified 核验一致",
+        "REG-06",
+        "RES-07 · 签名链从信任锚通到本区",
+        "Asked 询问",
+        "127.0.0.1",
+    ] {
         assert!(text.contains(expected), "{expected}: {text}");
+    }
+
+    // Not registered, and delegated all the same; held by its registry, and leading somewhere.
+    let gone = server.cli(["check", "www.signed.test"]);
+    assert_eq!(gone.status.code(), Some(3), "{}", said(&gone));
+    assert!(said(&gone).contains("yet the zone above"), "{}", said(&gone));
+    let hijacked = said(&server.cli(["check", "www.glue.test"]));
+    for expected in ["discrepant 存在不符", "REG-03", "server hold, yet its name leads", "REG-06"]
+    {
+        assert!(hijacked.contains(expected), "{expected}: {hijacked}");
     }
 
     let bad = server.cli(["check", "https://www.mismatch.test/x", "--format", "json"]);

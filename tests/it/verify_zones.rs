@@ -63,6 +63,7 @@ impl World {
             kind: "host".to_owned(),
             network: true,
             address: None,
+            registered_domain: String::new(),
             plan: Some(plan),
             grounds: self.grounds.clone(),
             bundle,

@@ -165,7 +165,7 @@ fn take(stream: TcpStream, config: &Arc<ServerConfig>, inside: &Mutex<Inside>) -
 }
 
 /// A certificate for 127.0.0.1 that signs itself.
-fn certified(dir: &Path) -> (PathBuf, Arc<ServerConfig>) {
+pub(crate) fn certified(dir: &Path) -> (PathBuf, Arc<ServerConfig>) {
     let (chain, key) = (dir.join("chain.pem"), dir.join("key.pem"));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])

@@ -30,7 +30,6 @@
 //!
 //! **Failure.** Without room for its records a walk is not ended and is due again.
 
-mod exchange;
 mod hosts;
 mod judge;
 mod keep;
@@ -49,12 +48,12 @@ use http::HeaderValue;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use self::{exchange::Asker, hosts::Hosts};
+use self::hosts::Hosts;
 use super::ahead::Places;
 use crate::{
     clock::Clock,
     config,
-    fetch::{Allowed, Trust},
+    fetch::{Allowed, Asker, Trust},
     links::{DueWalk, Error, Intake, Links},
     metrics::Metrics,
     policy::InForce,
@@ -139,7 +138,13 @@ impl Walker {
             places: Places::new(&parts.config, &parts.listening, &parts.public),
             allowed: Allowed::new(&walks.allowed_hosts),
             hosts: Hosts::new(walks, parts.clock.monotonic()),
-            asker: Asker::new(walks, trust, agent),
+            asker: Asker {
+                trust,
+                user_agent: agent,
+                connect_timeout: Duration::from_millis(walks.connect_timeout_ms),
+                answer_timeout: Duration::from_millis(walks.answer_timeout_ms),
+                head_bytes_max: walks.head_bytes_max,
+            },
             name,
             parts,
         }))

@@ -7,18 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use url::{Host, Url};
 
-use super::{
-    Walker,
-    exchange::{Answer, Failure},
-    hosts::KeptRobots,
-    location,
-    robots::Robots,
-};
+use super::{Walker, hosts::KeptRobots, location, robots::Robots};
 use crate::{
-    fetch,
+    fetch::{self, Answer, Failure},
     gateway::{ahead::HOP, request::code_of_path, rules},
     links::{Finding, Revision, State},
     policy::Tier,
@@ -264,7 +258,9 @@ impl Way<'_> {
         step: &mut Step,
         addresses: &[SocketAddr],
     ) -> Result<Answer, Failure> {
-        let (walker, hop) = (self.walker, self.hop.as_ref());
+        let walker = self.walker;
+        let told = self.hop.clone().unwrap_or(HeaderValue::from_static("0"));
+        let hop = &[(HeaderName::from_static(HOP), told)];
         step.method = "HEAD";
         let head = walker.asker.ask(Method::HEAD, &step.url, addresses, 0, hop).await;
         let refresh = walker.config().meta_refresh;
@@ -359,9 +355,10 @@ impl Walker {
         let bytes_max = self.config().robots_bytes_max;
         let (mut at, mut host, mut addresses) =
             (url.join("/robots.txt").ok()?, host.clone(), addresses.to_vec());
+        let hop = [(HeaderName::from_static(HOP), HeaderValue::from_static("0"))];
         for _ in 0..=ROBOTS_REDIRECTS_MAX {
             let answer =
-                self.asker.ask(Method::GET, &at, &addresses, bytes_max, None).await.ok()?;
+                self.asker.ask(Method::GET, &at, &addresses, bytes_max, &hop).await.ok()?;
             if sends_on(&answer) {
                 let location = answer.headers.get(header::LOCATION)?.as_bytes().to_vec();
                 at = location::resolved(&at, &location, self.parts.config.targets.length_max)?;

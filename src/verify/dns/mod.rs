@@ -5,6 +5,7 @@ mod answers;
 mod chain;
 mod delegation;
 mod denial;
+mod facts;
 pub mod plan;
 pub mod reply;
 mod second;
@@ -16,8 +17,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use self::{plan::Plan, view::View};
-use super::{Finding, evidence::Bundle};
+use self::{plan::Plan, reply::OwnName, view::View};
+use super::{Finding, evidence::Bundle, registration::Facts};
 use crate::clock::Timestamp;
 
 pub use anchors::{BadAnchors, anchors};
@@ -62,6 +63,15 @@ pub fn resolution(
         answers::nobody_made(&view),
         answers::syntax(&view),
     ])
+}
+
+/// What the DNS says of `domain` that its registry has something to say about, too, as of `now`.
+///
+/// # Errors
+/// When the plan names what is no name, or `domain` is none.
+pub fn facts(plan: &Plan, bundle: &Bundle, domain: &str, now: Timestamp) -> Result<Facts, BadPlan> {
+    let name: OwnName = domain.parse().map_err(|_| BadPlan::of(domain))?;
+    Ok(facts::facts(&View::new(plan, bundle, now)?, &name))
 }
 
 /// The addresses that the name leads to, over its aliases, as of `now`.

@@ -58,6 +58,13 @@ pub(super) struct View {
 #[error("{0}: no name")]
 pub struct BadPlan(String);
 
+impl BadPlan {
+    /// One that names `text`.
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 impl View {
     /// Reads all of `bundle` as of `now`; what is older than it may be believed tells nothing.
     ///
@@ -103,6 +110,20 @@ impl View {
         let text = |name: &OwnName| name.to_string().to_ascii_lowercase();
         let key = (text(zone), text(qname), qtype.to_int());
         self.by.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every reply of the servers of `zone` about the name, or the domain above it.
+    pub(super) fn replies_of(&self, zone: &OwnName) -> impl Iterator<Item = &Reply> {
+        let zone = zone.to_string().to_ascii_lowercase();
+        let host = self.host.to_string().to_ascii_lowercase();
+        let about = move |name: &str| {
+            host == name || host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'))
+        };
+        self.by
+            .iter()
+            .filter(move |((z, name, _), _)| *z == zone && about(name))
+            .flat_map(|(_, said)| said)
+            .filter_map(|said| said.reply.as_ref().ok())
     }
 
     /// What the zone's own servers said.

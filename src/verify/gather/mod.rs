@@ -4,6 +4,8 @@
 //! anybody's stands between. What is not public is not asked, wherever a delegation points.
 
 mod ask;
+mod pace;
+pub mod registry;
 mod session;
 mod walk;
 mod zone;

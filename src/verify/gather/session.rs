@@ -177,7 +177,7 @@ impl<'a> Session<'a> {
                 observation.source.authority = Authority::Parent;
             }
         }
-        bundle.observations.sort_by(|a, b| (&a.question, &a.source).cmp(&(&b.question, &b.source)));
+        bundle.sort();
         bundle
     }
 }

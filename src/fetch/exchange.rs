@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -18,75 +18,73 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-use super::super::ahead::HOP;
-use crate::{config::Walks, fetch::Trust};
+use super::Trust;
 
 /// Addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 3;
 
 /// Why there was no answer: the word in its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Failure(pub(super) &'static str);
+pub(crate) struct Failure(pub(crate) &'static str);
 
-const NO_CONNECTION: Failure = Failure("no_connection");
-const TLS: Failure = Failure("tls");
-const TIMEOUT: Failure = Failure("timeout");
-const MALFORMED: Failure = Failure("malformed");
+impl Failure {
+    /// Nobody took the connection.
+    pub(crate) const NO_CONNECTION: Self = Self("no_connection");
+    /// Whoever took it could not show who they are.
+    pub(crate) const TLS: Self = Self("tls");
+    /// No answer in time.
+    pub(crate) const TIMEOUT: Self = Self("timeout");
+    /// What came is not HTTP, or cannot be asked by it.
+    pub(crate) const MALFORMED: Self = Self("malformed");
+}
 
 /// What a server answered.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     /// As much of the body as was asked for and came in time.
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+    /// Whether that is all of it.
+    pub(crate) is_whole: bool,
 }
 
 /// Whoever asks.
-pub(super) struct Asker {
-    pub(super) trust: Trust,
-    pub(super) user_agent: HeaderValue,
-    pub(super) connect_timeout: Duration,
-    pub(super) answer_timeout: Duration,
-    pub(super) head_bytes_max: usize,
+pub(crate) struct Asker {
+    pub(crate) trust: Trust,
+    pub(crate) user_agent: HeaderValue,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) answer_timeout: Duration,
+    pub(crate) head_bytes_max: usize,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Asker {
-    pub(super) fn new(config: &Walks, trust: Trust, user_agent: HeaderValue) -> Self {
-        Self {
-            trust,
-            user_agent,
-            connect_timeout: Duration::from_millis(config.connect_timeout_ms),
-            answer_timeout: Duration::from_millis(config.answer_timeout_ms),
-            head_bytes_max: config.head_bytes_max,
-        }
-    }
-
-    /// Asks for `url` at one of `addresses`. `hop` is what gateways of ours told on the way.
-    pub(super) async fn ask(
+    /// Asks for `url` at one of `addresses`. `headers` are sent with those that every request has.
+    pub(crate) async fn ask(
         &self,
         method: Method,
         url: &Url,
         addresses: &[SocketAddr],
         body_bytes_max: usize,
-        hop: Option<&HeaderValue>,
+        headers: &[(HeaderName, HeaderValue)],
     ) -> Result<Answer, Failure> {
-        let request = self.request(method, url, hop).ok_or(MALFORMED)?;
+        let request = self.request(method, url, headers).ok_or(Failure::MALFORMED)?;
         let stream = self.connect(url, addresses).await?;
         let made = http1::Builder::new()
             .max_buf_size(self.head_bytes_max)
             .handshake::<_, Empty<Bytes>>(TokioIo::new(stream));
-        let made = timeout(self.answer_timeout, made).await.map_err(|_| TIMEOUT)?;
-        let (mut sender, connection) = made.map_err(|_| MALFORMED)?;
+        let made = timeout(self.answer_timeout, made).await.map_err(|_| Failure::TIMEOUT)?;
+        let (mut sender, connection) = made.map_err(|_| Failure::MALFORMED)?;
         let exchange = async {
             let response = timeout(self.answer_timeout, sender.send_request(request)).await;
-            let response = response.map_err(|_| TIMEOUT)?.map_err(|_| MALFORMED)?;
+            let response =
+                response.map_err(|_| Failure::TIMEOUT)?.map_err(|_| Failure::MALFORMED)?;
             let (parts, body) = response.into_parts();
-            let body = self.some(body, body_bytes_max).await;
-            Ok(Answer { status: parts.status, headers: parts.headers, body })
+            let (body, is_whole) = self.some(body, body_bytes_max).await;
+            Ok(Answer { status: parts.status, headers: parts.headers, body, is_whole })
         };
         // The connection works as long as it is looked at; what it has read may still be taken after
         // its end.
@@ -96,23 +94,36 @@ impl Asker {
         }
     }
 
-    /// The beginning of a body. One that is cut short, or drips, is as good as what came of it.
-    async fn some(&self, mut body: Incoming, bytes_max: usize) -> Vec<u8> {
-        let mut read = Vec::new();
+    /// The beginning of a body, and whether it is all. One that is cut short, or drips, is as good
+    /// as what came of it.
+    async fn some(&self, mut body: Incoming, bytes_max: usize) -> (Vec<u8>, bool) {
+        let (mut read, mut is_whole) = (Vec::new(), false);
+        if bytes_max == 0 {
+            return (read, is_whole);
+        }
         let reading = async {
-            while read.len() < bytes_max
-                && let Some(Ok(frame)) = body.frame().await
-            {
-                if let Some(piece) = frame.data_ref() {
-                    let room = bytes_max.saturating_sub(read.len()).min(piece.len());
-                    read.extend_from_slice(&piece[..room]);
+            loop {
+                match body.frame().await {
+                    Some(Ok(frame)) => {
+                        let Some(piece) = frame.data_ref() else { continue };
+                        let room = bytes_max.saturating_sub(read.len()).min(piece.len());
+                        read.extend_from_slice(&piece[..room]);
+                        if room < piece.len() {
+                            break;
+                        }
+                    }
+                    Some(Err(_)) => break,
+                    None => {
+                        is_whole = true;
+                        break;
+                    }
                 }
             }
         };
         if timeout(self.answer_timeout, reading).await.is_err() {
             tracing::debug!("a page came too slowly");
         }
-        read
+        (read, is_whole)
     }
 
     async fn connect(
@@ -120,22 +131,23 @@ impl Asker {
         url: &Url,
         addresses: &[SocketAddr],
     ) -> Result<Box<dyn Stream>, Failure> {
-        let mut last = NO_CONNECTION;
+        let mut last = Failure::NO_CONNECTION;
         for address in addresses.iter().take(ADDRESSES_MAX) {
             let connected = async {
-                let stream = TcpStream::connect(address).await.map_err(|_| NO_CONNECTION)?;
+                let stream =
+                    TcpStream::connect(address).await.map_err(|_| Failure::NO_CONNECTION)?;
                 if url.scheme() != "https" {
                     return Ok(Box::new(stream) as Box<dyn Stream>);
                 }
-                let name = server_name(url).ok_or(TLS)?;
+                let name = server_name(url).ok_or(Failure::TLS)?;
                 let connector = TlsConnector::from(Arc::clone(&self.trust.0));
                 let stream = connector.connect(name, stream).await;
-                Ok(Box::new(stream.map_err(|_: io::Error| TLS)?) as Box<dyn Stream>)
+                Ok(Box::new(stream.map_err(|_: io::Error| Failure::TLS)?) as Box<dyn Stream>)
             };
             match timeout(self.connect_timeout, connected).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(failure)) => last = failure,
-                Err(_) => last = NO_CONNECTION,
+                Err(_) => last = Failure::NO_CONNECTION,
             }
         }
         Err(last)
@@ -145,7 +157,7 @@ impl Asker {
         &self,
         method: Method,
         url: &Url,
-        hop: Option<&HeaderValue>,
+        more: &[(HeaderName, HeaderValue)],
     ) -> Option<Request<Empty<Bytes>>> {
         let query = url.query().map(|q| format!("?{q}")).unwrap_or_default();
         let target: Uri = format!("{}{query}", url.path()).parse().ok()?;
@@ -162,7 +174,7 @@ impl Asker {
         // What is packed can unpack to anything.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        headers.insert(HOP, hop.cloned().unwrap_or(HeaderValue::from_static("0")));
+        headers.extend(more.iter().cloned());
         Some(request)
     }
 }
