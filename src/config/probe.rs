@@ -69,6 +69,8 @@ fn files(config: &Config, source: &Source) -> Vec<Problem> {
         ("gateway.outbound.keys_file", &config.gateway.outbound.keys_file),
         ("gateway.walks.ca_file", &config.gateway.walks.ca_file),
         ("verify.anchors_file", &config.verify.anchors_file),
+        ("verify.protected_file", &config.verify.protected_file),
+        ("verify.data.vrps_file", &config.verify.data.vrps_file),
         ("verify.registries.bootstrap_file", &config.verify.registries.bootstrap_file),
         ("verify.registries.ca_file", &config.verify.registries.ca_file),
         ("webhooks.ca_file", &config.webhooks.ca_file),

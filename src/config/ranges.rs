@@ -2,7 +2,7 @@
 //! to the keys, so that no number is without limits.
 
 use super::{
-    Config, Problem, Source, acme, api_limits, control, dns, feeds, gateway, jumps, notices,
+    Config, Problem, Source, acme, api_limits, control, data, dns, feeds, gateway, jumps, notices,
     outbound, policy, registries, reports, spool, store, transfer, verify, walks, webhooks,
 };
 
@@ -38,6 +38,7 @@ const SECTIONS: &[&[Limits]] = &[
     transfer::LIMITS,
     verify::LIMITS,
     registries::LIMITS,
+    data::LIMITS,
     gateway::LIMITS,
     api_limits::LIMITS,
     acme::LIMITS,

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    data::Data,
     ranges::{Limits, limits},
     registries::Registries,
 };
@@ -42,6 +43,12 @@ pub struct Verify {
     pub keep_s: u64,
     /// Registries.
     pub registries: Registries,
+    /// Files about addresses.
+    pub data: Data,
+    /// Names that others must not read like.
+    pub protected: Vec<String>,
+    /// A file of such names, one a line.
+    pub protected_file: Option<PathBuf>,
 }
 
 /// What the numbers may be.
@@ -73,6 +80,9 @@ impl Default for Verify {
             concurrent_max: 8,
             keep_s: 3_600,
             registries: Registries::default(),
+            data: Data::default(),
+            protected: Vec::new(),
+            protected_file: None,
         }
     }
 }

@@ -1,6 +1,11 @@
-//! The verifier, and the table of registries that it is kept up to date with.
+//! The verifier, and the tables and sets of data that it is kept up to date with.
 
-use std::{fs, io, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +16,7 @@ use crate::{
     record::Table,
     verify::{
         self, Verifier, VerifierOptions,
+        data::Data,
         gather::registry::{self, Registries, RegistriesOptions},
     },
 };
@@ -29,6 +35,8 @@ pub(super) fn verifier_of(
         node: parts.node.clone(),
         suffixes: Arc::clone(parts.suffixes),
         registries: registries_of(parts, secrets)?,
+        data: Arc::new(Data::load(&parts.config.verify.data).map_err(verify::Error::from)?),
+        protected: Arc::new(verify::protected(&parts.config.verify, parts.suffixes)?),
         clock: parts.clock.clone(),
     })?))
 }
@@ -64,44 +72,77 @@ fn registries_of(
     Ok(Some(Arc::new(registries)))
 }
 
-/// The task that fetches the table of registries anew.
+/// The tasks that keep up to date what is verified by.
 pub(super) struct Refresh {
     stop: CancellationToken,
-    task: Option<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Refresh {
     pub(super) fn start(core: &Core) -> Self {
         let stop = CancellationToken::new();
-        let config = &core.config.verify.registries;
-        let registries = core.verifier.registries().filter(|_| !config.bootstrap_url.is_empty());
-        let task = registries.map(|registries| {
-            let (registries, stop) = (Arc::clone(registries), stop.clone());
-            let interval = Duration::from_secs(config.bootstrap_interval_s);
-            let file = core.config.data_dir.join(TABLE);
-            core.tasks.spawn(async move {
-                loop {
-                    let next = async {
-                        once(&registries, &file).await;
-                        tokio::time::sleep(interval).await;
-                    };
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = next => {}
-                    }
-                }
-            })
-        });
-        Self { stop, task }
+        let (config, registries) = (&core.config.verify, core.verifier.registries());
+        let mut tasks = vec![core.tasks.spawn(reload(
+            Arc::clone(core.verifier.data()),
+            Duration::from_secs(config.data.reload_s),
+            stop.clone(),
+        ))];
+        if let Some(registries) = registries
+            && !config.registries.bootstrap_url.is_empty()
+        {
+            tasks.push(core.tasks.spawn(fetch(
+                Arc::clone(registries),
+                core.config.data_dir.join(TABLE),
+                Duration::from_secs(config.registries.bootstrap_interval_s),
+                stop.clone(),
+            )));
+        }
+        Self { stop, tasks }
     }
 
-    /// Stops it.
+    /// Stops them.
     pub(super) async fn stop(self) {
         self.stop.cancel();
-        if let Some(task) = self.task
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "fetching the table of registries failed");
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "keeping sets of data up to date failed");
+            }
+        }
+    }
+}
+
+/// Loads sets of data anew where their files changed.
+async fn reload(data: Arc<Data>, interval: Duration, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(interval) => {}
+        }
+        let data = Arc::clone(&data);
+        match tokio::task::spawn_blocking(move || data.reload()).await {
+            Ok(Ok(true)) => tracing::info!("sets of data about addresses are loaded anew"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the sets of data in use are kept"),
+            Err(error) => tracing::error!(%error, "loading sets of data failed"),
+        }
+    }
+}
+
+/// Fetches the table of registries, again and again.
+async fn fetch(
+    registries: Arc<Registries>,
+    file: PathBuf,
+    interval: Duration,
+    stop: CancellationToken,
+) {
+    loop {
+        let next = async {
+            once(&registries, &file).await;
+            tokio::time::sleep(interval).await;
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = next => {}
         }
     }
 }

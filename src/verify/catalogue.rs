@@ -37,6 +37,8 @@ words! {
         Dnsviz = "dnsviz",
         /// An RFC.
         Rfc = "rfc",
+        /// A report of the Unicode Consortium.
+        Unicode = "unicode",
     }
 }
 
@@ -230,6 +232,22 @@ catalogue! {
         "its names are host names"
         "各名称符合主机名规则"
         { Zonemaster "SYNTAX01" Zonemaster "SYNTAX02" Zonemaster "SYNTAX03" Zonemaster "SYNTAX04" Rfc "RFC 1123" }
+    Idn01 "IDN-01" Registration Authentic []
+        "its labels are what they read as"
+        "各标签的编码与显示形式可互相转换"
+        { Rfc "RFC 5891" Unicode "UTS #46" }
+    Idn02 "IDN-02" Registration Authentic []
+        "no label mixes scripts beyond what writing systems do"
+        "标签未混用文字"
+        { Unicode "UTS #39" }
+    Idn03 "IDN-03" Registration Authentic []
+        "no label of another script looks like ASCII"
+        "非拉丁标签不与 ASCII 形近"
+        { Unicode "UTS #39" }
+    Idn04 "IDN-04" Registration Authentic []
+        "it reads like no protected name"
+        "不与受保护名称形近"
+        { Unicode "UTS #39" }
     Ip01 "IP-01" Address Authentic [needed]
         "the address can be reached from everywhere"
         "地址可在公共互联网上到达"
@@ -242,6 +260,22 @@ catalogue! {
         "the address is one host's"
         "地址属于单台主机,不是组播、广播或未指定地址"
         { Rfc "RFC 5771" Rfc "RFC 4291" }
+    Ip04 "IP-04" Address Authentic []
+        "a registry gave the address to somebody"
+        "地址已由地址注册机构分配"
+        { Rfc "RFC 7020" }
+    Ip05 "IP-05" Address Accurate []
+        "somebody announces the address"
+        "地址在全球路由中被宣告"
+        { Rfc "RFC 4271" }
+    Ip06 "IP-06" Address Authentic []
+        "whoever announces the address may"
+        "宣告者有权宣告该地址(RPKI)"
+        { Rfc "RFC 6811" }
+    Ip10 "IP-10" Address Accurate []
+        "sets of data agree on its country"
+        "各数据集对所在国家的记载一致"
+        { Rfc "RFC 8805" }
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Check, Finding, Outcome, Unasked, Verdict, address,
+    Check, Finding, Outcome, Unasked, Verdict, address, address_data,
+    data::Rows,
     dns::{self, Grounds, plan::Plan},
     evidence::{Bundle, EvidenceId},
+    idn::{self, Alike},
     registration,
 };
 use crate::clock::Timestamp;
@@ -39,6 +41,12 @@ pub struct Dossier {
     pub plan: Option<Plan>,
     /// What replies are judged by.
     pub grounds: Grounds,
+    /// The registrable domain of the name.
+    pub registrable_domain: String,
+    /// The protected names that the name reads like; none where no names are protected.
+    pub alike: Option<Vec<Alike>>,
+    /// What sets of data say of the addresses.
+    pub rows: Vec<Rows>,
     /// What sources said.
     pub bundle: Bundle,
 }
@@ -72,6 +80,10 @@ impl Dossier {
         let mut findings = Vec::new();
         if let Some(at) = self.address {
             findings.extend(address(at));
+        }
+        findings.extend(self.rows.iter().flat_map(address_data));
+        if let Some(plan) = &self.plan {
+            findings.extend(idn::name(&plan.host, self.alike.as_deref()));
         }
         match &self.plan {
             Some(_) if !self.network => findings.extend(offline()),

@@ -18,12 +18,14 @@
 
 mod address;
 mod catalogue;
+pub mod data;
 pub mod dns;
 mod dossier;
 pub mod evidence;
 mod finding;
 pub mod gather;
 mod grid;
+pub mod idn;
 mod keeper;
 mod outcome;
 pub mod registration;
@@ -32,13 +34,13 @@ mod subject;
 mod verdict;
 mod verifier;
 
-pub use address::address;
+pub use address::{address, data as address_data};
 pub use catalogue::{Area, Aspect, Check, Entry, Scheme, Standard};
 pub use dossier::{Dossier, RULES_VERSION, Unjudged};
 pub use finding::{Finding, Grade, Severity};
 pub use grid::{Cell, Grid, Overall, Pair};
 pub use outcome::{Fault, Outcome, Unasked, Unclear};
-pub use roots::{Error, registries};
+pub use roots::{Error, protected, registries};
 pub use subject::{BadSubject, SUBJECT_BYTES_MAX, Subject};
 pub use verdict::Verdict;
 pub use verifier::{NotVerified, Occasion, Told, Verifier, VerifierOptions};

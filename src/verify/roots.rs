@@ -3,10 +3,13 @@
 use std::net::IpAddr;
 
 use super::{
+    data::BadSet,
     dns::{BadAnchors, anchors, reply::OwnName},
     gather,
+    idn::{BadProtected, Protected},
     registration::bootstrap::{BadRegistry, BadTable, Bootstrap},
 };
+use crate::record::PublicSuffixes;
 
 /// The root's servers in the root zone of 2026, IPv4 first.
 const ROOTS: [&str; 26] = [
@@ -64,6 +67,12 @@ pub enum Error {
     /// Certificates of registries that cannot be used.
     #[error("verify.registries.ca_file: {0}")]
     Certificates(#[from] crate::fetch::Error),
+    /// A protected name that is none.
+    #[error("verify.protected: {0}")]
+    Protected(#[from] BadProtected),
+    /// A set of data that cannot be used.
+    #[error(transparent)]
+    Data(#[from] BadSet),
     /// There is no key in it.
     #[error("verify.anchors_file: {0}: {1}")]
     Anchors(String, BadAnchors),
@@ -114,6 +123,26 @@ pub fn registries(config: &crate::config::Registries) -> Result<Bootstrap, Error
         table.set(line)?;
     }
     Ok(table)
+}
+
+/// The names that others must not read like: those of the configuration, and of its file.
+///
+/// # Errors
+/// When the file cannot be read, or a name is none.
+pub fn protected(
+    config: &crate::config::Verify,
+    suffixes: &PublicSuffixes,
+) -> Result<Protected, Error> {
+    let text = match &config.protected_file {
+        Some(file) => {
+            std::fs::read_to_string(file).map_err(|e| Error::File(file.display().to_string(), e))?
+        }
+        None => String::new(),
+    };
+    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let names = config.protected.iter().map(String::as_str).chain(lines);
+    let registrable = |name: &str| suffixes.registrable_domain(name).to_owned();
+    Ok(Protected::new(names, registrable)?)
 }
 
 /// How name servers are asked, by the configuration.

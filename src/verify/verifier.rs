@@ -8,9 +8,11 @@ use tokio::sync::Semaphore;
 
 use super::{
     Dossier, RULES_VERSION, Subject, Verdict,
+    data::Data,
     dns::{Grounds, plan::Plan, reply::OwnName},
     evidence::{Bundle, Observation},
     gather::{self, registry::Registries},
+    idn::Protected,
     keeper::{About, Keeper},
     outcome::words,
     roots::{self, Error},
@@ -51,9 +53,16 @@ pub struct VerifierOptions {
     pub suffixes: Arc<PublicSuffixes>,
     /// Registries, where they are asked.
     pub registries: Option<Arc<Registries>>,
+    /// Sets of data about addresses.
+    pub data: Arc<Data>,
+    /// Names that others must not read like.
+    pub protected: Arc<Protected>,
     /// The clock.
     pub clock: Clock,
 }
+
+/// The most addresses that sets of data are asked about.
+const ROWS_MAX: usize = 32;
 
 /// Makes verifications.
 pub struct Verifier {
@@ -62,6 +71,8 @@ pub struct Verifier {
     network: bool,
     keeper: Keeper,
     registries: Option<Arc<Registries>>,
+    data: Arc<Data>,
+    protected: Arc<Protected>,
     suffixes: Arc<PublicSuffixes>,
     clock: Clock,
     places: Semaphore,
@@ -113,7 +124,17 @@ impl Verifier {
     /// # Errors
     /// What cannot be read of it.
     pub fn new(parts: VerifierOptions) -> Result<Self, Error> {
-        let VerifierOptions { config, lane, evidence, node, suffixes, registries, clock } = parts;
+        let VerifierOptions {
+            config,
+            lane,
+            evidence,
+            node,
+            suffixes,
+            registries,
+            data,
+            protected,
+            clock,
+        } = parts;
         Ok(Self {
             settings: roots::settings(&config, node.as_str())?,
             grounds: Grounds {
@@ -124,6 +145,8 @@ impl Verifier {
             places: Semaphore::new(config.concurrent_max),
             keeper: Keeper::new(lane, evidence),
             registries,
+            data,
+            protected,
             suffixes,
             clock,
         })
@@ -132,6 +155,11 @@ impl Verifier {
     /// Registries, where they are asked.
     pub const fn registries(&self) -> Option<&Arc<Registries>> {
         self.registries.as_ref()
+    }
+
+    /// Sets of data about addresses.
+    pub const fn data(&self) -> &Arc<Data> {
+        &self.data
     }
 
     /// Verifies, records, tells.
@@ -190,7 +218,9 @@ impl Verifier {
             }
         };
         bundle.sort();
-        Dossier {
+        let host = subject.host().map(ToString::to_string).unwrap_or_default();
+        let is_protecting = !self.protected.is_empty() && !host.is_empty();
+        let mut dossier = Dossier {
             rules_version: RULES_VERSION.to_owned(),
             at: self.clock.now(),
             subject: subject.text(),
@@ -200,8 +230,14 @@ impl Verifier {
             registered_domain: registered,
             plan,
             grounds: self.grounds.clone(),
+            registrable_domain: domain.to_owned(),
+            alike: is_protecting.then(|| self.protected.alike(&host, domain)),
+            rows: Vec::new(),
             bundle,
-        }
+        };
+        let addresses = dossier.addresses();
+        dossier.rows = addresses.into_iter().take(ROWS_MAX).map(|a| self.data.rows(a)).collect();
+        dossier
     }
 }
 

@@ -96,6 +96,7 @@ mod transfer;
 mod urls;
 mod verify_cli;
 mod verify_lab;
+mod verify_peers;
 mod verify_registry;
 mod verify_registry_lab;
 mod verify_zones;

@@ -36,7 +36,7 @@ use tracegate::{
     resolver::{self, Resolver},
     spool::{self, Spool},
     trace::{Parts, ShortUrls, Tracer},
-    verify::{Verifier, VerifierOptions},
+    verify::{Verifier, VerifierOptions, data::Data},
     webhooks::Signer,
 };
 
@@ -210,6 +210,8 @@ fn verifier(config: &Config, spool: &Spool, clock: &Clock) -> Arc<Verifier> {
         node: "it".parse().unwrap(),
         suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
         registries: None,
+        data: Arc::new(Data::load(&config.verify.data).unwrap()),
+        protected: Arc::default(),
         clock: clock.clone(),
     };
     Arc::new(Verifier::new(parts).unwrap())

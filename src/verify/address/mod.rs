@@ -1,6 +1,10 @@
 //! What an address alone tells: IP-01 to IP-03. Pure, and quick enough for every answer.
 
+mod data;
+
 use std::net::IpAddr;
+
+pub use data::data;
 
 use super::{Check, Finding, Grade, Outcome, Severity};
 use crate::special::{Reachable, embedded, registered};
