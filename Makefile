@@ -43,6 +43,11 @@ bench-full: bench-deps ## The same and 100 million rows; says time and disk firs
 campaign: test-deps ## Kill it ROUNDS=1000 times under load and count what is in the records
 	TRACEGATE_ROUNDS=$(ROUNDS) cargo test --locked --test it faults:: -- --nocapture --test-threads 1
 
+.PHONY: agreement
+agreement: test-deps ## Give the same zones to Zonemaster and DNSViz, and write deploy/agreement.md
+	@export TRACEGATE_TEST_PYTHON=$(PYTHON)/python TRACEGATE_TEST_WRITE=1
+	cargo test --locked --test it verify_agreement -- --nocapture
+
 .PHONY: fuzz
 fuzz: ## Throw inputs at the parsers of DNS, SQL, lists, links, requests and the spool, each for SECONDS=60
 	BOLERO_RANDOM_ITERATIONS=1000000000000 BOLERO_RANDOM_TEST_TIME_MS=$$(($(SECONDS) * 1000)) \

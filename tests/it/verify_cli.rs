@@ -8,7 +8,7 @@ use crate::{
     harness::{Server, eventually},
     verify_lab::{Lab, ROOT},
     verify_registry_lab::{Registry, domain},
-    verify_zones::zones,
+    verify_scenarios::zones,
 };
 
 /// A server that begins at the root of `lab`, and asks `registry` about what is below `test`.

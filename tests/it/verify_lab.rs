@@ -24,6 +24,9 @@ const TLD: Ipv4Addr = Ipv4Addr::new(127, 2, 0, 1);
 pub(crate) const FIRST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 pub(crate) const SECOND: Ipv4Addr = Ipv4Addr::new(127, 30, 1, 1);
 
+/// Nobody answers there, and nothing says so.
+const SILENT: Ipv4Addr = Ipv4Addr::new(127, 30, 9, 9);
+
 /// How a zone is signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Signed {
@@ -32,8 +35,16 @@ pub(crate) enum Signed {
     No,
     /// As it should be.
     Yes,
+    /// As it should be, denying by NSEC3.
+    Nsec3,
+    /// As it should be, by RSA.
+    Rsa,
     /// Once; the time of the signatures is over.
     Expired,
+    /// The time of the signatures has not come.
+    Early,
+    /// The time of the signatures is nearly over.
+    Ending,
     /// And the zone above does not say so.
     NoDs,
     /// And the zone above vouches for another key.
@@ -100,12 +111,19 @@ pub(crate) struct Lab {
     /// The DS records of the root, as text.
     pub(crate) anchors: String,
     _servers: Vec<Server>,
+    /// Takes questions at an address, and answers none.
+    _silent: UdpSocket,
     _dir: TempDir,
 }
 
 impl Lab {
     /// With these zones below `test`, and with these lines in it.
     pub(crate) fn start(zones: &[Zone], more: &str) -> Self {
+        Self::start_at(free_port(&[ROOT, TLD, FIRST, SECOND, SILENT]), zones, more)
+    }
+
+    /// The same on this port.
+    pub(crate) fn start_at(port: u16, zones: &[Zone], more: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("tracegate-lab-").tempdir().unwrap();
         let keys = Keys { dir: dir.path().join("keys") };
         fs::create_dir(&keys.dir).unwrap();
@@ -132,7 +150,6 @@ impl Lab {
              ns.root. A {ROOT}\ntest NS ns.test.\nns.test. A {TLD}\n{ds}"
         );
         let (root, anchors) = keys.sign(".", &root, &[]);
-        let port = free_port(&[ROOT, TLD, FIRST, SECOND]);
         let [first, second] = leaves;
         let one = |name: &str, text: String| BTreeMap::from([(name.to_owned(), text)]);
         let servers = vec![
@@ -145,7 +162,8 @@ impl Lab {
         for ((address, zone), server) in up.into_iter().zip(&servers) {
             answering((address, port).into(), zone, &server.log);
         }
-        Self { port, anchors, _servers: servers, _dir: dir }
+        let silent = UdpSocket::bind((SILENT, port)).unwrap();
+        Self { port, anchors, _servers: servers, _silent: silent, _dir: dir }
     }
 }
 
@@ -200,11 +218,20 @@ impl Keys {
         }
         let plain = zone.texts[0].clone().unwrap();
         let past = ["-P", "-s", "20260101000000", "-e", "20260201000000"];
-        let options: &[&str] = if zone.signed == Signed::Expired { &past } else { &[] };
-        let (mut signed, mut ds) = self.sign(origin, &plain, options);
+        let future = ["-P", "-s", "20400101000000", "-e", "20400201000000"];
+        let ending = ["-P", "-e", "now+100000"];
+        let options: &[&str] = match zone.signed {
+            Signed::Expired => &past,
+            Signed::Early => &future,
+            Signed::Ending => &ending,
+            Signed::Nsec3 => &["-3", "-"],
+            _ => &[],
+        };
+        let algorithm = if zone.signed == Signed::Rsa { "RSASHA256" } else { "ECDSAP256SHA256" };
+        let (mut signed, mut ds) = self.sign_by(algorithm, origin, &plain, options);
         match zone.signed {
             Signed::NoDs => ds.clear(),
-            Signed::OtherDs => ds = self.ds(origin, &self.keys(origin)[0]),
+            Signed::OtherDs => ds = self.ds(origin, &self.keys(algorithm, origin)[0]),
             Signed::Altered => signed = signed.replace("5.6.7.8", "5.6.7.9"),
             Signed::Stripped => signed = plain,
             _ => {}
@@ -214,9 +241,9 @@ impl Keys {
     }
 
     /// A new key for signing keys and one for signing the rest.
-    fn keys(&self, zone: &str) -> [String; 2] {
+    fn keys(&self, algorithm: &str, zone: &str) -> [String; 2] {
         let make = |more: &[&str]| {
-            let args = [&["-q", "-a", "ECDSAP256SHA256"], more, &[zone]].concat();
+            let args = [&["-q", "-a", algorithm], more, &[zone]].concat();
             self.run("dnssec-keygen", &args).trim().to_owned()
         };
         [make(&["-f", "KSK"]), make(&[])]
@@ -230,7 +257,17 @@ impl Keys {
 
     /// The text signed with new keys, and its DS record.
     fn sign(&self, zone: &str, text: &str, options: &[&str]) -> (String, String) {
-        let [ksk, zsk] = self.keys(zone);
+        self.sign_by("ECDSAP256SHA256", zone, text, options)
+    }
+
+    fn sign_by(
+        &self,
+        algorithm: &str,
+        zone: &str,
+        text: &str,
+        options: &[&str],
+    ) -> (String, String) {
+        let [ksk, zsk] = self.keys(algorithm, zone);
         let file = format!("zone-{}", zone.replace('.', "_"));
         let absolute = if zone == "." { ".".to_owned() } else { format!("{zone}.") };
         fs::write(self.dir.join(&file), format!("$ORIGIN {absolute}\n{text}")).unwrap();

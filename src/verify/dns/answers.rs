@@ -13,11 +13,11 @@ use ipnet::IpNet;
 
 use super::{
     reply::{OwnName, Reply, addresses, of, targets},
-    view::{Said, View, evidence, silence},
+    view::{ALIASES_MAX, Said, View, evidence, silence},
 };
 use crate::{
     special::{canonical_address, is_special_address, registered},
-    verify::{Check, Finding, Grade, Outcome, Severity, Unasked, Unclear},
+    verify::{Check, Finding, Grade, Outcome, Severity, Unasked, Unclear, evidence::EvidenceId},
 };
 
 /// Below this a time to live is worth knowing of, in seconds.
@@ -115,8 +115,10 @@ enum End {
     Unknown,
 }
 
-fn end(view: &View, name: &OwnName, used: &mut Vec<crate::verify::evidence::EvidenceId>) -> End {
+/// Where a name leads, over its aliases; `passed` are the names on the way to it.
+fn end(view: &View, name: &OwnName, passed: &mut Vec<OwnName>, used: &mut Vec<EvidenceId>) -> End {
     let (mut is_known, mut is_there) = (false, false);
+    let mut aliases = Vec::new();
     for rtype in [Rtype::A, Rtype::AAAA] {
         for said in view.finals(name, rtype) {
             used.extend(said.evidence);
@@ -126,12 +128,24 @@ fn end(view: &View, name: &OwnName, used: &mut Vec<crate::verify::evidence::Evid
             }
             is_known = true;
             is_there |= !reply.answer.is_empty();
+            aliases.extend(targets(of(&reply.answer, name, Rtype::CNAME)));
         }
     }
-    match (is_known, is_there) {
-        (_, true) => End::There,
-        (true, false) => End::Nothing,
-        (false, false) => End::Unknown,
+    let Some(alias) = aliases.first() else {
+        return match (is_known, is_there) {
+            (_, true) => End::There,
+            (true, false) => End::Nothing,
+            (false, false) => End::Unknown,
+        };
+    };
+    passed.push(name.clone());
+    if passed.iter().any(|n| n.name_eq(alias)) || passed.len() > ALIASES_MAX {
+        return End::Nothing;
+    }
+    match end(view, alias, passed, used) {
+        // Whoever answers for the alias has told where it leads.
+        End::Unknown => End::There,
+        end => end,
     }
 }
 
@@ -157,7 +171,7 @@ pub(super) fn dangling(view: &View) -> Finding {
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (kind, name) in &pointed {
         let text = format!("{kind} {name}");
-        match end(view, name, &mut used) {
+        match end(view, name, &mut vec![view.host.clone()], &mut used) {
             End::There => {}
             End::Missing => missing.push(text),
             End::Nothing => empty.push(text),
@@ -171,7 +185,7 @@ pub(super) fn dangling(view: &View) -> Finding {
         let says = format!("these names do not exist: {}", missing.join(", "));
         new(Outcome::False, says).severity(Severity::Error).grade(Grade::B)
     } else if !empty.is_empty() {
-        let says = format!("these names have no address: {}", empty.join(", "));
+        let says = format!("these lead to no address: {}", empty.join(", "));
         new(Outcome::False, says).severity(Severity::Warning).grade(Grade::B)
     } else if !unknown.is_empty() {
         let says = format!("could not be followed: {}", unknown.join(", "));

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The most names of a chain of aliases that are looked at.
-const ALIASES_MAX: usize = 16;
+pub(super) const ALIASES_MAX: usize = 16;
 
 /// What one server said to one question.
 #[derive(Clone, Debug)]
