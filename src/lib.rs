@@ -70,10 +70,10 @@
 //! | `policy` | what is to be done with a question | `record`, `config`, `clock`, `metrics`, `name` |
 //! | `feeds` | lists of rules, from their source until they are in force | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `policy`, `links`, `fetch`, `spool`, `sql` |
 //! | `resolver` | zones, cache, upstreams | `record`, `config`, `clock`, `metrics`, `name`, `policy`, `spool` |
-//! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `policy`, `links`, `fetch`, `reports`, `resolver`, `special`, `spool` |
+//! | `gateway` | jumps | `record`, `config`, `clock`, `metrics`, `name`, `escape`, `rate`, `policy`, `links`, `fetch`, `reports`, `resolver`, `special`, `spool`, `verify` |
 //! | `links` | links, revisions, tokens | `record`, `config`, `clock`, `metrics`, `special`, `spool`, `sql` |
 //! | `reports` | reports and appeals by the public | `record`, `config`, `clock`, `metrics`, `links`, `spool`, `sql` |
-//! | `verify` | whether registration, resolution and addresses are true and agree | `record`, `config`, `clock`, `metrics`, `fetch`, `special`, `spool` |
+//! | `verify` | whether registration, resolution and addresses are true and agree | `record`, `config`, `clock`, `metrics`, `fetch`, `special`, `spool`, `sql` |
 //! | `spool` | the local log every row goes through | `record`, `config`, `clock`, `metrics` |
 //! | `store` | ClickHouse: migrations, shipping, retention, the engine | `record`, `config`, `clock`, `metrics`, `spool` |
 //! | `trace` | questions and chains | `record`, `config`, `clock`, `metrics`, `store`, `links`, `spool` |

@@ -53,6 +53,8 @@ pub enum Right {
     ChangeFeeds,
     /// Have names and addresses verified.
     Verify,
+    /// Say what should be so of a domain.
+    Declare,
 }
 
 /// The table of who may what.
@@ -66,6 +68,7 @@ pub const fn may(role: Role, right: Right) -> bool {
         Right::Metrics => matches!(role, Role::Operator | Role::Auditor),
         Right::Verify => matches!(role, Role::Operator | Role::Investigator),
         Right::Reload
+        | Right::Declare
         | Right::Tokens
         | Right::Webhooks
         | Right::ChangeFeeds

@@ -223,6 +223,11 @@ pub const ROUTES: &[Route] = &[
         patient: true,
         is: describe::check,
     },
+    route(Method::GET, "/api/v1/checks/{record}", Need::Token, describe::replay),
+    right(Method::GET, "/api/v1/coverage", Right::ReadFeeds, describe::coverage),
+    right(Method::GET, "/api/v1/declarations", Right::ReadFeeds, describe::list_declarations),
+    right(Method::POST, "/api/v1/declarations/{domain}", Right::Declare, describe::declare),
+    right(Method::DELETE, "/api/v1/declarations/{domain}", Right::Declare, describe::withdraw),
     // A look at persons, as above.
     route(Method::GET, "/api/v1/appeals/{id}/person", Need::Token, describe::read_appeal_person),
 ];
@@ -247,6 +252,9 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/api/v1/forwards/{from}", get(links::forwards::read).patch(links::forwards::change))
         .route("/api/v1/zones/reload", post(system::reload_zones))
         .route("/api/v1/checks", post(checks::check))
+        .route("/api/v1/coverage", get(checks::coverage))
+        .route("/api/v1/declarations", get(checks::declarations))
+        .route("/api/v1/declarations/{domain}", post(checks::declare).delete(checks::withdraw))
         .route("/api/v1/reports", get(reports::list))
         .route("/api/v1/reports/status", get(reports::status))
         .route("/api/v1/reports/{number}", get(reports::read))

@@ -13,7 +13,7 @@ use axum::{
 use http::{StatusCode, header};
 
 use super::{
-    ApiState, Caller, Problem, Words, feeds,
+    ApiState, Caller, Problem, Words, checks, feeds,
     links::{self, Walked},
     notices, persons, rules,
 };
@@ -23,6 +23,7 @@ use crate::trace::{Ask, Error, Look, Tracer};
 pub fn routes(tracer: Tracer) -> Router<ApiState> {
     Router::new()
         .route("/api/v1/trace", get(page))
+        .route("/api/v1/checks/{record}", get(verdict))
         .route("/api/v1/records/{id}", get(record))
         .route("/api/v1/links/{code}/stats", get(stats))
         .route("/api/v1/links/{code}/hops", get(hops))
@@ -54,6 +55,18 @@ async fn record(
     let given = Given::read(query.as_deref());
     let ask = Ask { text: id, kind: Some("record".to_owned()), ..given.ask.clone() };
     tracer.record(&given.look(&caller), &ask).await.map(json).map_err(problem)
+}
+
+/// A recorded verdict, judged again.
+async fn verdict(
+    Extension(tracer): Extension<Tracer>,
+    caller: Caller,
+    Path(record): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let look = Given::read(query.as_deref()).look(&caller);
+    let told = tracer.verdict(&look, &record, checks::named, checks::replay).await;
+    told.map(json).map_err(problem)
 }
 
 /// What became of a link.

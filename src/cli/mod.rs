@@ -6,6 +6,7 @@
 mod check;
 mod check_config;
 mod client;
+mod declaration;
 mod demo;
 mod engine;
 mod feed;
@@ -73,6 +74,8 @@ enum Command {
     Demo(demo::Demo),
     Check(check::CheckArgs),
     CheckConfig(check_config::CheckConfig),
+    /// Say what should be so of domains, which verdicts hold against what is.
+    Declaration(Remote<declaration::Declaration>),
     Engine(engine::Engine),
     Feed(Box<feed::Feed>),
     /// List, look into and decide what the public reports.
@@ -126,6 +129,7 @@ impl Cli {
             Command::Demo(command) => command.run(&self.global),
             Command::Check(command) => command.run(&self.global),
             Command::CheckConfig(command) => command.run(&self.global),
+            Command::Declaration(command) => command.run(&self.global),
             Command::Engine(command) => command.run(&self.global),
             Command::Feed(command) => command.run(&self.global),
             Command::Report(command) => command.run(&self.global),

@@ -3,7 +3,8 @@
 
 use super::{
     Config, Problem, Source, acme, api_limits, control, data, dns, feeds, gateway, jumps, notices,
-    outbound, policy, registries, reports, spool, store, transfer, verify, walks, webhooks,
+    outbound, policy, registries, reports, schedule, spool, store, transfer, verify, walks,
+    webhooks,
 };
 
 /// What a number may be.
@@ -39,6 +40,7 @@ const SECTIONS: &[&[Limits]] = &[
     verify::LIMITS,
     registries::LIMITS,
     data::LIMITS,
+    schedule::LIMITS,
     gateway::LIMITS,
     api_limits::LIMITS,
     acme::LIMITS,

@@ -9,6 +9,7 @@ use super::{
     data::Data,
     ranges::{Limits, limits},
     registries::Registries,
+    schedule::Schedule,
 };
 
 /// Verification.
@@ -45,6 +46,8 @@ pub struct Verify {
     pub registries: Registries,
     /// Files about addresses.
     pub data: Data,
+    /// Verifications without anybody waiting.
+    pub schedule: Schedule,
     /// Names that others must not read like.
     pub protected: Vec<String>,
     /// A file of such names, one a line.
@@ -81,6 +84,7 @@ impl Default for Verify {
             keep_s: 3_600,
             registries: Registries::default(),
             data: Data::default(),
+            schedule: Schedule::default(),
             protected: Vec::new(),
             protected_file: None,
         }

@@ -18,6 +18,7 @@ use crate::{
     },
     policy::Tier,
     resolver::Lookup,
+    verify::Occasion,
 };
 
 /// What becomes of a request.
@@ -189,10 +190,15 @@ impl Worker {
             ),
         };
         let unresolved = lookup.addresses.is_empty();
-        let findings = link.findings.names();
+        let now = parts.clock.now();
+        let standing =
+            parts.verdicts.standing_or_wanted(&link.target_host, now, Occasion::FirstSeen);
+        let mut findings = link.findings.names();
+        findings.extend(standing.iter().flat_map(|last| last.adverse.iter().copied()));
         let tier_of = |ruling: Option<&Ruling>| {
             let inputs = Inputs {
                 unsigned: asked.unproven.is_some(),
+                verdict: standing.as_ref().map_or("not_evaluated", |last| last.outcome()),
                 ..rules::inputs(ruling, asked.service, unresolved)
             };
             let tiered = parts.notices.tier(&self.known(link, &findings, asked, inputs));

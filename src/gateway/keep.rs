@@ -79,6 +79,13 @@ impl<'a> Decided<'a> {
 }
 
 impl Worker {
+    /// The last verdict on a target's host, in one word.
+    fn verdict(&self, host: &str) -> &'static str {
+        let parts = &self.gateway.parts;
+        let standing = parts.verdicts.standing(host, parts.clock.now());
+        standing.map_or("not_evaluated", |last| last.overall.name())
+    }
+
     /// Pushes the records of a request that is decided.
     pub(super) fn push<'n>(
         &self,
@@ -116,7 +123,7 @@ impl Worker {
             rule: ruling.map_or("", Ruling::rule),
             feed: ruling.map_or("", |r| &r.feed),
             feed_version: ruling.map_or("", |r| &r.feed_version),
-            verification: "not_evaluated",
+            verification: self.verdict(decided.target_host),
             referrer_host: referrer_host(headers),
             user_agent: user_agent(headers),
             latency_us: micros(self.since(asked.began)),

@@ -44,6 +44,7 @@ use crate::{
     reports::Reports,
     resolver::{Lookup, Resolver},
     spool,
+    verify::Verdicts,
 };
 
 /// What a gateway is made of.
@@ -68,6 +69,8 @@ pub struct GatewayParts {
     pub resolver: Arc<Resolver>,
     /// Takes reports of the public; none where they may not.
     pub reports: Option<Arc<Reports>>,
+    /// The last verdicts on hosts of targets.
+    pub verdicts: Arc<Verdicts>,
     /// Answers challenges; none where no certificates are obtained.
     pub acme: Option<Arc<Acme>>,
     /// The clock.

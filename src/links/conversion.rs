@@ -102,6 +102,9 @@ pub enum NotConverted {
     /// A rule in force lists the target.
     #[error("the target is listed: {0}")]
     Listed(Box<ListedBy>),
+    /// The last verdict on the target, or a finding of it, lets no link lead there.
+    #[error("the target is not as it should be: {0}")]
+    Refuted(&'static str),
     /// A list without which no jump is made is not there.
     #[error("a list without which no jump is made is not in force")]
     Closed,

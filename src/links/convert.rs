@@ -38,6 +38,24 @@ const HELD_MAX: Duration = Duration::from_secs(12);
 /// Asks the rules in force about a target. Neither blocks nor waits.
 pub type IsListed = Box<dyn Fn(&Target) -> Listed + Send + Sync>;
 
+/// What the last verdict on a host means for links that lead there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The verdict in one word; `not_evaluated` without one.
+    pub word: &'static str,
+    /// The verdict or the check for which no link may lead there.
+    pub refused: Option<&'static str>,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { word: "not_evaluated", refused: None }
+    }
+}
+
+/// Asks for the last verdict on a host. Neither blocks nor waits.
+pub type Standings = Box<dyn Fn(&str) -> Standing + Send + Sync>;
+
 /// Asks our zones about a host. Neither blocks nor waits.
 pub type Serves = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
@@ -80,6 +98,7 @@ pub struct Links {
     pub(super) codes: Codes,
     rules: TargetRules,
     is_listed: IsListed,
+    pub(super) standings: Standings,
     pub(super) serves: Serves,
     pub(super) foreign_forwards: bool,
     pub(super) hops_max: u8,
@@ -122,6 +141,7 @@ impl Links {
             codes,
             rules,
             is_listed,
+            standings: Box::new(|_| Standing::default()),
             serves,
             foreign_forwards: gateway.foreign_forwards == config::ForeignForwards::Allow,
             hops_max: gateway.hops_max,
@@ -141,6 +161,12 @@ impl Links {
             query_bytes_max: gateway.outbound.query_bytes_max,
             room: Room::default(),
         })
+    }
+
+    /// The same, asking for verdicts on targets.
+    #[must_use]
+    pub fn with_standings(self, standings: Standings) -> Self {
+        Self { standings, ..self }
     }
 
     /// The same with keys for outbound targets.
@@ -304,7 +330,10 @@ impl Links {
     pub(super) fn target(&self, submitted: &str) -> Result<Target, NotConverted> {
         let target = self.rules.parse(submitted, &self.suffixes)?;
         match (self.is_listed)(&target) {
-            Listed::No => Ok(target),
+            Listed::No => match (self.standings)(&target.host).refused {
+                Some(finding) => Err(NotConverted::Refuted(finding)),
+                None => Ok(target),
+            },
             Listed::Yes(by) => Err(NotConverted::Listed(by)),
             Listed::Unknown => Err(NotConverted::Closed),
         }

@@ -5,7 +5,7 @@ use std::ptr;
 use serde_json::Value;
 
 use super::{
-    Error, Keep, Links, OutboxRow, Revision,
+    Error, Keep, Links, OutboxRow, Revision, Standing, Standings,
     forward::is_forward,
     group::{Batch, Beside, Outcome, ROWS_MAX},
 };
@@ -20,6 +20,7 @@ const ROW_BYTES: usize = 512;
 /// The records of revisions on their way.
 struct Keeper<'a> {
     lane: &'a SharedLane,
+    standings: &'a Standings,
     revisions: &'a [Revision],
     /// One each.
     beside: &'a [Beside],
@@ -36,7 +37,7 @@ impl Keep for Keeper<'_> {
         let mut rows: Vec<Conversion<'_>> = Vec::with_capacity(accepted.len());
         for (r, settings) in accepted.iter().zip(&told) {
             let beside = given.find(|(given, _)| ptr::eq(*given, *r)).ok_or(Error::Failed)?.1;
-            rows.push(record(r, settings, beside));
+            rows.push(record(r, settings, beside, (self.standings)(&r.target_host)));
         }
         let prepared = self.lane.prepare_many(&rows).map_err(refused)?;
         let (first, schema) = (prepared.first.clone(), prepared.schema);
@@ -62,7 +63,12 @@ impl Keep for Keeper<'_> {
     }
 }
 
-fn record<'r>(r: &'r Revision, settings: &'r str, beside: &'r Beside) -> Conversion<'r> {
+fn record<'r>(
+    r: &'r Revision,
+    settings: &'r str,
+    beside: &'r Beside,
+    standing: Standing,
+) -> Conversion<'r> {
     Conversion {
         code: &r.code,
         revision: r.revision,
@@ -77,7 +83,7 @@ fn record<'r>(r: &'r Revision, settings: &'r str, beside: &'r Beside) -> Convers
         client: beside.client,
         client_key: "",
         expires: r.expires,
-        verification: "not_evaluated",
+        verification: standing.word,
         psl_version: &r.psl_version,
         flow: beside.flow,
         service: if is_forward(&r.code) { "forward" } else { "link" },
@@ -101,8 +107,14 @@ impl Links {
     }
 
     fn write_rows(&self, revisions: &[Revision], beside: &[Beside]) -> Outcome {
-        let mut keeper =
-            Keeper { lane: &self.lane, revisions, beside, prepared: None, first: None };
+        let mut keeper = Keeper {
+            lane: &self.lane,
+            standings: &self.standings,
+            revisions,
+            beside,
+            prepared: None,
+            first: None,
+        };
         let results = self.store.revise(revisions, &mut keeper)?;
         let mut next = keeper.first.take();
         let mut made = 0;

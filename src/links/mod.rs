@@ -53,7 +53,7 @@ pub use cache::Link;
 pub use change::{BY_ITSELF, SettingsEdit};
 pub use code::{CHOSEN_LENGTH_MAX, Codes, LENGTHS, is_code};
 pub use conversion::{By, Converted, Draft, Edit, How, Listed, ListedBy, NotConverted};
-pub use convert::{IsListed, Links, LinksOptions, Serves};
+pub use convert::{IsListed, Links, LinksOptions, Serves, Standing, Standings};
 pub use destination::{
     Destination, DueWalk, Finding, Findings, Intake, Scheduled, TakenIn, WalkStore,
 };

@@ -23,7 +23,7 @@ use crate::{
     resolver::{self, Resolver},
     spool::{self, Spool},
     sql::postgres::Settings,
-    verify::Verifier,
+    verify::{Verdicts, Verifier},
     webhooks::Signer,
 };
 
@@ -140,10 +140,11 @@ impl Core {
             config.api.tokens_max,
         )?);
         let signer = Arc::new(Signer::new(secrets.load_or_make("codes.key")?));
-        let links = links_of(control, &parts, &secrets, &resolver)?;
+        let verdicts = super::verify::verdicts_of(&config);
+        let links = links_of(control, &parts, &secrets, &resolver, &verdicts)?;
         let acme = acme::open(&config, &links, &clock, &metrics)?;
         let desk = of_reports.start(&parts, &secrets, &feeds)?;
-        let verifier = super::verify::verifier_of(&parts, &secrets)?;
+        let verifier = super::verify::verifier_of(&parts, &secrets, &verdicts)?;
         let follower = shared.map(|store| follower_of(store, &links, &tokens, &feeds_stop));
         Ok(Self {
             follower,
@@ -231,6 +232,7 @@ fn links_of(
     parts: &policy::Parts<'_>,
     secrets: &Secrets,
     resolver: &Arc<Resolver>,
+    verdicts: &Arc<Verdicts>,
 ) -> Result<Arc<Links>, Error> {
     let gateway = &parts.config.gateway;
     let links = Links::new(LinksOptions {
@@ -247,7 +249,8 @@ fn links_of(
         batch_bytes_max: parts.config.spool.batch_bytes_max as usize,
     });
     let keys = outbound_keys(parts.config, secrets)?;
-    let links = links?.with_outbound(Arc::new(keys));
+    let standings = super::verify::standing(verdicts, parts.clock, parts.config);
+    let links = links?.with_outbound(Arc::new(keys)).with_standings(standings);
     Ok(Arc::new(links.with_owner_links_max(parts.config.api.limits.owner_links_max)))
 }
 

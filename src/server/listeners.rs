@@ -200,6 +200,7 @@ fn start_gateway(
         on_full: core.config.spool.on_full.clone(),
         links: Arc::clone(&core.links),
         resolver: Arc::clone(&core.resolver),
+        verdicts: Arc::clone(core.verifier.verdicts()),
         acme: core.acme.clone(),
         reports: core.config.gateway.reports.enabled.then(|| Arc::clone(&core.reports)),
         clock: core.clock.clone(),

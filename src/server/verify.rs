@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, core::Core, policy};
 use crate::{
-    links::Secrets,
+    clock::Clock,
+    config::Config,
+    links::{self, Secrets},
     record::Table,
     verify::{
-        self, Verifier, VerifierOptions,
+        self, Book, Occasion, Verdicts, Verifier, VerifierOptions,
         data::Data,
         gather::registry::{self, Registries, RegistriesOptions},
     },
@@ -27,6 +29,7 @@ const TABLE: &str = "registries.json";
 pub(super) fn verifier_of(
     parts: &policy::Parts<'_>,
     secrets: &Secrets,
+    verdicts: &Arc<Verdicts>,
 ) -> Result<Arc<Verifier>, Error> {
     Ok(Arc::new(Verifier::new(VerifierOptions {
         config: parts.config.verify.clone(),
@@ -35,10 +38,46 @@ pub(super) fn verifier_of(
         node: parts.node.clone(),
         suffixes: Arc::clone(parts.suffixes),
         registries: registries_of(parts, secrets)?,
+        book: Arc::new(book_of(parts)?),
+        verdicts: Arc::clone(verdicts),
         data: Arc::new(Data::load(&parts.config.verify.data).map_err(verify::Error::from)?),
         protected: Arc::new(verify::protected(&parts.config.verify, parts.suffixes)?),
         clock: parts.clock.clone(),
     })?))
+}
+
+/// The verdicts that are kept in memory.
+pub(super) fn verdicts_of(config: &Config) -> Arc<Verdicts> {
+    let schedule = &config.verify.schedule;
+    Arc::new(Verdicts::new(schedule.verdicts_max, schedule.wanted_max))
+}
+
+/// What links know of the verdict on a host.
+pub(super) fn standing(
+    verdicts: &Arc<Verdicts>,
+    clock: &Clock,
+    config: &Config,
+) -> links::Standings {
+    let (verdicts, clock) = (Arc::clone(verdicts), clock.clone());
+    let schedule = config.verify.schedule.clone();
+    let is_wanted = schedule.enabled && config.verify.network;
+    Box::new(move |host| {
+        let Some(last) = verdicts.standing(host, clock.now()) else {
+            if is_wanted {
+                verdicts.want(host, Occasion::Create);
+            }
+            return links::Standing::default();
+        };
+        let names = last.adverse.iter().copied().chain([last.overall.name()]);
+        let refused = names.into_iter().find(|name| schedule.refuse.iter().any(|r| r == name));
+        links::Standing { word: last.overall.name(), refused }
+    })
+}
+
+fn book_of(parts: &policy::Parts<'_>) -> Result<Book, Error> {
+    let path = parts.config.data_dir.join("verify.sqlite3");
+    let book = Book::open(&path, parts.config.verify.schedule.queue_max);
+    Ok(book.map_err(verify::Error::from)?)
 }
 
 fn registries_of(
@@ -96,6 +135,9 @@ impl Refresh {
                 Duration::from_secs(config.registries.bootstrap_interval_s),
                 stop.clone(),
             )));
+        }
+        if config.network && config.schedule.enabled {
+            tasks.push(core.tasks.spawn(Arc::clone(&core.verifier).run(stop.clone())));
         }
         Self { stop, tasks }
     }

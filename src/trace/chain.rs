@@ -80,7 +80,7 @@ pub(super) async fn around(reader: &Reader, subject: &Subject) -> Result<Window,
 }
 
 /// The times between which the record was written, or any where no frame is known yet.
-async fn frame(reader: &Reader, id: &RecordId) -> Result<Window, Error> {
+pub(super) async fn frame(reader: &Reader, id: &RecordId) -> Result<Window, Error> {
     let (bytes, _) = reader.bytes(query::frame_of(id)).await?;
     let mut input = rowbinary::Reader(&bytes);
     if input.is_empty() {

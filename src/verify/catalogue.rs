@@ -156,6 +156,10 @@ catalogue! {
         "its holder is named"
         "公开数据中有持有人信息"
         { Rfc "RFC 9537" }
+    Reg10 "REG-10" Registration Accurate [compares]
+        "its registry has what its owner declared"
+        "注册信息与申报一致"
+        { Rfc "RFC 9083" }
     Reg11 "REG-11" Registration Authentic []
         "its registrar is named"
         "公开数据中有注册商信息"
@@ -208,6 +212,10 @@ catalogue! {
         "every server gives the same answer"
         "各名称服务器给出相同的应答"
         { Dnsviz "INCONSISTENT_NXDOMAIN" }
+    Res11 "RES-11" Resolution Accurate [compares]
+        "it is delegated to the servers that its owner declared"
+        "名称服务器与申报一致"
+        { Rfc "RFC 1034" }
     Res12 "RES-12" Resolution Accurate []
         "nothing points to a name that is not there"
         "没有指向不存在名称的记录"
@@ -272,6 +280,10 @@ catalogue! {
         "whoever announces the address may"
         "宣告者有权宣告该地址(RPKI)"
         { Rfc "RFC 6811" }
+    Ip09 "IP-09" Address Accurate [compares]
+        "its addresses are where its owner declared them"
+        "地址与申报一致"
+        { Rfc "RFC 1034" }
     Ip10 "IP-10" Address Accurate []
         "sets of data agree on its country"
         "各数据集对所在国家的记载一致"

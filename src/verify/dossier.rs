@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     Check, Finding, Outcome, Unasked, Verdict, address, address_data,
     data::Rows,
+    declaration::{Declaration, Found, declared},
     dns::{self, Grounds, plan::Plan},
     evidence::{Bundle, EvidenceId},
     idn::{self, Alike},
-    registration,
+    registration::{self, Said},
 };
 use crate::clock::Timestamp;
 
@@ -45,6 +46,8 @@ pub struct Dossier {
     pub registrable_domain: String,
     /// The protected names that the name reads like; none where no names are protected.
     pub alike: Option<Vec<Alike>>,
+    /// What its owner declared.
+    pub declared: Option<Declaration>,
     /// What sets of data say of the addresses.
     pub rows: Vec<Rows>,
     /// What sources said.
@@ -113,7 +116,20 @@ impl Dossier {
         let facts = dns::facts(plan, &self.bundle, domain, self.at);
         let facts = facts.map_err(|_| Unjudged::Unreadable)?;
         let heard = registration::heard(&self.bundle, domain, self.at);
-        Ok(registration::registration(domain, &heard, &facts, self.at))
+        let mut findings = registration::registration(domain, &heard, &facts, self.at);
+        let led = dns::led_to(plan, &self.bundle, self.at).map_err(|_| Unjudged::Unreadable)?;
+        let found = Found { facts: &facts, addresses: &led, rows: &self.rows, heard: &heard };
+        findings.extend(declared(self.declared.as_ref(), &found, self.at));
+        Ok(findings)
+    }
+
+    /// When the registration ends, where a registry told.
+    pub fn ends(&self) -> Option<Timestamp> {
+        let heard = registration::heard(&self.bundle, &self.registered_domain, self.at);
+        heard.into_iter().find_map(|h| match h.said {
+            Ok(Said::Registered(found)) => found.expires,
+            _ => None,
+        })
     }
 
     /// The addresses that it is about: the subject, or where the name leads.

@@ -17,8 +17,10 @@
 //! What is not verified is never stopped for that.
 
 mod address;
+mod book;
 mod catalogue;
 pub mod data;
+mod declaration;
 pub mod dns;
 mod dossier;
 pub mod evidence;
@@ -30,12 +32,16 @@ mod keeper;
 mod outcome;
 pub mod registration;
 mod roots;
+mod schedule;
 mod subject;
 mod verdict;
+mod verdicts;
 mod verifier;
 
 pub use address::{address, data as address_data};
+pub use book::{Book, BookError, Coverage, Declared, Last};
 pub use catalogue::{Area, Aspect, Check, Entry, Scheme, Standard};
+pub use declaration::{BadDeclaration, Declaration};
 pub use dossier::{Dossier, RULES_VERSION, Unjudged};
 pub use finding::{Finding, Grade, Severity};
 pub use grid::{Cell, Grid, Overall, Pair};
@@ -43,4 +49,5 @@ pub use outcome::{Fault, Outcome, Unasked, Unclear};
 pub use roots::{Error, protected, registries};
 pub use subject::{BadSubject, SUBJECT_BYTES_MAX, Subject};
 pub use verdict::Verdict;
+pub use verdicts::Verdicts;
 pub use verifier::{NotVerified, Occasion, Told, Verifier, VerifierOptions};

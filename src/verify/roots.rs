@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
+    BookError,
     data::BadSet,
     dns::{BadAnchors, anchors, reply::OwnName},
     gather,
@@ -70,6 +71,9 @@ pub enum Error {
     /// A protected name that is none.
     #[error("verify.protected: {0}")]
     Protected(#[from] BadProtected),
+    /// The book of verifications cannot be opened or read.
+    #[error("verify.sqlite3: {0}")]
+    Book(#[from] BookError),
     /// A set of data that cannot be used.
     #[error(transparent)]
     Data(#[from] BadSet),

@@ -1,13 +1,13 @@
 //! Verifications on demand: gathered, judged, recorded, told.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use super::{
-    Dossier, RULES_VERSION, Subject, Verdict,
+    Book, BookError, Declaration, Dossier, Last, RULES_VERSION, Subject, Verdict, Verdicts,
     data::Data,
     dns::{Grounds, plan::Plan, reply::OwnName},
     evidence::{Bundle, Observation},
@@ -53,6 +53,10 @@ pub struct VerifierOptions {
     pub suffixes: Arc<PublicSuffixes>,
     /// Registries, where they are asked.
     pub registries: Option<Arc<Registries>>,
+    /// What is kept beside records.
+    pub book: Arc<Book>,
+    /// The last verdicts in memory.
+    pub verdicts: Arc<Verdicts>,
     /// Sets of data about addresses.
     pub data: Arc<Data>,
     /// Names that others must not read like.
@@ -71,6 +75,9 @@ pub struct Verifier {
     network: bool,
     keeper: Keeper,
     registries: Option<Arc<Registries>>,
+    book: Arc<Book>,
+    verdicts: Arc<Verdicts>,
+    schedule: config::Schedule,
     data: Arc<Data>,
     protected: Arc<Protected>,
     suffixes: Arc<PublicSuffixes>,
@@ -131,10 +138,16 @@ impl Verifier {
             node,
             suffixes,
             registries,
+            book,
+            verdicts,
             data,
             protected,
             clock,
         } = parts;
+        let now = clock.now();
+        for (subject, last) in book.lasts(lasts_max(&config))? {
+            verdicts.put(&subject, last, now);
+        }
         Ok(Self {
             settings: roots::settings(&config, node.as_str())?,
             grounds: Grounds {
@@ -145,6 +158,9 @@ impl Verifier {
             places: Semaphore::new(config.concurrent_max),
             keeper: Keeper::new(lane, evidence),
             registries,
+            book,
+            verdicts,
+            schedule: config.schedule.clone(),
             data,
             protected,
             suffixes,
@@ -183,6 +199,7 @@ impl Verifier {
             flow: Flow(0),
         };
         let record = self.keeper.keep(&dossier, &verdict, about, &self.suffixes).await?;
+        self.note(subject, &dossier, &verdict, record.to_string()).await;
         Ok(Told {
             kind: subject.kind(),
             registrable_domain: domain,
@@ -231,6 +248,7 @@ impl Verifier {
             plan,
             grounds: self.grounds.clone(),
             registrable_domain: domain.to_owned(),
+            declared: self.declared(domain).await,
             alike: is_protecting.then(|| self.protected.alike(&host, domain)),
             rows: Vec::new(),
             bundle,
@@ -242,6 +260,86 @@ impl Verifier {
 }
 
 impl Verifier {
+    /// Before a link is made that leads to `url`: waits a while for a verdict on its host, where there
+    /// is none and the configuration says so. Without one in time the host is verified later.
+    pub async fn before_creation(&self, url: &str) {
+        let wait = Duration::from_millis(self.schedule.create_wait_ms);
+        if wait.is_zero() || !self.network {
+            return;
+        }
+        let Ok(subject) = Subject::parse(url) else { return };
+        let Some(host) = subject.host().map(ToString::to_string) else { return };
+        if self.verdicts.standing(&host, self.clock.now()).is_none() {
+            // What is made of it is asked of the verdicts in memory.
+            tokio::time::timeout(wait, self.verify(&subject, Occasion::Create)).await.ok();
+        }
+    }
+}
+
+/// As many verdicts are taken into memory at the start as it holds.
+fn lasts_max(config: &config::Verify) -> u32 {
+    u32::try_from(config.schedule.verdicts_max).unwrap_or(u32::MAX)
+}
+
+impl Verifier {
+    /// The section `[verify.schedule]`.
+    pub(super) const fn schedule(&self) -> &config::Schedule {
+        &self.schedule
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The last verdicts in memory.
+    pub const fn verdicts(&self) -> &Arc<Verdicts> {
+        &self.verdicts
+    }
+
+    /// Works on the book where that holds up nobody.
+    ///
+    /// # Errors
+    /// Those of `work`; when the file cannot be worked on.
+    pub async fn with_book<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Book) -> Result<T, BookError> + Send + 'static,
+    ) -> Result<T, BookError> {
+        let book = Arc::clone(&self.book);
+        let worked = tokio::task::spawn_blocking(move || work(&book)).await;
+        worked.unwrap_or(Err(BookError::Sql(rusqlite::Error::InvalidQuery)))
+    }
+
+    /// Notes a verdict in memory and in the book. The record is what counts: a book that fails is
+    /// said, and changes nothing of the verdict.
+    async fn note(&self, subject: &Subject, dossier: &Dossier, verdict: &Verdict, record: String) {
+        let adverse = verdict.findings.iter().filter(|f| f.is_adverse());
+        let mut adverse: Vec<&'static str> = adverse.map(|f| f.id.entry().id).collect();
+        adverse.dedup();
+        let again = self.again(dossier.valid_until(), dossier.ends());
+        let last = Last {
+            overall: verdict.overall,
+            adverse,
+            at: dossier.at,
+            // Until it is looked at again the last word stands.
+            valid_until: dossier.valid_until().max(again),
+            record,
+        };
+        let key = subject.host().map_or_else(|| subject.text(), ToString::to_string);
+        self.verdicts.put(&key, last.clone(), dossier.at);
+        let noted = self.with_book(move |book| book.judged(&key, &last, Some(again))).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "a verdict could not be noted in the book of verifications");
+        }
+    }
+
+    /// What the owner of `domain` declared.
+    async fn declared(&self, domain: &str) -> Option<Declaration> {
+        let domain = domain.to_owned();
+        let found = self.with_book(move |book| book.declared(&domain)).await;
+        found.unwrap_or_default().map(|declared| declared.declaration)
+    }
+
     /// The domain under which registries have the subject's name; empty where nobody can register
     /// it.
     fn registered_domain(&self, subject: &Subject) -> String {

@@ -231,8 +231,10 @@ fn every_role_may_what_the_table_says() {
         let body = if route.method == "POST" || route.method == "PATCH" { "{}" } else { "" };
         let bare = site.call("wrong", route.method.as_str(), &path, body);
         // Whoever looks at records is judged where the refusal is recorded.
-        let looks =
-            ["/trace", "/records", "/rules", "/report", "/stats", "/hops", "/summary", "/person"];
+        let looks = [
+            "/trace", "/records", "/rules", "/report", "/stats", "/hops", "/summary", "/person",
+            "{record}",
+        ];
         let here = looks.iter().all(|part| !path.contains(part));
         let open = matches!(route.need, Need::Nothing | Need::RightUnlessLoopback(_));
         if here {

@@ -36,7 +36,7 @@ use tracegate::{
     resolver::{self, Resolver},
     spool::{self, Spool},
     trace::{Parts, ShortUrls, Tracer},
-    verify::{Verifier, VerifierOptions, data::Data},
+    verify::{Book, Verdicts, Verifier, VerifierOptions, data::Data},
     webhooks::Signer,
 };
 
@@ -202,7 +202,7 @@ fn open_feeds(
 }
 
 /// The desk of reports over a database in `dir`; appeals are those of `feeds`.
-fn verifier(config: &Config, spool: &Spool, clock: &Clock) -> Arc<Verifier> {
+fn verifier(dir: &Path, config: &Config, spool: &Spool, clock: &Clock) -> Arc<Verifier> {
     let parts = VerifierOptions {
         config: config.verify.clone(),
         lane: spool.shared(Table::Verifications).unwrap(),
@@ -210,6 +210,8 @@ fn verifier(config: &Config, spool: &Spool, clock: &Clock) -> Arc<Verifier> {
         node: "it".parse().unwrap(),
         suffixes: Arc::new(PublicSuffixes::load(None).unwrap()),
         registries: None,
+        book: Arc::new(Book::open(&dir.join("verify.sqlite3"), 100).unwrap()),
+        verdicts: Arc::new(Verdicts::new(16, 16)),
         data: Arc::new(Data::load(&config.verify.data).unwrap()),
         protected: Arc::default(),
         clock: clock.clone(),
@@ -331,6 +333,7 @@ impl Site {
             links: Arc::clone(&links),
             resolver: Arc::clone(&resolver),
             reports: Some(Arc::clone(&desk)),
+            verdicts: Arc::new(Verdicts::new(16, 16)),
             acme: None,
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
@@ -379,7 +382,7 @@ impl Site {
             short_url_base: format!("http://{gateway_address}/"),
             feeds,
             reports: desk,
-            verifier: verifier(&config, &spool, &clock),
+            verifier: verifier(dir.path(), &config, &spool, &clock),
             tasks: tasks.clone(),
             tokens: Arc::new(tokens),
             webhooks: config.webhooks.clone(),

@@ -5,7 +5,7 @@ use std::{fs, process::Output};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Server, eventually},
+    harness::{Builder, Server, eventually},
     verify_lab::{Lab, ROOT},
     verify_registry_lab::{Registry, domain},
     verify_scenarios::zones,
@@ -13,13 +13,17 @@ use crate::{
 
 /// A server that begins at the root of `lab`, and asks `registry` about what is below `test`.
 fn server(lab: &Lab, registry: &Registry) -> Server {
+    builder(lab, registry).start()
+}
+
+fn builder(lab: &Lab, registry: &Registry) -> Builder {
     let builder = Server::builder();
     let anchors = builder.path().join("root.ds");
     fs::write(&anchors, &lab.anchors).unwrap();
     let port = lab.port;
     let line = format!("test https://{}/ -", registry.rdap);
     let ca = registry.ca.clone();
-    let builder = builder.config(move |c| {
+    builder.config(move |c| {
         c.verify.roots = vec![format!("ns.root {ROOT}")];
         c.verify.anchors_file = Some(anchors);
         c.verify.port = port;
@@ -28,8 +32,7 @@ fn server(lab: &Lab, registry: &Registry) -> Server {
         c.verify.registries.ca_file = Some(ca);
         c.verify.registries.allowed_hosts = vec!["127.0.0.1".into()];
         c.verify.registries.interval_ms = 0;
-    });
-    builder.start()
+    })
 }
 
 fn said(output: &Output) -> String {
@@ -100,7 +103,129 @@ fn a_verdict_is_printed_recorded_and_traced() {
         Some(())
     });
     let traced = said(&server.cli(["trace", "mismatch.test"]));
-    assert!(traced.contains("Verification 核验"), "{traced}");
+    assert!(traced.contains("Verification 核验") && traced.contains("RES-04 warning"), "{traced}");
+    replays(&server, record);
+}
+
+/// The recorded verdict is judged again from what is kept alone; without a body it is not.
+fn replays(server: &Server, record: &str) {
+    let again = eventually("the evidence is in the store", || {
+        let again = server.cli(["check", "--replay", record]);
+        (again.status.code() == Some(0)).then_some(again)
+    });
+    for expected in ["the same 一致", "discrepant"] {
+        assert!(said(&again).contains(expected), "{expected}: {}", said(&again));
+    }
+    let looks = said(&server.cli(["trace", record, "--format", "json"]));
+    assert!(looks.contains("\"dossier\""), "{looks}");
+    let none = server.cli(["check", "--replay", "it-1-1"]);
+    assert_eq!(none.status.code(), Some(1), "{}", said(&none));
+}
+
+#[test]
+fn many_are_verified_and_accounted_for() {
+    let lab = Lab::start(&zones(), "");
+    let registry = Registry::start();
+    let servers = ["ns1.good.test", "ns2.good.test"];
+    registry.keep("/domain/good.test", domain("good.test", &servers, json!({})));
+    let server = server(&lab, &registry);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("customers.txt");
+    fs::write(&file, "# ours\nwww.good.test\n10.1.2.3\n\nwww.lame.test\n").unwrap();
+    let file = file.to_str().unwrap();
+    let bulk = server.cli(["check", "--file", file, "--format", "json"]);
+    assert_eq!(bulk.status.code(), Some(3), "{}", String::from_utf8_lossy(&bulk.stderr));
+    let lines: Vec<Value> =
+        said(&bulk).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |subject: &str| lines.iter().find(|l| l["subject"] == subject).unwrap();
+    assert_eq!((lines.len(), &of("www.good.test")["overall"]), (3, &"verified".into()));
+    assert_eq!(of("10.1.2.3")["adverse"][0]["id"], "IP-01");
+    let text = said(&server.cli(["check", "--file", file]));
+    assert!(text.contains("discrepant") && text.contains("RES-03"), "{text}");
+
+    let coverage = server.cli(["check", "--coverage", "--format", "json"]);
+    let coverage: Value = serde_json::from_str(&said(&coverage)).unwrap();
+    assert_eq!((&coverage["subjects"], &coverage["verified"]), (&3.into(), &1.into()));
+    assert_eq!(coverage["discrepant"], 2);
+
+    let set = [
+        "declaration",
+        "set",
+        "good.test",
+        "--nameserver",
+        "ns1.good.test",
+        "--address",
+        "5.6.7.0/24",
+    ];
+    let set = server.cli([&set[..], &["--holder", "Jane Doe", "--format", "json"]].concat());
+    assert_eq!(set.status.code(), Some(0), "{}", String::from_utf8_lossy(&set.stderr));
+    assert!(!said(&set).contains("Jane"), "{}", said(&set));
+    let drifted = server.cli(["check", "www.good.test"]);
+    assert_eq!(drifted.status.code(), Some(3));
+    let text = said(&drifted);
+    for expected in ["RES-11 · error", "IP-09", "REG-10"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let listed = said(&server.cli(["declaration", "list", "--format", "json"]));
+    assert!(listed.contains("good.test") && !listed.contains("Jane"), "{listed}");
+    assert_eq!(server.cli(["declaration", "withdraw", "good.test"]).status.code(), Some(0));
+    assert_eq!(server.cli(["check", "www.good.test"]).status.code(), Some(0));
+}
+
+#[test]
+fn targets_of_links_are_verified_by_themselves_and_findings_refuse() {
+    let lab = Lab::start(&zones(), "");
+    let registry = Registry::start();
+    let builder = builder(&lab, &registry);
+    let server = builder
+        .config(|c| {
+            c.gateway.targets.special_hosts = vec!["test".into()];
+            c.verify.schedule.poll_ms = 50;
+            c.verify.schedule.refuse = vec!["RES-07".into()];
+        })
+        .start();
+    let make = |host: &str| {
+        server.cli(["link", "create", &format!("https://{host}/"), "--format", "json"])
+    };
+    let first = make("www.expired.test");
+    assert_eq!(first.status.code(), Some(0), "{}", String::from_utf8_lossy(&first.stderr));
+    // Unverified alone never blocks; what is found afterwards does.
+    let refused = eventually("the target is verified", || {
+        let again = make("www.expired.test");
+        (again.status.code() != Some(0)).then_some(again)
+    });
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(why.contains("is not as it should be"), "{why}");
+    let other = make("www.lame.test");
+    assert_eq!(other.status.code(), Some(0), "other findings refuse nothing");
+    eventually("the verdict is in the store", || {
+        let traced = said(&server.cli(["trace", "expired.test", "--format", "json"]));
+        let page: Value = serde_json::from_str(&traced).ok()?;
+        let rows = page["records"].as_array()?;
+        let row = rows.iter().find(|r| r["kind"] == "verification")?;
+        assert_eq!(
+            (&row["occasion"], &row["host"]),
+            (&"create".into(), &"www.expired.test".into())
+        );
+        Some(())
+    });
+}
+
+#[test]
+fn whoever_waits_for_the_verdict_is_told_at_once() {
+    let lab = Lab::start(&zones(), "");
+    let registry = Registry::start();
+    let server = builder(&lab, &registry)
+        .config(|c| {
+            c.gateway.targets.special_hosts = vec!["test".into()];
+            c.verify.schedule.create_wait_ms = 30_000;
+            c.verify.schedule.refuse = vec!["discrepant".into()];
+        })
+        .start();
+    let refused = server.cli(["link", "create", "https://www.altered.test/"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(why.contains("is not as it should be"), "{why}");
 }
 
 #[test]

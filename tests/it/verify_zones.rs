@@ -71,6 +71,7 @@ impl World {
             address: None,
             registered_domain: String::new(),
             registrable_domain: String::new(),
+            declared: None,
             alike: None,
             rows: Vec::new(),
             plan: Some(plan),

@@ -9,6 +9,7 @@
 //!
 //! Tests hold every answer of the API that they see to this description.
 
+mod checks;
 mod document;
 mod feeds;
 mod links;
@@ -26,6 +27,7 @@ pub use operation::{Code, Operation};
 pub use public::{PUBLIC_ROUTES, PublicRoute};
 
 pub(super) use self::{
+    checks::{check, coverage, declare, list_declarations, replay, withdraw},
     feeds::{
         add_feed, apply_feed, approve_feed, change_feed, diff_feed, export_feed,
         list_feed_versions, list_feeds, read_feed, read_feed_version, refresh_feed, refuse_feed,
@@ -45,7 +47,7 @@ pub(super) use self::{
         read_appeal_person, read_report, read_report_person, read_reports_status,
     },
     system::{
-        check, create_token, healthz, list_certificates, list_tokens, metrics, openapi, readyz,
+        create_token, healthz, list_certificates, list_tokens, metrics, openapi, readyz,
         reload_zones, revoke_token,
     },
     webhooks::{

@@ -17,7 +17,7 @@ pub(super) const NOT_FOUND: Code = (404, "not_found");
 pub(super) const READING: [Code; 1] = [(503, "control_away")];
 
 /// Writing links.
-pub(super) const WRITING: [Code; 13] = [
+pub(super) const WRITING: [Code; 14] = [
     (409, "request_under_way"),
     (422, "expires_in_the_past"),
     (422, "domain_not_served"),
@@ -26,6 +26,7 @@ pub(super) const WRITING: [Code; 13] = [
     (503, "changed_at_once"),
     (503, "control_away"),
     (503, "control_state_failed"),
+    (422, "target_refuted"),
     (503, "list_not_in_force"),
     (503, "no_room_for_record"),
     (503, "not_in_force_yet"),

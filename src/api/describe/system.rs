@@ -3,7 +3,6 @@
 use super::{
     super::{
         certificates::Certificates,
-        checks::NewCheck,
         system::{Alive, Readiness, Zones},
         tokens::{NewToken, Secret, Tokens},
     },
@@ -11,7 +10,6 @@ use super::{
     operation::Content,
     problems::NOT_FOUND,
 };
-use crate::verify::Told;
 
 pub(in crate::api) fn healthz() -> Operation {
     Operation::new("healthz", "The process answers").gives::<Alive>(200, "It does")
@@ -36,17 +34,6 @@ pub(in crate::api) fn openapi() -> Operation {
 pub(in crate::api) fn reload_zones() -> Operation {
     Operation::new("reloadZones", "Load every zone anew; a bad one keeps its last good version")
         .gives::<Zones>(200, "What became of each")
-}
-
-pub(in crate::api) fn check() -> Operation {
-    Operation::new("check", "Verify a name, a URL or an address, and record the verdict")
-        .takes::<NewCheck>()
-        .gives::<Told>(200, "The verdict, and what it is founded on")
-        .problems([
-            (422, "subject_not_understood"),
-            (503, "no_room_for_record"),
-            (503, "verifications_full"),
-        ])
 }
 
 pub(in crate::api) fn list_certificates() -> Operation {

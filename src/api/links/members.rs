@@ -190,6 +190,11 @@ impl CheckedEdit {
 }
 
 impl NewLink {
+    /// Where it is to lead, as it was submitted.
+    pub(super) fn target(&self) -> &str {
+        self.target.as_deref().unwrap_or_default()
+    }
+
     pub(super) fn check(
         self,
         api: &ApiState,

@@ -53,6 +53,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     Body(new): Body<NewLink>,
 ) -> Result<Response, Problem> {
+    api.verifier.before_creation(new.target()).await;
     let (by, checked) = checked(&api, caller, &headers, new)?;
     make(api, by, checked, "links").await
 }
@@ -242,6 +243,13 @@ fn problem(e: &NotConverted) -> Problem {
             "短码为 1 至 64 个字符，可用 A-Z a-z 0-9 - _，不得为保留字，也不得与自动生成的短码形式相同。",
         )),
         NotConverted::Past => time::past(),
+        NotConverted::Refuted(finding) => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "target_refuted",
+            "The target was verified and is not as it should be.",
+            "目标经核验存在不符，不能创建链接。",
+        )
+        .with("finding", *finding),
         NotConverted::Closed => Problem::unavailable(
             "list_not_in_force",
             "A list without which nobody is sent on is not in force; links can be made once it is.",

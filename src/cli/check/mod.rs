@@ -1,9 +1,11 @@
 //! `check`: verify a name, a URL or an address; the report for a person, and the exit code 3 where
 //! something is not as it should be.
 
-use std::{collections::BTreeMap, io::Write as _};
+mod bulk;
 
-use clap::Args;
+use std::{collections::BTreeMap, io::Write as _, path::PathBuf};
+
+use clap::{ArgGroup, Args};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -18,13 +20,27 @@ use crate::verify::Check;
 /// The column where values begin.
 const AT: usize = 30;
 
-/// Verify a name, a URL or an address: what the DNS and the address registries say about it, and
-/// whether they agree. Ends with 3 where something is not as it should be.
+/// Verify names, URLs and addresses: what registries, the DNS and the address registries say about
+/// them, and whether they agree. Ends with 3 where something is not as it should be.
 #[derive(Clone, Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["subject", "file", "replay", "coverage"]))]
 pub(super) struct CheckArgs {
     /// A name in any script, a URL, or an address.
     #[arg(value_name = "NAME|URL|ADDRESS", allow_hyphen_values = true)]
-    subject: String,
+    subject: Option<String>,
+    /// Verify every line of a file, `-` for standard input: one line each, or JSON.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// How many of a file are verified at a time.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    concurrent: u8,
+    /// Judge a recorded verdict again, from the evidence that is kept: ends with 3 where it is not
+    /// the same.
+    #[arg(long, value_name = "RECORD")]
+    replay: Option<String>,
+    /// How much is verified, and what share is not.
+    #[arg(long)]
+    coverage: bool,
     /// Show everything that was asked, of whom, and what became of it.
     #[arg(long)]
     asked: bool,
@@ -39,16 +55,36 @@ impl CheckArgs {
     /// When there is no server, or it gives no verdict.
     pub(super) fn run(self, global: &Global) -> anyhow::Result<Exit> {
         let api = Api::open(&self.server, global)?;
-        let body = json!({ "subject": self.subject });
-        let asking = api.json(Method::POST, &["api", "v1", "checks"], &[], Some(&body));
-        let told = block_on(busy("verifying 核验中", asking))?;
-        let shown = match global.format() {
-            Format::Json => layout::print(&told, Format::Json),
-            Format::Text => self.text(&told),
+        let (shown, is_well) = match (&self.subject, &self.file, &self.replay) {
+            (Some(subject), _, _) => {
+                let told = block_on(busy("verifying 核验中", one(&api, subject)))?;
+                let shown = match global.format() {
+                    Format::Json => layout::print(&told, Format::Json),
+                    Format::Text => self.text(&told),
+                };
+                (shown, !is_adverse(&told))
+            }
+            (_, Some(file), _) => {
+                let is_well = bulk::run(&api, file, self.concurrent, global.format())?;
+                (String::new(), is_well)
+            }
+            (_, _, Some(record)) => {
+                let path = ["api", "v1", "checks", record];
+                let told = block_on(api.json(Method::GET, &path, &[], None))?;
+                let shown = match global.format() {
+                    Format::Json => layout::print(&told, Format::Json),
+                    Format::Text => replayed(&told),
+                };
+                (shown, told["same"] == true)
+            }
+            _ => {
+                let path = ["api", "v1", "coverage"];
+                let told = block_on(api.json(Method::GET, &path, &[], None))?;
+                (layout::print(&told, global.format()), true)
+            }
         };
         std::io::stdout().lock().write_all(shown.as_bytes())?;
-        let is_adverse = matches!(word(&told["overall"]), "discrepant" | "contradicted");
-        Ok(if is_adverse { Exit::Verification } else { Exit::Ok })
+        Ok(if is_well { Exit::Ok } else { Exit::Verification })
     }
 
     /// The report: the verdict, the grid, what is wrong, what is not known, what is well.
@@ -82,6 +118,35 @@ impl CheckArgs {
         asked(&mut out, told, self.asked);
         out.0
     }
+}
+
+/// One verdict.
+async fn one(api: &Api, subject: &str) -> anyhow::Result<Value> {
+    let body = json!({ "subject": subject });
+    api.json(Method::POST, &["api", "v1", "checks"], &[], Some(&body)).await
+}
+
+/// Whether something is not as it should be.
+fn is_adverse(told: &Value) -> bool {
+    matches!(word(&told["overall"]), "discrepant" | "contradicted")
+}
+
+/// What was recorded, and whether the evidence still says so.
+fn replayed(told: &Value) -> String {
+    let mut out = Lines::default();
+    let record = &told["record"];
+    let same = match (told["same"] == true, word(&told["why"])) {
+        (true, _) => "the same 一致".to_owned(),
+        (false, "") => "not the same 不一致".to_owned(),
+        (false, why) => format!("cannot be judged 无法重算: {why}"),
+    };
+    out.labelled("Record 记录", AT, word(&record["id"]));
+    out.labelled("Subject 核验对象", AT, word(&record["subject"]));
+    out.labelled("Recorded 记录结论", AT, word(&record["overall"]));
+    out.labelled("Judged again 重算结论", AT, word(&told["replayed"]["overall"]));
+    out.labelled("Evidence 证据", AT, &format!("{} bodies 份", told["bodies"]));
+    out.labelled("Verdict 结论", AT, &same);
+    out.0
 }
 
 fn word(value: &Value) -> &str {
