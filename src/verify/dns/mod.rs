@@ -29,7 +29,7 @@ pub use view::BadPlan;
 pub struct Grounds {
     /// Special-purpose addresses at which servers are on purpose.
     pub servers_allow: Vec<IpNet>,
-    /// The DS records of the root, as [`anchors`] reads them; without them no signature is judged.
+    /// The DS records of the root, as [`anchors()`] reads them; without them no signature is judged.
     pub anchors: String,
 }
 
