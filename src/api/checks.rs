@@ -17,8 +17,8 @@ use super::{ApiState, Body, Caller, Params, Problem, Words};
 use crate::{
     trace::Recorded,
     verify::{
-        BookError, Coverage, Declaration, Declared, Dossier, NotVerified, Occasion, Subject,
-        Unjudged, Verdict, evidence::EvidenceId,
+        BookError, Coverage, Declaration, Declared, Dossier, NotVerified, Occasion, Perspective,
+        Subject, Unjudged, Verdict, evidence::EvidenceId,
     },
 };
 
@@ -32,15 +32,17 @@ pub(super) struct NewCheck {
 }
 
 fn subject(text: &str) -> Result<Subject, Problem> {
-    Subject::parse(text).map_err(|e| {
-        Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "subject_not_understood",
-            "This is nothing that can be verified.",
-            "无法核验此内容。",
-        )
-        .detail(Words::new(e.to_string(), "请填写域名、网址或 IP 地址。"))
-    })
+    Subject::parse(text).map_err(|e| not_understood(e.to_string()))
+}
+
+fn not_understood(why: String) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "subject_not_understood",
+        "This is nothing that can be verified.",
+        "无法核验此内容。",
+    )
+    .detail(Words::new(why, "请填写域名、网址或 IP 地址。"))
 }
 
 /// `POST /api/v1/checks`.
@@ -49,7 +51,13 @@ pub(super) async fn check(
     Body(new): Body<NewCheck>,
 ) -> Result<Response, Problem> {
     let subject = subject(&new.subject)?;
-    let told = api.verifier.verify(&subject, Occasion::Asked).await.map_err(|e| match e {
+    let told =
+        api.verifier.verify(&subject, Occasion::Asked).await.map_err(|e| not_verified(&e))?;
+    Ok(Json(told).into_response())
+}
+
+fn not_verified(error: &NotVerified) -> Problem {
+    match error {
         NotVerified::Busy => Problem::unavailable(
             "verifications_full",
             "Too many verifications are under way.",
@@ -60,8 +68,20 @@ pub(super) async fn check(
             "The record cannot be kept now, so nothing was told.",
             "暂时无法留存记录，未给出结果。",
         ),
-    })?;
-    Ok(Json(told).into_response())
+    }
+}
+
+/// `GET /api/v1/perspectives/{name}`.
+pub(super) async fn perspective(
+    State(api): State<ApiState>,
+    Path(name): Path<String>,
+) -> Result<Json<Perspective>, Problem> {
+    let subject = subject(&name)?;
+    let host = subject
+        .host()
+        .ok_or_else(|| not_understood("an address has no perspectives".to_owned()))?;
+    let seen = api.verifier.perspective(host).await;
+    seen.map(Json).map_err(|e| not_verified(&e))
 }
 
 fn book(error: &BookError) -> Problem {

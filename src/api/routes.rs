@@ -224,6 +224,14 @@ pub const ROUTES: &[Route] = &[
         is: describe::check,
     },
     route(Method::GET, "/api/v1/checks/{record}", Need::Token, describe::replay),
+    Route {
+        method: Method::GET,
+        path: "/api/v1/perspectives/{name}",
+        need: Need::Right(Right::Verify),
+        carries: Carries::Json,
+        patient: true,
+        is: describe::perspective,
+    },
     right(Method::GET, "/api/v1/coverage", Right::ReadFeeds, describe::coverage),
     right(Method::GET, "/api/v1/declarations", Right::ReadFeeds, describe::list_declarations),
     right(Method::POST, "/api/v1/declarations/{domain}", Right::Declare, describe::declare),
@@ -252,6 +260,7 @@ pub fn router(api: ApiState, more: Router<ApiState>) -> Router {
         .route("/api/v1/forwards/{from}", get(links::forwards::read).patch(links::forwards::change))
         .route("/api/v1/zones/reload", post(system::reload_zones))
         .route("/api/v1/checks", post(checks::check))
+        .route("/api/v1/perspectives/{name}", get(checks::perspective))
         .route("/api/v1/coverage", get(checks::coverage))
         .route("/api/v1/declarations", get(checks::declarations))
         .route("/api/v1/declarations/{domain}", post(checks::declare).delete(checks::withdraw))

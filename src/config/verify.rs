@@ -10,6 +10,7 @@ use super::{
     ranges::{Limits, limits},
     registries::Registries,
     schedule::Schedule,
+    vantage::Vantage,
 };
 
 /// Verification.
@@ -48,6 +49,8 @@ pub struct Verify {
     pub data: Data,
     /// Verifications without anybody waiting.
     pub schedule: Schedule,
+    /// Other places that are asked what they see.
+    pub vantages: Vec<Vantage>,
     /// Names that others must not read like.
     pub protected: Vec<String>,
     /// A file of such names, one a line.
@@ -85,6 +88,7 @@ impl Default for Verify {
             registries: Registries::default(),
             data: Data::default(),
             schedule: Schedule::default(),
+            vantages: Vec::new(),
             protected: Vec::new(),
             protected_file: None,
         }

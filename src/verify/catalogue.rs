@@ -212,6 +212,10 @@ catalogue! {
         "every server gives the same answer"
         "各名称服务器给出相同的应答"
         { Dnsviz "INCONSISTENT_NXDOMAIN" }
+    Res10 "RES-10" Resolution Accurate []
+        "other places see the same"
+        "多个观测点看到的结果一致"
+        { Rfc "CA/B BR 3.2.2.9" }
     Res11 "RES-11" Resolution Accurate [compares]
         "it is delegated to the servers that its owner declared"
         "名称服务器与申报一致"

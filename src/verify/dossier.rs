@@ -3,7 +3,10 @@
 //!
 //! It is itself evidence. Kept, it names the bodies and does not contain them.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +17,7 @@ use super::{
     dns::{self, Grounds, plan::Plan},
     evidence::{Bundle, EvidenceId},
     idn::{self, Alike},
+    quorum,
     registration::{self, Said},
 };
 use crate::clock::Timestamp;
@@ -50,6 +54,8 @@ pub struct Dossier {
     pub declared: Option<Declaration>,
     /// What sets of data say of the addresses.
     pub rows: Vec<Rows>,
+    /// Who announces the addresses that other places see.
+    pub asns: BTreeMap<IpAddr, BTreeSet<u32>>,
     /// What sources said.
     pub bundle: Bundle,
 }
@@ -103,8 +109,17 @@ impl Dossier {
         for at in dns::led_to(plan, &self.bundle, self.at).map_err(bad)? {
             findings.extend(address(at));
         }
+        findings.extend(self.corroborated(plan)?);
         findings.extend(self.registered(plan)?);
         Ok(findings)
+    }
+
+    fn corroborated(&self, plan: &Plan) -> Result<Vec<Finding>, Unjudged> {
+        let ours = dns::sees(plan, &self.bundle, self.at).map_err(|_| Unjudged::Unreadable)?;
+        let declared = self.declared.as_ref().filter(|d| d.counts(self.at));
+        let declared = declared.map_or(&[][..], |d| &d.addresses);
+        let grounds = quorum::Grounds { declared, asns: &self.asns };
+        Ok(quorum::corroborated(&plan.host, &ours, &self.bundle, &grounds, self.at))
     }
 
     fn registered(&self, plan: &Plan) -> Result<Vec<Finding>, Unjudged> {
@@ -138,6 +153,12 @@ impl Dossier {
         let mut found: Vec<IpAddr> = self.plan.iter().flat_map(led).collect();
         found.extend(self.address);
         found
+    }
+
+    /// The addresses that other places see.
+    pub(super) fn addresses_seen(&self) -> BTreeSet<IpAddr> {
+        let host = self.plan.iter().map(|plan| plan.host.as_str());
+        host.flat_map(|host| quorum::addresses_seen(&self.bundle, host, self.at)).collect()
     }
 
     /// Through when the verdict may be believed: as long as all that it rests on.

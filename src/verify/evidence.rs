@@ -83,6 +83,8 @@ words! {
         RdapJson = "rdap_json",
         /// A WHOIS response, persons stripped.
         WhoisText = "whois_text",
+        /// What another tracegate sees of a name.
+        Perspective = "perspective",
         /// What was found in a data set: a row of it.
         DatasetRow = "dataset_row",
         /// What the owner said should be so.
@@ -157,6 +159,13 @@ pub enum Question {
         qname: String,
         /// The type, as a number.
         qtype: u16,
+    },
+    /// What another place sees of a name.
+    Perspective {
+        /// The name.
+        name: String,
+        /// The type that a resolver was asked for, as a number; none where a tracegate was asked.
+        qtype: Option<u16>,
     },
     /// What a registry says of a domain.
     Domain {

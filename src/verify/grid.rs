@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     catalogue::{Area, Aspect, Check},
     finding::{Finding, Grade, Severity},
-    outcome::{Outcome, words},
+    outcome::{Outcome, Unclear, words},
 };
 
 words! {
@@ -108,10 +108,14 @@ fn cell(findings: &[Finding], place: (Area, Aspect)) -> Cell {
     let adverse: Vec<&Finding> = here().filter(|f| f.is_adverse()).collect();
     let open = |f: &&Finding| matches!(f.outcome, Outcome::Unknown(_));
     let unasked = |f: &&Finding| matches!(f.outcome, Outcome::NotEvaluated(_));
+    // Where those who were asked do not agree, the cell is open, whoever was needed.
+    let disputed = |f: &&Finding| f.outcome == Outcome::Unknown(Unclear::Disputed);
     let known = |f: &&Finding| f.outcome.is_known();
     let (outcome, by): (Outcome, Vec<&Finding>) = if !adverse.is_empty() {
         (Outcome::False, adverse)
-    } else if let Some(first) = needed().find(open).or_else(|| needed().find(unasked)) {
+    } else if let Some(first) =
+        needed().find(open).or_else(|| here().find(disputed)).or_else(|| needed().find(unasked))
+    {
         (first.outcome, vec![first])
     } else if here().any(|f| known(&f)) {
         let by: Vec<_> = needed().filter(known).collect();
@@ -132,7 +136,7 @@ fn cell(findings: &[Finding], place: (Area, Aspect)) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::outcome::{Unasked, Unclear};
+    use crate::verify::outcome::Unasked;
 
     fn found(id: Check, outcome: Outcome) -> Finding {
         Finding::new(id, outcome, "").grade(Grade::B)

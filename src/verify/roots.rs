@@ -74,6 +74,9 @@ pub enum Error {
     /// The book of verifications cannot be opened or read.
     #[error("verify.sqlite3: {0}")]
     Book(#[from] BookError),
+    /// Another place that cannot be asked.
+    #[error(transparent)]
+    Vantage(#[from] gather::vantage::BadVantage),
     /// A set of data that cannot be used.
     #[error(transparent)]
     Data(#[from] BadSet),

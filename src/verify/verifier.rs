@@ -1,17 +1,18 @@
 //! Verifications on demand: gathered, judged, recorded, told.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use super::{
-    Book, BookError, Declaration, Dossier, Last, RULES_VERSION, Subject, Verdict, Verdicts,
+    Book, BookError, Declaration, Dossier, Last, Perspective, RULES_VERSION, Sees, Subject,
+    Unclear, Verdict, Verdicts,
     data::Data,
     dns::{Grounds, plan::Plan, reply::OwnName},
     evidence::{Bundle, Observation},
-    gather::{self, registry::Registries},
+    gather::{self, registry::Registries, vantage::Vantages},
     idn::Protected,
     keeper::{About, Keeper},
     outcome::words,
@@ -75,6 +76,7 @@ pub struct Verifier {
     network: bool,
     keeper: Keeper,
     registries: Option<Arc<Registries>>,
+    vantages: Vantages,
     book: Arc<Book>,
     verdicts: Arc<Verdicts>,
     schedule: config::Schedule,
@@ -148,8 +150,10 @@ impl Verifier {
         for (subject, last) in book.lasts(lasts_max(&config))? {
             verdicts.put(&subject, last, now);
         }
+        let settings = roots::settings(&config, node.as_str())?;
         Ok(Self {
-            settings: roots::settings(&config, node.as_str())?,
+            vantages: Vantages::new(&config.vantages, &settings, clock.clone())?,
+            settings,
             grounds: Grounds {
                 servers_allow: config.servers_allow.clone(),
                 anchors: roots::root_keys(config.anchors_file.as_deref())?,
@@ -212,6 +216,21 @@ impl Verifier {
         })
     }
 
+    /// What this place sees of a name, for another place that wants to know.
+    ///
+    /// # Errors
+    /// When as many verifications are under way as may be.
+    pub async fn perspective(&self, host: &OwnName) -> Result<Perspective, NotVerified> {
+        let Ok(_place) = self.places.try_acquire() else { return Err(NotVerified::Busy) };
+        let sees = if self.network {
+            gather::seen(&self.settings, &self.clock, host).await
+        } else {
+            Sees::Unknown { cause: Unclear::Transport }
+        };
+        let (node, at) = (self.settings.vantage.clone(), self.clock.now());
+        Ok(Perspective { node, name: host.to_string(), at, sees })
+    }
+
     /// Asks all who can be asked about `subject`.
     async fn gather(&self, subject: &Subject, domain: &str) -> Dossier {
         let registered = self.registered_domain(subject);
@@ -224,13 +243,15 @@ impl Verifier {
                 let zone: OwnName = domain.parse().unwrap_or_else(|_| name.clone());
                 let (settings, clock) = (&self.settings, &self.clock);
                 let probe = probe();
-                let mut of_registry = Bundle::default();
-                let (gathered, ()) = tokio::join!(
+                let (mut of_registry, mut seen) = (Bundle::default(), Bundle::default());
+                let (gathered, (), ()) = tokio::join!(
                     gather::resolution(settings, clock, name, &zone, &probe),
                     self.ask_registry(&registered, &mut of_registry),
+                    self.vantages.ask(name, settings.deadline, &mut seen),
                 );
                 let (plan, mut bundle) = gathered;
                 bundle.extend(of_registry);
+                bundle.extend(seen);
                 (Some(plan), bundle)
             }
         };
@@ -251,10 +272,16 @@ impl Verifier {
             declared: self.declared(domain).await,
             alike: is_protecting.then(|| self.protected.alike(&host, domain)),
             rows: Vec::new(),
+            asns: BTreeMap::new(),
             bundle,
         };
         let addresses = dossier.addresses();
         dossier.rows = addresses.into_iter().take(ROWS_MAX).map(|a| self.data.rows(a)).collect();
+        let seen = dossier.addresses_seen();
+        if !seen.is_empty() {
+            let all = seen.into_iter().take(ROWS_MAX).chain(dossier.addresses());
+            dossier.asns = all.map(|a| (a, self.data.asns(a))).collect();
+        }
         dossier
     }
 }

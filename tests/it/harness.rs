@@ -139,6 +139,7 @@ impl Builder {
         config.gateway.threads = 1;
         // Nothing leaves this machine unless a test says so.
         config.gateway.walks.enabled = false;
+        config.verify.network = false;
         config.api.listen = Some(any);
         config.spool.segment_bytes_max = 1 << 20;
         config.spool.frame_bytes_max = 256 << 10;

@@ -101,6 +101,7 @@ mod verify_peers;
 mod verify_registry;
 mod verify_registry_lab;
 mod verify_scenarios;
+mod verify_vantages;
 mod verify_zones;
 mod walks;
 mod webhook_lab;

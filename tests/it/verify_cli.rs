@@ -16,7 +16,7 @@ fn server(lab: &Lab, registry: &Registry) -> Server {
     builder(lab, registry).start()
 }
 
-fn builder(lab: &Lab, registry: &Registry) -> Builder {
+pub(crate) fn builder(lab: &Lab, registry: &Registry) -> Builder {
     let builder = Server::builder();
     let anchors = builder.path().join("root.ds");
     fs::write(&anchors, &lab.anchors).unwrap();
@@ -24,6 +24,7 @@ fn builder(lab: &Lab, registry: &Registry) -> Builder {
     let line = format!("test https://{}/ -", registry.rdap);
     let ca = registry.ca.clone();
     builder.config(move |c| {
+        c.verify.network = true;
         c.verify.roots = vec![format!("ns.root {ROOT}")];
         c.verify.anchors_file = Some(anchors);
         c.verify.port = port;

@@ -74,6 +74,7 @@ impl World {
             declared: None,
             alike: None,
             rows: Vec::new(),
+            asns: std::collections::BTreeMap::new(),
             plan: Some(plan),
             grounds: self.grounds.clone(),
             bundle,

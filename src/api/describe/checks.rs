@@ -9,7 +9,7 @@ use super::{
     looks::CaseQuery,
     problems::{LOOKING, NOT_FOUND},
 };
-use crate::verify::{Coverage, Declaration, Declared, Told};
+use crate::verify::{Coverage, Declaration, Declared, Perspective, Told};
 
 pub(in crate::api) fn check() -> Operation {
     Operation::new("check", "Verify a name, a URL or an address, and record the verdict")
@@ -20,6 +20,14 @@ pub(in crate::api) fn check() -> Operation {
             (503, "no_room_for_record"),
             (503, "verifications_full"),
         ])
+}
+
+pub(in crate::api) fn perspective() -> Operation {
+    Operation::new("perspective", "What this place sees of a name, for another that verifies it")
+        .more("Asked from the root down; nothing is kept, and no verdict is made.")
+        .place("name", "The name")
+        .gives::<Perspective>(200, "What is seen")
+        .problems([(422, "subject_not_understood"), (503, "verifications_full")])
 }
 
 pub(in crate::api) fn replay() -> Operation {

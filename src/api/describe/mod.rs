@@ -27,7 +27,7 @@ pub use operation::{Code, Operation};
 pub use public::{PUBLIC_ROUTES, PublicRoute};
 
 pub(super) use self::{
-    checks::{check, coverage, declare, list_declarations, replay, withdraw},
+    checks::{check, coverage, declare, list_declarations, perspective, replay, withdraw},
     feeds::{
         add_feed, apply_feed, approve_feed, change_feed, diff_feed, export_feed,
         list_feed_versions, list_feeds, read_feed, read_feed_version, refresh_feed, refuse_feed,

@@ -1,6 +1,7 @@
 //! Loading sets, looking things up, and swapping in what changed.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -81,6 +82,11 @@ impl Data {
 
     fn loaded(&self) -> Arc<Loaded> {
         Arc::clone(&self.loaded.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Who announces an address.
+    pub fn asns(&self, address: IpAddr) -> BTreeSet<u32> {
+        self.rows(address).origins.iter().flatten().map(|o| o.asn).collect()
     }
 
     /// What is said of an address.

@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use self::{plan::Plan, reply::OwnName, view::View};
-use super::{Finding, evidence::Bundle, registration::Facts};
+use super::{Finding, evidence::Bundle, quorum::Sees, registration::Facts};
 use crate::clock::Timestamp;
 
 pub use anchors::{BadAnchors, anchors};
@@ -72,6 +72,14 @@ pub fn resolution(
 pub fn facts(plan: &Plan, bundle: &Bundle, domain: &str, now: Timestamp) -> Result<Facts, BadPlan> {
     let name: OwnName = domain.parse().map_err(|_| BadPlan::of(domain))?;
     Ok(facts::facts(&View::new(plan, bundle, now)?, &name))
+}
+
+/// What name servers let us see of the name, as of `now`.
+///
+/// # Errors
+/// When the plan names what is no name.
+pub fn sees(plan: &Plan, bundle: &Bundle, now: Timestamp) -> Result<Sees, BadPlan> {
+    Ok(View::new(plan, bundle, now)?.sees())
 }
 
 /// The addresses that the name leads to, over its aliases, as of `now`.

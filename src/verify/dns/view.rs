@@ -16,6 +16,7 @@ use crate::{
     verify::{
         Outcome, Unasked, Unclear,
         evidence::{Bundle, EvidenceId, Got, Question},
+        quorum::Sees,
     },
 };
 
@@ -137,6 +138,24 @@ impl View {
         let about = self.by.iter().filter(|((_, n, t), _)| *n == text && *t == qtype.to_int());
         let said = about.flat_map(|(_, said)| said);
         said.filter(|s| s.reply.as_ref().is_ok_and(Reply::is_final)).collect()
+    }
+
+    /// What we see of the name.
+    pub(super) fn sees(&self) -> Sees {
+        let said = [Rtype::A, Rtype::AAAA].into_iter().flat_map(|t| self.finals(&self.host, t));
+        let mut rcodes = said.filter_map(|s| Some(s.reply.as_ref().ok()?.rcode)).peekable();
+        if rcodes.peek().is_none() {
+            let said = self.own(&self.host, Rtype::A);
+            let cause = if let Outcome::Unknown(cause) = silence(said) {
+                cause
+            } else {
+                Unclear::Transport
+            };
+            return Sees::Unknown { cause };
+        }
+        let is_missing = rcodes.all(|rcode| rcode == OptRcode::NXDOMAIN);
+        let led = self.led_to();
+        if is_missing && led.is_empty() { Sees::Missing } else { Sees::addresses(led) }
     }
 
     /// The addresses that the name leads to, over its aliases.

@@ -31,6 +31,8 @@ pub(super) struct Asker {
     pub timeout: Duration,
     /// How often over UDP.
     pub attempts: u8,
+    /// RD: whether whoever is asked may ask others. Name servers are asked without.
+    pub recursion: bool,
 }
 
 /// A question.
@@ -50,14 +52,15 @@ impl Asker {
         let mut fault = Fault::Silent;
         let mut with_edns = true;
         for _ in 0..self.attempts {
-            let reply = match timeout(self.timeout, udp(server, query, with_edns)).await {
-                Err(_) => continue,
-                Ok(Err(e)) => {
-                    fault = fault_of(&e);
-                    continue;
-                }
-                Ok(Ok(reply)) => reply,
-            };
+            let reply =
+                match timeout(self.timeout, udp(server, query, self.recursion, with_edns)).await {
+                    Err(_) => continue,
+                    Ok(Err(e)) => {
+                        fault = fault_of(&e);
+                        continue;
+                    }
+                    Ok(Ok(reply)) => reply,
+                };
             let header = reply[2..4].to_vec();
             if with_edns && u16::from(header[1] & 0xf) == u16::from(Rcode::FORMERR.to_int()) {
                 // RFC 6891 §7: it may be older than EDNS.
@@ -68,7 +71,7 @@ impl Asker {
             if !is_truncated {
                 return (Transport::Udp, Ok(reply));
             }
-            let whole = match timeout(self.timeout, tcp(server, query)).await {
+            let whole = match timeout(self.timeout, tcp(server, query, self.recursion)).await {
                 Err(_) => Err(Fault::Silent),
                 Ok(Err(e)) => Err(fault_of(&e)),
                 Ok(Ok(reply)) => Ok(reply),
@@ -87,10 +90,11 @@ fn fault_of(error: &io::Error) -> Fault {
     }
 }
 
-fn message(id: u16, query: &Query, with_edns: bool) -> io::Result<Vec<u8>> {
+fn message(id: u16, query: &Query, recursion: bool, with_edns: bool) -> io::Result<Vec<u8>> {
     let too_large = |_| io::Error::other("too large");
     let mut builder = MessageBuilder::new_vec();
     builder.header_mut().set_id(id);
+    builder.header_mut().set_rd(recursion);
     let mut builder = builder.question();
     builder.push((&query.qname, query.qtype, Class::IN)).map_err(too_large)?;
     let mut builder = builder.additional();
@@ -125,7 +129,12 @@ fn random_id() -> io::Result<u16> {
     Ok(u16::from_be_bytes(id))
 }
 
-async fn udp(server: SocketAddr, query: &Query, with_edns: bool) -> io::Result<Vec<u8>> {
+async fn udp(
+    server: SocketAddr,
+    query: &Query,
+    recursion: bool,
+    with_edns: bool,
+) -> io::Result<Vec<u8>> {
     let any: IpAddr = match server {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -133,7 +142,7 @@ async fn udp(server: SocketAddr, query: &Query, with_edns: bool) -> io::Result<V
     let id = random_id()?;
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(server).await?;
-    socket.send(&message(id, query, with_edns)?).await?;
+    socket.send(&message(id, query, recursion, with_edns)?).await?;
     let mut buffer = vec![0; usize::from(u16::MAX)];
     loop {
         let length = socket.recv(&mut buffer).await?;
@@ -143,10 +152,10 @@ async fn udp(server: SocketAddr, query: &Query, with_edns: bool) -> io::Result<V
     }
 }
 
-async fn tcp(server: SocketAddr, query: &Query) -> io::Result<Vec<u8>> {
+async fn tcp(server: SocketAddr, query: &Query, recursion: bool) -> io::Result<Vec<u8>> {
     let id = random_id()?;
     let mut stream = TcpStream::connect(server).await?;
-    let message = message(id, query, true)?;
+    let message = message(id, query, recursion, true)?;
     let length = u16::try_from(message.len()).map_err(io::Error::other)?;
     stream.write_all(&[&length.to_be_bytes()[..], &message].concat()).await?;
     let mut reply = vec![0; usize::from(stream.read_u16().await?)];

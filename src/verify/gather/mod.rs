@@ -7,6 +7,7 @@ mod ask;
 mod pace;
 pub mod registry;
 mod session;
+pub mod vantage;
 mod walk;
 mod zone;
 
@@ -14,13 +15,19 @@ use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
-use self::{ask::Asker, session::Session, walk::Walker};
+use self::{
+    ask::Asker,
+    session::Session,
+    walk::{Led, Walker},
+};
 use super::{
+    Unclear,
     dns::{
         plan::{Plan, Server},
         reply::OwnName,
     },
     evidence::Bundle,
+    quorum::Sees,
 };
 use crate::clock::Clock;
 
@@ -58,13 +65,33 @@ pub async fn resolution(
     domain: &OwnName,
     probe: &str,
 ) -> (Plan, Bundle) {
-    let asker = Asker { timeout: settings.timeout, attempts: settings.attempts };
-    let session = Session::new(settings, asker, clock);
-    let roots = settings.roots.iter();
-    let roots = roots.map(|(name, address)| Server { name: name.clone(), address: *address });
-    let walker = Walker::new(&session, roots.collect(), settings.servers_max);
+    let session = session(settings, clock);
+    let walker = walker(settings, &session);
     let plan = zone::gather(&walker, host, domain, probe).await;
     drop(walker);
     let bundle = session.into_bundle(&plan);
     (plan, bundle)
+}
+
+/// What this place sees of `host`, from the root down and no further than its addresses.
+pub async fn seen(settings: &Settings, clock: &Clock, host: &OwnName) -> Sees {
+    let session = session(settings, clock);
+    let led = walker(settings, &session).addresses(host, 0).await;
+    match led {
+        Led { addresses, .. } if !addresses.is_empty() => Sees::addresses(addresses),
+        Led { is_missing: true, .. } => Sees::Missing,
+        Led { is_known: true, .. } => Sees::Nothing,
+        Led { .. } => Sees::Unknown { cause: Unclear::Transport },
+    }
+}
+
+fn session<'a>(settings: &'a Settings, clock: &'a Clock) -> Session<'a> {
+    let (timeout, attempts) = (settings.timeout, settings.attempts);
+    Session::new(settings, Asker { timeout, attempts, recursion: false }, clock)
+}
+
+fn walker<'a>(settings: &Settings, session: &'a Session<'a>) -> Walker<'a> {
+    let roots = settings.roots.iter();
+    let roots = roots.map(|(name, address)| Server { name: name.clone(), address: *address });
+    Walker::new(session, roots.collect(), settings.servers_max)
 }

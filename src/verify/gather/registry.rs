@@ -390,7 +390,7 @@ fn source(name: &str, endpoint: &str, transport: Transport) -> Source {
     }
 }
 
-fn fault(failure: Failure) -> Fault {
+pub(super) fn fault(failure: Failure) -> Fault {
     match failure {
         Failure::TLS => Fault::Untrusted,
         Failure::TIMEOUT => Fault::Silent,

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use domain::base::{Rtype, ToName as _};
+use domain::base::{Rtype, ToName as _, iana::OptRcode};
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 
 use super::session::Session;
@@ -51,6 +51,10 @@ pub(super) struct Way {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Led {
     pub addresses: Vec<IpAddr>,
+    /// Whether somebody with authority said anything.
+    pub is_known: bool,
+    /// Whether that was that there is no such name.
+    pub is_missing: bool,
 }
 
 /// Walks of one verification.
@@ -145,6 +149,8 @@ impl<'a> Walker<'a> {
             }
             let way = self.walk(name, Rtype::A, depth).await;
             let (Some(cut), Some(last)) = (way.cuts.last(), way.last) else { return led };
+            led.is_known = true;
+            led.is_missing = last.rcode == OptRcode::NXDOMAIN;
             let aliases = last.answers(name, Rtype::CNAME);
             if let Some(alias) = targets(aliases).first() {
                 return self.addresses(alias, depth + 1).await;
