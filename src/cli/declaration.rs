@@ -25,6 +25,12 @@ pub(super) enum Declaration {
         /// The registrar, as the registry has it.
         #[arg(long)]
         registrar: Option<String>,
+        /// A host to which its names redirect, with all below it. Repeat for several.
+        #[arg(long = "target", value_name = "HOST")]
+        targets: Vec<String>,
+        /// The number of its entry on file (备案).
+        #[arg(long, value_name = "NUMBER")]
+        icp: Option<String>,
         /// Who holds it, as the registry has it; kept as a digest.
         #[arg(long)]
         holder: Option<String>,
@@ -49,10 +55,20 @@ impl Action for Declaration {
     async fn ask(self, api: &Api) -> anyhow::Result<Value> {
         let all = ["api", "v1", "declarations"];
         match self {
-            Self::Set { domain, nameservers, addresses, asns, registrar, holder, until } => {
+            Self::Set {
+                domain,
+                nameservers,
+                addresses,
+                asns,
+                registrar,
+                targets,
+                icp,
+                holder,
+                until,
+            } => {
                 let body = json!({
                     "nameservers": nameservers, "addresses": addresses, "asns": asns,
-                    "registrar": registrar, "holder": holder, "valid_until": until,
+                    "registrar": registrar, "holder": holder, "targets": targets, "icp": icp, "valid_until": until,
                 });
                 let path = ["api", "v1", "declarations", &domain];
                 api.json(Method::POST, &path, &[], Some(&body)).await

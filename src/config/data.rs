@@ -18,6 +18,10 @@ pub struct Data {
     pub delegated_files: Vec<PathBuf>,
     /// Countries: MMDB, or text.
     pub countries_files: Vec<PathBuf>,
+    /// What is on file (备案): `DOMAIN,NUMBER[,STATUS]`.
+    pub icp_file: Option<PathBuf>,
+    /// Whether a domain has to be on file.
+    pub icp_required: bool,
     /// How often the files are looked at for changes, in seconds.
     pub reload_s: u64,
 }
@@ -32,6 +36,8 @@ impl Default for Data {
             origins_files: Vec::new(),
             delegated_files: Vec::new(),
             countries_files: Vec::new(),
+            icp_file: None,
+            icp_required: false,
             reload_s: 60,
         }
     }

@@ -20,6 +20,8 @@ pub struct Registries {
     pub bootstrap_interval_s: u64,
     /// Registries by hand, over any table: `NAME RDAP|- WHOIS|- [GRAMMAR]`.
     pub servers: Vec<String>,
+    /// Whose word on networks is asked: `PREFIX|REGISTRY RDAP`, over the five regional registries.
+    pub networks: Vec<String>,
     /// Authorities that registries' certificates are held to, in PEM; the system's when absent.
     pub ca_file: Option<PathBuf>,
     /// Hosts that are not public and asked all the same: names, addresses, prefixes.
@@ -60,6 +62,7 @@ impl Default for Registries {
             bootstrap_url: String::new(),
             bootstrap_interval_s: 86_400,
             servers: Vec::new(),
+            networks: Vec::new(),
             ca_file: None,
             allowed_hosts: Vec::new(),
             timeout_ms: 5_000,

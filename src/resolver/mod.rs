@@ -25,6 +25,7 @@ pub mod message;
 pub mod query;
 mod read;
 mod tail;
+mod told;
 mod upstream;
 mod wait;
 mod zones;

@@ -144,7 +144,8 @@ impl Core {
         let links = links_of(control, &parts, &secrets, &resolver, &verdicts)?;
         let acme = acme::open(&config, &links, &clock, &metrics)?;
         let desk = of_reports.start(&parts, &secrets, &feeds)?;
-        let verifier = super::verify::verifier_of(&parts, &secrets, &verdicts)?;
+        let here = super::here::here(&resolver, &in_force, config.dns.upstream.mode);
+        let verifier = super::verify::verifier_of(&parts, &secrets, &verdicts, here)?;
         let follower = shared.map(|store| follower_of(store, &links, &tokens, &feeds_stop));
         Ok(Self {
             follower,

@@ -21,6 +21,7 @@ use crate::{
     record::Table,
     store::engine,
     trace::{self, ShortUrls, Tracer},
+    verify,
 };
 
 /// The first worker number of the gateway's lanes; UDP threads count from 0.
@@ -348,6 +349,7 @@ fn api_router(
         suffixes: Arc::clone(&core.suffixes),
         metrics: Arc::clone(&core.metrics),
     })?;
+    core.verifier.remembers(records(&tracer));
     let state = ApiState::new(ApiParts {
         config: core.config.api.clone(),
         hosts: Hosts::new(&core.config.api),
@@ -367,6 +369,30 @@ fn api_router(
         reload_zones: Box::new(move || resolver.reload_zones()),
     });
     Ok(api::router(state, api::trace_routes(tracer)))
+}
+
+/// What verification reads of the records.
+fn records(tracer: &Tracer) -> verify::here::Records {
+    let walked = tracer.clone();
+    let redirects: verify::here::Redirects = Box::new(move |domain, from| {
+        let tracer = walked.clone();
+        Box::pin(async move { tracer.redirected(&domain, from).await.map_err(drop) })
+    });
+    let tracer = tracer.clone();
+    let history: verify::here::History = Box::new(move |name, from| {
+        let tracer = tracer.clone();
+        Box::pin(async move {
+            let found = tracer.answered(&name, from).await.map_err(drop)?;
+            let seen = |a: trace::Answered| verify::here::SeenBefore {
+                address: a.address,
+                first: a.first,
+                last: a.last,
+                count: a.count,
+            };
+            Ok(found.into_iter().map(seen).collect())
+        })
+    });
+    verify::here::Records { history, redirects }
 }
 
 /// How the gateway's certificates stand.

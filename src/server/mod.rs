@@ -20,6 +20,7 @@ mod clock_check;
 mod core;
 mod demo;
 mod expiry;
+mod here;
 mod listeners;
 mod past;
 mod policy;

@@ -20,6 +20,7 @@ use crate::{
         self, Book, Occasion, Verdicts, Verifier, VerifierOptions,
         data::Data,
         gather::registry::{self, Registries, RegistriesOptions},
+        here::Here,
     },
 };
 
@@ -30,6 +31,7 @@ pub(super) fn verifier_of(
     parts: &policy::Parts<'_>,
     secrets: &Secrets,
     verdicts: &Arc<Verdicts>,
+    here: Here,
 ) -> Result<Arc<Verifier>, Error> {
     Ok(Arc::new(Verifier::new(VerifierOptions {
         config: parts.config.verify.clone(),
@@ -42,6 +44,7 @@ pub(super) fn verifier_of(
         verdicts: Arc::clone(verdicts),
         data: Arc::new(Data::load(&parts.config.verify.data).map_err(verify::Error::from)?),
         protected: Arc::new(verify::protected(&parts.config.verify, parts.suffixes)?),
+        here,
         clock: parts.clock.clone(),
     })?))
 }

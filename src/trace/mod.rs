@@ -12,6 +12,7 @@
 //! | `described` | records as answers show them, for the API's description |
 //! | `coverage` | how far each node is complete, and the gaps of the window |
 //! | `persons` | columns about persons: which, and who may see them |
+//! | `history` | which addresses a name has had |
 //! | `hits` | what a feed's rules did, by version, rule and order |
 //! | `hops` | where a link leads |
 //! | `listed` | what was listed at a time, and answered around it |
@@ -44,6 +45,7 @@ mod chain;
 mod coverage;
 mod cursor;
 mod described;
+mod history;
 mod hits;
 mod hops;
 mod listed;
@@ -63,6 +65,7 @@ mod window;
 pub use access::Look;
 pub use cursor::BadCursor;
 pub use described::{Record, RecordOf};
+pub use history::Answered;
 pub use hits::{Counted, OrderHits, OrderRules, RuleHit, VersionHits};
 pub use hops::LinkHops;
 pub use listed::{AskListed, Listed, ListedThen, OnNode, RuleRow};

@@ -174,6 +174,7 @@ impl Book {
         }
         let sql = "INSERT INTO queue (subject, occasion, due, weight, tries) VALUES (?, ?, ?, 1, 0) \
                    ON CONFLICT (subject) DO UPDATE SET due = min(due, excluded.due), \
+                   occasion = iif(excluded.due < due, excluded.occasion, occasion), \
                    weight = weight + 1";
         connection.prepare_cached(sql)?.execute(params![subject, occasion.name(), due.0])?;
         Ok(())

@@ -164,6 +164,10 @@ catalogue! {
         "its registrar is named"
         "公开数据中有注册商信息"
         { Rfc "RFC 9083" }
+    Reg12 "REG-12" Registration Accurate [compares]
+        "it is on file (ICP)"
+        "已完成备案,且与申报一致"
+        { Rfc "RFC 9083" }
     Reg13 "REG-13" Registration Authentic []
         "what its registry says is in the form of the standard"
         "注册数据格式符合标准"
@@ -224,10 +228,18 @@ catalogue! {
         "nothing points to a name that is not there"
         "没有指向不存在名称的记录"
         { Dnsviz "ERROR_RESOLVING_NS_NAME" Zonemaster "NAMESERVER06" }
+    Res13 "RES-13" Resolution Authentic []
+        "nothing that rules are about hides behind its aliases"
+        "别名之后未隐藏被列名的域名"
+        { Rfc "RFC 1034" }
     Res14 "RES-14" Resolution Authentic []
         "its servers are where the public can ask them"
         "名称服务器位于公众可以访问的地址"
         { Zonemaster "ADDRESS01" Dnsviz "NS_NAME_PRIVATE_IP" Dnsviz "GLUE_PRIVATE_IP" }
+    Res15 "RES-15" Resolution Authentic []
+        "its addresses do not change all the time"
+        "地址未频繁变动(快速变换)"
+        { Rfc "RFC 7970" }
     Res16 "RES-16" Resolution Accurate []
         "times to live are neither very short nor beyond what was signed"
         "TTL 既不过短,也不超过签名时的值"
@@ -244,6 +256,14 @@ catalogue! {
         "its names are host names"
         "各名称符合主机名规则"
         { Zonemaster "SYNTAX01" Zonemaster "SYNTAX02" Zonemaster "SYNTAX03" Zonemaster "SYNTAX04" Rfc "RFC 1123" }
+    Res20 "RES-20" Resolution Accurate []
+        "clients are told what is seen"
+        "向用户给出的应答与所见一致"
+        { Rfc "RFC 8914" }
+    Red09 "RED-09" Resolution Accurate [compares]
+        "its redirects lead where its owner declared"
+        "跳转目标与申报一致"
+        { Rfc "RFC 9110" }
     Idn01 "IDN-01" Registration Authentic []
         "its labels are what they read as"
         "各标签的编码与显示形式可互相转换"
@@ -284,6 +304,14 @@ catalogue! {
         "whoever announces the address may"
         "宣告者有权宣告该地址(RPKI)"
         { Rfc "RFC 6811" }
+    Ip07 "IP-07" Address Authentic []
+        "its network is registered to somebody"
+        "地址所在网络有登记的持有者"
+        { Rfc "RFC 9083" }
+    Ip08 "IP-08" Address Accurate []
+        "the name of the address leads back to it"
+        "地址的反向解析与正向解析一致"
+        { Zonemaster "ADDRESS02" Zonemaster "ADDRESS03" Rfc "RFC 1912" }
     Ip09 "IP-09" Address Accurate [compares]
         "its addresses are where its owner declared them"
         "地址与申报一致"
@@ -308,7 +336,7 @@ mod tests {
             let entry = check.entry();
             let area = match entry.id.split('-').next().unwrap() {
                 "REG" | "IDN" => Area::Registration,
-                "RES" => Area::Resolution,
+                "RES" | "RED" => Area::Resolution,
                 _ => Area::Address,
             };
             assert_eq!(entry.cell.0, area, "{}", entry.id);

@@ -30,6 +30,10 @@ pub struct Declaration {
     pub addresses: Vec<IpNet>,
     /// The autonomous systems that announce them.
     pub asns: Vec<u32>,
+    /// The hosts to which its names redirect, each with all below it.
+    pub targets: Vec<String>,
+    /// The number of its entry on file (备案).
+    pub icp: Option<String>,
     /// The holder's name. It is kept as a digest, and answered as one.
     pub holder: Option<String>,
     /// From when this is so.
@@ -47,8 +51,8 @@ pub enum BadDeclaration {
     /// A list is too long.
     #[error("{0}: more than 256 items")]
     Long(&'static str),
-    /// A name server is no name.
-    #[error("nameservers: {0:?} is no name")]
+    /// A name server or a target is no name.
+    #[error("{0:?} is no name")]
     Name(String),
     /// It ends before it begins.
     #[error("valid_until is before valid_from")]
@@ -65,12 +69,13 @@ impl Declaration {
             ("nameservers", self.nameservers.len()),
             ("addresses", self.addresses.len()),
             ("asns", self.asns.len()),
+            ("targets", self.targets.len()),
         ] {
             if length > ITEMS_MAX {
                 return Err(BadDeclaration::Long(name));
             }
         }
-        for name in &mut self.nameservers {
+        for name in self.nameservers.iter_mut().chain(&mut self.targets) {
             let plain = idna::domain_to_ascii(name.trim_end_matches('.')).unwrap_or_default();
             if plain.is_empty() || plain.contains(char::is_whitespace) {
                 return Err(BadDeclaration::Name(name.clone()));
@@ -86,7 +91,9 @@ impl Declaration {
             && self.holder.is_none()
             && self.nameservers.is_empty()
             && self.addresses.is_empty()
-            && self.asns.is_empty();
+            && self.asns.is_empty()
+            && self.targets.is_empty()
+            && self.icp.is_none();
         if is_empty { Err(BadDeclaration::Empty) } else { Ok(self) }
     }
 

@@ -12,11 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Check, Finding, Outcome, Unasked, Verdict, address, address_data,
-    data::Rows,
+    data::{Filed, Rows},
     declaration::{Declaration, Found, declared},
     dns::{self, Grounds, plan::Plan},
     evidence::{Bundle, EvidenceId},
+    filed,
+    here::Listed,
     idn::{self, Alike},
+    own::{self, as_authority},
     quorum,
     registration::{self, Said},
 };
@@ -50,11 +53,17 @@ pub struct Dossier {
     pub registrable_domain: String,
     /// The protected names that the name reads like; none where no names are protected.
     pub alike: Option<Vec<Alike>>,
+    /// What is on file of the domain; none where no file is loaded.
+    pub filed: Option<Filed>,
     /// What its owner declared.
     pub declared: Option<Declaration>,
     /// What sets of data say of the addresses.
     pub rows: Vec<Rows>,
-    /// Who announces the addresses that other places see.
+    /// Whether the zone is one of ours, and is the authority.
+    pub own_zone: bool,
+    /// The rules about the name and those behind its aliases.
+    pub listed: Vec<Listed>,
+    /// Who announces the addresses that other places see, or that were seen before.
     pub asns: BTreeMap<IpAddr, BTreeSet<u32>>,
     /// What sources said.
     pub bundle: Bundle,
@@ -91,10 +100,14 @@ impl Dossier {
             findings.extend(address(at));
         }
         findings.extend(self.rows.iter().flat_map(address_data));
+        findings.extend(registration::networks(&self.bundle, self.at));
         if let Some(plan) = &self.plan {
             findings.extend(idn::name(&plan.host, self.alike.as_deref()));
         }
         match &self.plan {
+            Some(plan) if self.own_zone => {
+                findings.extend(as_authority(&plan.zone, self.name(plan)?));
+            }
             Some(_) if !self.network => findings.extend(offline()),
             Some(plan) => findings.extend(self.name(plan)?),
             None => {}
@@ -110,8 +123,21 @@ impl Dossier {
             findings.extend(address(at));
         }
         findings.extend(self.corroborated(plan)?);
+        findings.extend(self.here(plan)?);
         findings.extend(self.registered(plan)?);
         Ok(findings)
+    }
+
+    /// What this node itself has to say.
+    fn here(&self, plan: &Plan) -> Result<Vec<Finding>, Unjudged> {
+        let bad = |_| Unjudged::Unreadable;
+        let chain = dns::chain(plan, &self.bundle, self.at).map_err(bad)?;
+        let ours = dns::sees(plan, &self.bundle, self.at).map_err(bad)?;
+        Ok(vec![
+            own::cloaked(&plan.host, &chain, &self.listed),
+            own::flux(&plan.host, &self.bundle, &self.asns),
+            own::served(&plan.host, &ours, &self.bundle, &self.listed),
+        ])
     }
 
     fn corroborated(&self, plan: &Plan) -> Result<Vec<Finding>, Unjudged> {
@@ -135,6 +161,9 @@ impl Dossier {
         let led = dns::led_to(plan, &self.bundle, self.at).map_err(|_| Unjudged::Unreadable)?;
         let found = Found { facts: &facts, addresses: &led, rows: &self.rows, heard: &heard };
         findings.extend(declared(self.declared.as_ref(), &found, self.at));
+        let counts = self.declared.as_ref().filter(|d| d.counts(self.at));
+        findings.push(filed::filed(domain, self.filed.as_ref(), counts));
+        findings.extend(filed::redirects(&self.registrable_domain, counts, &self.bundle));
         Ok(findings)
     }
 
@@ -155,10 +184,20 @@ impl Dossier {
         found
     }
 
-    /// The addresses that other places see.
+    /// The addresses that other places see, and those that were seen before.
     pub(super) fn addresses_seen(&self) -> BTreeSet<IpAddr> {
-        let host = self.plan.iter().map(|plan| plan.host.as_str());
-        host.flat_map(|host| quorum::addresses_seen(&self.bundle, host, self.at)).collect()
+        let Some(plan) = &self.plan else { return BTreeSet::new() };
+        let mut found = quorum::addresses_seen(&self.bundle, &plan.host, self.at);
+        found.extend(own::seen_before(&self.bundle, &plan.host));
+        found
+    }
+
+    /// The name and those behind its aliases.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let Some(plan) = &self.plan else { return BTreeSet::new() };
+        let mut names = dns::chain(plan, &self.bundle, self.at).unwrap_or_default();
+        names.insert(plan.host.clone());
+        names
     }
 
     /// Through when the verdict may be believed: as long as all that it rests on.

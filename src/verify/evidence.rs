@@ -167,6 +167,23 @@ pub enum Question {
         /// The type that a resolver was asked for, as a number; none where a tracegate was asked.
         qtype: Option<u16>,
     },
+    /// What clients of ours are told of a name.
+    Served {
+        /// The name.
+        name: String,
+        /// The type, as a number.
+        qtype: u16,
+    },
+    /// What passive DNS has seen of a name.
+    History {
+        /// The name.
+        name: String,
+    },
+    /// Where names of a domain were seen to redirect.
+    Redirects {
+        /// The domain.
+        domain: String,
+    },
     /// What a registry says of a domain.
     Domain {
         /// The domain.

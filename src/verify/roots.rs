@@ -74,6 +74,9 @@ pub enum Error {
     /// The book of verifications cannot be opened or read.
     #[error("verify.sqlite3: {0}")]
     Book(#[from] BookError),
+    /// A line about networks that cannot be read.
+    #[error("verify.registries.networks: {0}")]
+    Networks(#[from] gather::network::BadNetwork),
     /// Another place that cannot be asked.
     #[error(transparent)]
     Vantage(#[from] gather::vantage::BadVantage),

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::{NotVerified, Subject, Verifier, book::BookError};
+use super::{NotVerified, Occasion, Subject, Verifier, book::BookError};
 use crate::clock::Timestamp;
 
 impl Verifier {
@@ -36,7 +36,8 @@ impl Verifier {
     /// at a time.
     async fn round(&self) -> Result<bool, BookError> {
         let now = self.now();
-        let wanted = self.verdicts().take_wanted();
+        let mut wanted = self.verdicts().take_wanted();
+        wanted.extend(self.zones_loaded().into_iter().map(|z| (z.into(), Occasion::Zone)));
         if !wanted.is_empty() {
             self.with_book(move |book| {
                 for (host, occasion) in wanted {

@@ -1,7 +1,12 @@
 //! Verifications on demand: gathered, judged, recorded, told.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -12,7 +17,8 @@ use super::{
     data::Data,
     dns::{Grounds, plan::Plan, reply::OwnName},
     evidence::{Bundle, Observation},
-    gather::{self, registry::Registries, vantage::Vantages},
+    gather::{self, network::Networks, own::Own, registry::Registries, vantage::Vantages},
+    here::{Here, Records},
     idn::Protected,
     keeper::{About, Keeper},
     outcome::words,
@@ -22,7 +28,7 @@ use crate::{
     clock::{Clock, Timestamp},
     config,
     record::{Flow, NodeName, PublicSuffixes},
-    special::is_special,
+    special::{is_special, is_special_address},
     spool::{Refused, SharedLane},
 };
 
@@ -33,6 +39,8 @@ words! {
         Asked = "asked",
         /// A link was made or changed.
         Create = "create",
+        /// A zone of ours was loaded.
+        Zone = "zone",
         /// A domain was seen for the first time.
         FirstSeen = "first_seen",
         /// It was time to look again.
@@ -62,9 +70,14 @@ pub struct VerifierOptions {
     pub data: Arc<Data>,
     /// Names that others must not read like.
     pub protected: Arc<Protected>,
+    /// What this node itself knows.
+    pub here: Here,
     /// The clock.
     pub clock: Clock,
 }
+
+/// The most addresses about whose networks registries are asked.
+const NETWORKS_MAX: usize = 2;
 
 /// The most addresses that sets of data are asked about.
 const ROWS_MAX: usize = 32;
@@ -76,12 +89,16 @@ pub struct Verifier {
     network: bool,
     keeper: Keeper,
     registries: Option<Arc<Registries>>,
+    networks: Networks,
     vantages: Vantages,
     book: Arc<Book>,
     verdicts: Arc<Verdicts>,
     schedule: config::Schedule,
     data: Arc<Data>,
     protected: Arc<Protected>,
+    here: Here,
+    /// Our zones with their serials, as they were last verified.
+    zones: Mutex<Vec<(String, u32)>>,
     suffixes: Arc<PublicSuffixes>,
     clock: Clock,
     places: Semaphore,
@@ -144,6 +161,7 @@ impl Verifier {
             verdicts,
             data,
             protected,
+            here,
             clock,
         } = parts;
         let now = clock.now();
@@ -152,6 +170,7 @@ impl Verifier {
         }
         let settings = roots::settings(&config, node.as_str())?;
         Ok(Self {
+            networks: Networks::new(&config.registries.networks)?,
             vantages: Vantages::new(&config.vantages, &settings, clock.clone())?,
             settings,
             grounds: Grounds {
@@ -167,6 +186,8 @@ impl Verifier {
             schedule: config.schedule.clone(),
             data,
             protected,
+            here,
+            zones: Mutex::default(),
             suffixes,
             clock,
         })
@@ -175,6 +196,22 @@ impl Verifier {
     /// Registries, where they are asked.
     pub const fn registries(&self) -> Option<&Arc<Registries>> {
         self.registries.as_ref()
+    }
+
+    /// Lets the records be asked from now on.
+    pub fn remembers(&self, records: Records) {
+        // Whoever was there first stays.
+        self.here.records.set(records).ok();
+    }
+
+    /// The zones of ours that were not verified as they are.
+    pub(super) fn zones_loaded(&self) -> Vec<String> {
+        let zones = (self.here.zones)();
+        let mut known = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = zones.iter().filter(|zone| !known.contains(zone));
+        let new = new.map(|(apex, _)| apex.clone()).collect();
+        *known = zones;
+        new
     }
 
     /// Sets of data about addresses.
@@ -234,8 +271,14 @@ impl Verifier {
     /// Asks all who can be asked about `subject`.
     async fn gather(&self, subject: &Subject, domain: &str) -> Dossier {
         let registered = self.registered_domain(subject);
+        let own_zone = subject.host().and_then(|name| (self.here.zone_of)(&name.to_string()));
+        let own = Own { settings: &self.settings, clock: &self.clock, here: &self.here };
         let (plan, mut bundle) = match subject.host() {
             None => (None, Bundle::default()),
+            Some(name) if let Some(zone) = &own_zone => {
+                let (plan, bundle) = own.zone(&name.to_string(), zone, &probe());
+                (Some(plan), bundle)
+            }
             Some(name) if !self.network => {
                 (Some(Plan { host: name.to_string(), ..Plan::default() }), Bundle::default())
             }
@@ -255,8 +298,12 @@ impl Verifier {
                 (Some(plan), bundle)
             }
         };
-        bundle.sort();
         let host = subject.host().map(ToString::to_string).unwrap_or_default();
+        if plan.is_some() && (self.network || own_zone.is_some()) {
+            own.served(&host, &mut bundle).await;
+            own.history(&host, &mut bundle).await;
+        }
+        bundle.sort();
         let is_protecting = !self.protected.is_empty() && !host.is_empty();
         let mut dossier = Dossier {
             rules_version: RULES_VERSION.to_owned(),
@@ -272,11 +319,17 @@ impl Verifier {
             declared: self.declared(domain).await,
             alike: is_protecting.then(|| self.protected.alike(&host, domain)),
             rows: Vec::new(),
+            own_zone: own_zone.is_some(),
+            listed: Vec::new(),
+            filed: self.data.filed(domain),
             asns: BTreeMap::new(),
             bundle,
         };
         let addresses = dossier.addresses();
         dossier.rows = addresses.into_iter().take(ROWS_MAX).map(|a| self.data.rows(a)).collect();
+        self.ask_more(&mut dossier, &own).await;
+        let listed = dossier.names().into_iter().map(|name| (self.here.listed)(&name, dossier.at));
+        dossier.listed = listed.flatten().collect();
         let seen = dossier.addresses_seen();
         if !seen.is_empty() {
             let all = seen.into_iter().take(ROWS_MAX).chain(dossier.addresses());
@@ -379,6 +432,33 @@ impl Verifier {
             || self.suffixes.is_suffix(domain)
             || (is_special(domain) && !is_known);
         if is_none { String::new() } else { domain.to_owned() }
+    }
+
+    /// Asks what can be asked only once it is known where the name leads, and what was declared.
+    async fn ask_more(&self, dossier: &mut Dossier, own: &Own<'_>) {
+        if self.network
+            && let Some(registries) = &self.registries
+        {
+            let asks = dossier.rows.iter().take(NETWORKS_MAX).filter_map(|rows| {
+                let given = rows.delegations.iter().flatten().next();
+                let base = self.networks.of(rows.address, given.map(|g| g.registry.as_str()))?;
+                (!is_special_address(rows.address)).then_some((rows.address, base))
+            });
+            let asks = asks.map(async |(address, base)| {
+                let mut bundle = Bundle::default();
+                let limit = self.settings.deadline;
+                registries.ask_network(address, base, limit, &mut bundle).await;
+                bundle
+            });
+            for found in join_all(asks).await {
+                dossier.bundle.extend(found);
+            }
+        }
+        let declares = |d: &Declaration| d.counts(dossier.at) && !d.targets.is_empty();
+        if dossier.declared.as_ref().is_some_and(declares) {
+            own.redirects(&dossier.registrable_domain, &mut dossier.bundle).await;
+        }
+        dossier.bundle.sort();
     }
 
     async fn ask_registry(&self, domain: &str, bundle: &mut Bundle) {

@@ -36,7 +36,7 @@ use tracegate::{
     resolver::{self, Resolver},
     spool::{self, Spool},
     trace::{Parts, ShortUrls, Tracer},
-    verify::{Book, Verdicts, Verifier, VerifierOptions, data::Data},
+    verify::{Book, Verdicts, Verifier, VerifierOptions, data::Data, here::Here},
     webhooks::Signer,
 };
 
@@ -214,6 +214,7 @@ fn verifier(dir: &Path, config: &Config, spool: &Spool, clock: &Clock) -> Arc<Ve
         verdicts: Arc::new(Verdicts::new(16, 16)),
         data: Arc::new(Data::load(&config.verify.data).unwrap()),
         protected: Arc::default(),
+        here: Here::default(),
         clock: clock.clone(),
     };
     Arc::new(Verifier::new(parts).unwrap())

@@ -147,7 +147,8 @@ impl Lab {
         let (tld, ds) = keys.sign("test", &tld, &["-3", "-"]);
         let root = format!(
             "$TTL 3600\n@ SOA ns.root. hostmaster.root. 1 7200 3600 604800 300\n@ NS ns.root.\n\
-             ns.root. A {ROOT}\ntest NS ns.test.\nns.test. A {TLD}\n{ds}"
+             ns.root. A {ROOT}\n8.7.6.5.in-addr.arpa. PTR www.good.test.\n\
+             77.7.6.5.in-addr.arpa. PTR www.good.test.\ntest NS ns.test.\nns.test. A {TLD}\n{ds}"
         );
         let (root, anchors) = keys.sign(".", &root, &[]);
         let [first, second] = leaves;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tracegate::{
     clock::Clock,
     verify::{
-        Area, Check, Dossier, Finding, Outcome, RULES_VERSION, Unasked, Verdict,
+        Area, Check, Dossier, Finding, Outcome, RULES_VERSION, Severity, Unasked, Verdict,
         dns::{Grounds, plan::Plan, reply::OwnName},
         evidence::Bundle,
         gather,
@@ -74,6 +74,9 @@ impl World {
             declared: None,
             alike: None,
             rows: Vec::new(),
+            filed: None,
+            own_zone: false,
+            listed: Vec::new(),
             asns: std::collections::BTreeMap::new(),
             plan: Some(plan),
             grounds: self.grounds.clone(),
@@ -102,7 +105,9 @@ impl World {
             let well = matches!(finding.outcome, Outcome::True | Outcome::NotApplicable);
             // What nobody loaded data for is no finding of the zone.
             let is_bare = finding.outcome == Outcome::NotEvaluated(Unasked::NoSource);
-            if !well && !is_bare {
+            // Nobody has to mend it, and no verdict changes by it.
+            let is_small = finding.outcome == Outcome::False && finding.severity == Severity::Info;
+            if !well && !is_bare && !is_small {
                 found.insert(format!("{} {}", finding.id.entry().id, finding.outcome.name()));
             }
         }

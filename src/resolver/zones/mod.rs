@@ -218,6 +218,20 @@ impl ZoneSet {
         self.owners(name).next().is_some()
     }
 
+    /// The zones that are loaded, with their serials.
+    pub(crate) fn loaded(&self) -> Vec<(String, u32)> {
+        let loaded = self.by_apex.iter().filter_map(|(apex, zone)| Some((apex, zone.as_ref()?)));
+        loaded.map(|(apex, zone)| (printed(apex), zone.serial())).collect()
+    }
+
+    /// The apex of the zone that holds `name`.
+    pub(crate) fn apex_of(&self, name: &Name) -> Option<String> {
+        match self.owners(name).next() {
+            Some((_, Owner::Zone(zone))) => Some(printed(zone.apex())),
+            _ => None,
+        }
+    }
+
     fn owners<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = (usize, Owner<'a>)> {
         let all = name.label_count();
         let (mut left, mut at) = (all + 1, name.suffixes());
@@ -245,4 +259,10 @@ impl ZoneSet {
         }
         Some(owner)
     }
+}
+
+fn printed(wire: &[u8]) -> String {
+    let mut text = String::new();
+    crate::name::print(wire, &mut text);
+    text
 }

@@ -12,8 +12,8 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    Country, Delegation, Origin, Rows, Set, delegated, lines, mmdb::Mmdb, ranges::Ranges,
-    vrps::Vrps,
+    Country, Delegation, Filed, Origin, Rows, Set, delegated, icp::Icp, lines, mmdb::Mmdb,
+    ranges::Ranges, vrps::Vrps,
 };
 use crate::{clock::Timestamp, config, special::canonical_address, verify::evidence::EvidenceId};
 
@@ -41,6 +41,7 @@ struct Loaded {
     origins: Vec<Of<Table<u32>>>,
     delegated: Vec<Of<Ranges<delegated::Given>>>,
     countries: Vec<Of<Table<String>>>,
+    icp: Option<Of<Icp>>,
 }
 
 #[derive(Debug)]
@@ -82,6 +83,15 @@ impl Data {
 
     fn loaded(&self) -> Arc<Loaded> {
         Arc::clone(&self.loaded.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is on file of a domain; none where no file is loaded.
+    pub fn filed(&self, domain: &str) -> Option<Filed> {
+        let all = self.loaded();
+        let icp = all.icp.as_ref()?;
+        let (number, status) = icp.what.of(domain).cloned().unwrap_or_default();
+        let required = self.config.icp_required;
+        Some(Filed { number, status, set: icp.set.clone(), required })
     }
 
     /// Who announces an address.
@@ -142,7 +152,9 @@ impl Loaded {
         let countries = config.countries_files.iter().map(|f| table(f, lines::country));
         let delegated =
             config.delegated_files.iter().map(|f| one(f, |bytes| delegated::read(&bytes)));
+        let icp = config.icp_file.as_deref().map(|file| one(file, |bytes| Icp::read(&bytes)));
         Ok(Self {
+            icp: icp.transpose()?,
             vrps: vrps.transpose()?,
             origins: origins.collect::<Result<_, _>>()?,
             delegated: delegated.collect::<Result<_, _>>()?,
@@ -169,7 +181,8 @@ impl Loaded {
         let all = files(&self.origins)
             .chain(files(&self.delegated))
             .chain(files(&self.countries))
-            .chain(self.vrps.iter().map(|of| (&of.file, of.set.digest)));
+            .chain(self.vrps.iter().map(|of| (&of.file, of.set.digest)))
+            .chain(self.icp.iter().map(|of| (&of.file, of.set.digest)));
         let changed = |(file, digest): (&PathBuf, EvidenceId)| {
             fs::read(file).is_ok_and(|bytes| EvidenceId::of(&bytes) != digest)
         };

@@ -6,6 +6,7 @@
 //! digest of the set.
 
 mod delegated;
+mod icp;
 mod lines;
 mod load;
 mod mmdb;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{clock::Timestamp, verify::evidence::EvidenceId};
 
+pub use icp::Filed;
 pub use load::{BadSet, Data};
 pub use vrps::{Validity, Vrp, validity};
 

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use super::{
     reply::{OwnName, Reply, addresses, of, targets},
+    takeover::service,
     view::{ALIASES_MAX, Said, View, evidence, silence},
 };
 use crate::{
@@ -182,8 +183,15 @@ pub(super) fn dangling(view: &View) -> Finding {
     }
     let new = |outcome, says: String| Finding::new(Check::Res12, outcome, says);
     let finding = if !missing.is_empty() {
-        let says = format!("these names do not exist: {}", missing.join(", "));
-        new(Outcome::False, says).severity(Severity::Error).grade(Grade::B)
+        let mut says = format!("these names do not exist: {}", missing.join(", "));
+        let free = missing.iter().filter_map(|m| service(m.rsplit(' ').next().unwrap_or_default()));
+        let free: Vec<&str> = free.collect();
+        let mut severity = Severity::Error;
+        if let Some(service) = free.first() {
+            says = format!("{says}; whoever takes the name at {service} speaks for it (suspected)");
+            severity = Severity::Critical;
+        }
+        new(Outcome::False, says).severity(severity).grade(Grade::B).arg("suspected", free)
     } else if !empty.is_empty() {
         let says = format!("these lead to no address: {}", empty.join(", "));
         new(Outcome::False, says).severity(Severity::Warning).grade(Grade::B)

@@ -8,8 +8,10 @@ mod denial;
 mod facts;
 pub mod plan;
 pub mod reply;
+pub mod reverse;
 mod second;
 mod signature;
+mod takeover;
 mod view;
 
 use std::{collections::BTreeSet, net::IpAddr};
@@ -46,7 +48,7 @@ pub fn resolution(
     let view = View::new(plan, bundle, now)?;
     let anchors = anchors(&grounds.anchors).unwrap_or_default();
     let chain = chain::follow(&view, &anchors, now);
-    Ok(vec![
+    let mut findings = vec![
         delegation::exists(&view),
         delegation::served(&view),
         delegation::lame(&view),
@@ -62,7 +64,9 @@ pub fn resolution(
         delegation::several(&view),
         answers::nobody_made(&view),
         answers::syntax(&view),
-    ])
+    ];
+    findings.extend(reverse::confirmed(&view));
+    Ok(findings)
 }
 
 /// What the DNS says of `domain` that its registry has something to say about, too, as of `now`.
@@ -80,6 +84,20 @@ pub fn facts(plan: &Plan, bundle: &Bundle, domain: &str, now: Timestamp) -> Resu
 /// When the plan names what is no name.
 pub fn sees(plan: &Plan, bundle: &Bundle, now: Timestamp) -> Result<Sees, BadPlan> {
     Ok(View::new(plan, bundle, now)?.sees())
+}
+
+/// The names behind the aliases of the name, as of `now`.
+///
+/// # Errors
+/// When the plan names what is no name.
+pub fn chain(plan: &Plan, bundle: &Bundle, now: Timestamp) -> Result<BTreeSet<String>, BadPlan> {
+    let view = View::new(plan, bundle, now)?;
+    let (_, names) = view.led();
+    Ok(names
+        .iter()
+        .filter(|n| **n != view.host)
+        .map(|n| n.to_string().to_ascii_lowercase())
+        .collect())
 }
 
 /// The addresses that the name leads to, over its aliases, as of `now`.

@@ -140,6 +140,12 @@ impl View {
         said.filter(|s| s.reply.as_ref().is_ok_and(Reply::is_final)).collect()
     }
 
+    /// Whether anybody was asked that.
+    pub(super) fn was_asked(&self, qname: &OwnName, qtype: Rtype) -> bool {
+        let text = qname.to_string().to_ascii_lowercase();
+        self.by.keys().any(|(_, name, t)| *name == text && *t == qtype.to_int())
+    }
+
     /// What we see of the name.
     pub(super) fn sees(&self) -> Sees {
         let said = [Rtype::A, Rtype::AAAA].into_iter().flat_map(|t| self.finals(&self.host, t));
@@ -160,6 +166,11 @@ impl View {
 
     /// The addresses that the name leads to, over its aliases.
     pub(super) fn led_to(&self) -> BTreeSet<IpAddr> {
+        self.led().0
+    }
+
+    /// The same, and the names on the way, the name itself first.
+    pub(super) fn led(&self) -> (BTreeSet<IpAddr>, Vec<OwnName>) {
         let mut found = BTreeSet::new();
         let mut open = vec![self.host.clone()];
         let mut seen: Vec<OwnName> = Vec::new();
@@ -176,7 +187,7 @@ impl View {
             }
             seen.push(name);
         }
-        found
+        (found, seen)
     }
 }
 

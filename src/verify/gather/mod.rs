@@ -4,8 +4,11 @@
 //! anybody's stands between. What is not public is not asked, wherever a delegation points.
 
 mod ask;
+pub mod network;
+pub(in crate::verify) mod own;
 mod pace;
 pub mod registry;
+mod reverse;
 mod session;
 pub mod vantage;
 mod walk;
@@ -68,6 +71,7 @@ pub async fn resolution(
     let session = session(settings, clock);
     let walker = walker(settings, &session);
     let plan = zone::gather(&walker, host, domain, probe).await;
+    reverse::gather(&walker, host).await;
     drop(walker);
     let bundle = session.into_bundle(&plan);
     (plan, bundle)

@@ -48,20 +48,30 @@ pub struct Registries {
     vantage: String,
     guard: Guard,
     asker: Asker,
-    pace: Pace,
-    stripper: Stripper,
-    clock: Clock,
+    pub(super) pace: Pace,
+    pub(super) stripper: Stripper,
+    pub(super) clock: Clock,
     cells: Mutex<HashMap<String, Cell>>,
 }
 
 /// What was heard of one domain; held by whoever asks.
-type Cell = Arc<AsyncMutex<Vec<Heard>>>;
+pub(super) type Cell = Arc<AsyncMutex<Vec<Heard>>>;
 
 /// What was heard; it is asked again when it may not be believed any more.
 #[derive(Clone, Debug)]
-struct Heard {
-    observation: Observation,
+pub(super) struct Heard {
+    pub(super) observation: Observation,
     body: Option<Vec<u8>>,
+}
+
+impl Heard {
+    /// Adds it to what one verification saw.
+    pub(super) fn into_bundle(mut self, bundle: &mut Bundle) {
+        if let (Some(body), Got::Body { kind, .. }) = (self.body, &self.observation.got) {
+            self.observation.got = bundle.keep(*kind, body);
+        }
+        bundle.observations.push(self.observation);
+    }
 }
 
 impl std::fmt::Debug for Registries {
@@ -161,17 +171,14 @@ impl Registries {
             let source = source("", "", Transport::Https);
             vec![self.heard(domain, source, self.clock.monotonic(), Err(Fault::Deadline))]
         });
-        for Heard { mut observation, body, .. } in heard {
-            if let (Some(body), Got::Body { kind, .. }) = (body, &observation.got) {
-                observation.got = bundle.keep(*kind, body);
-            }
-            bundle.observations.push(observation);
+        for heard in heard {
+            heard.into_bundle(bundle);
         }
     }
 
     /// The place of what is heard of `domain`. Where there are too many, those that nobody holds
     /// are forgotten.
-    fn cell(&self, domain: &str) -> Cell {
+    pub(super) fn cell(&self, domain: &str) -> Cell {
         let mut cells = lock(&self.cells);
         if cells.len() >= self.config.kept_max && !cells.contains_key(domain) {
             cells.retain(|_, cell| Arc::strong_count(cell) > 1);
@@ -220,8 +227,15 @@ impl Registries {
 
     /// The answer, from wherever the registry sends us.
     async fn rdap_body(&self, base: &Url, domain: &str) -> Result<Vec<u8>, Fault> {
+        let (answer, is_own) = self.fetch(base, &format!("domain/{domain}")).await?;
+        self.rdap_answer(&answer, domain, is_own)
+    }
+
+    /// What is answered to `path` below `base`, from wherever the registry sends us; whether that is
+    /// its own host.
+    pub(super) async fn fetch(&self, base: &Url, path: &str) -> Result<(Answer, bool), Fault> {
         let malformed = |why: &str| Fault::Malformed { why: why.to_owned() };
-        let mut url = base.join(&format!("domain/{domain}")).map_err(|_| malformed("base"))?;
+        let mut url = base.join(path).map_err(|_| malformed("base"))?;
         for _ in 0..=self.config.redirects_max {
             let addresses = self.addresses(&url).await?;
             let accept = [(header::ACCEPT, HeaderValue::from_static("application/rdap+json"))];
@@ -234,26 +248,35 @@ impl Registries {
                 url = next.filter(|n| n.scheme() == "https").ok_or(Fault::Misled)?;
                 continue;
             }
-            return self.rdap_answer(&answer, domain, url.host() == base.host());
+            let is_own = url.host() == base.host();
+            return Ok((answer, is_own));
         }
         Err(Fault::Misled)
     }
 
-    fn rdap_answer(&self, answer: &Answer, domain: &str, is_own: bool) -> Result<Vec<u8>, Fault> {
-        let malformed = |why: &dyn std::fmt::Display| Fault::Malformed { why: why.to_string() };
+    /// The body of an answer that has to be there and whole.
+    pub(super) fn whole<'a>(&self, answer: &'a Answer) -> Result<&'a [u8], Fault> {
         match answer.status {
-            StatusCode::OK | StatusCode::NOT_FOUND => {}
+            StatusCode::OK if answer.is_whole => Ok(&answer.body),
+            StatusCode::OK => Err(Fault::Cut { at: answer.body.len() as u64 }),
+            StatusCode::NOT_FOUND => Err(Fault::NotAuthoritative),
             StatusCode::TOO_MANY_REQUESTS => {
                 let now = self.clock.now();
                 let after = fetch::retry_after(&answer.headers, now);
-                return Err(Fault::RateLimited { retry_at: after.map(|a| now.saturating_add(a)) });
+                Err(Fault::RateLimited { retry_at: after.map(|a| now.saturating_add(a)) })
             }
-            status => return Err(Fault::Failed { status: status.as_u16() }),
+            status => Err(Fault::Failed { status: status.as_u16() }),
         }
-        if !answer.is_whole {
+    }
+
+    fn rdap_answer(&self, answer: &Answer, domain: &str, is_own: bool) -> Result<Vec<u8>, Fault> {
+        let malformed = |why: &dyn std::fmt::Display| Fault::Malformed { why: why.to_string() };
+        let is_absent = answer.status == StatusCode::NOT_FOUND;
+        if !is_absent {
+            self.whole(answer)?;
+        } else if !answer.is_whole {
             return Err(Fault::Cut { at: answer.body.len() as u64 });
         }
-        let is_absent = answer.status == StatusCode::NOT_FOUND;
         let body = match self.stripper.rdap(&answer.body) {
             Ok(body) => body,
             // A page that there is no page is no registry's word.
@@ -353,12 +376,27 @@ impl Registries {
         began: Instant,
         came: Result<(Kind, Vec<u8>), Fault>,
     ) -> Heard {
+        let is_absent = match &came {
+            Ok((Kind::RdapJson, body)) => matches!(read_rdap(body, domain), Ok(Said::Absent)),
+            _ => false,
+        };
+        let question = Question::Domain { name: domain.to_owned() };
+        self.heard_of(question, source, began, came, is_absent)
+    }
+
+    /// What came back to a question, with the time for which it is kept.
+    pub(super) fn heard_of(
+        &self,
+        question: Question,
+        source: Source,
+        began: Instant,
+        came: Result<(Kind, Vec<u8>), Fault>,
+        is_absent: bool,
+    ) -> Heard {
         let (now, at) = (self.clock.monotonic(), self.clock.now());
         let seconds = Duration::from_secs;
         let keep = match &came {
-            Ok((Kind::RdapJson, body)) if matches!(read_rdap(body, domain), Ok(Said::Absent)) => {
-                seconds(self.config.keep_absent_s)
-            }
+            Ok(_) if is_absent => seconds(self.config.keep_absent_s),
             Ok(_) => seconds(self.config.keep_s),
             // Whoever failed is asked again as soon as that is polite.
             Err(_) => Duration::ZERO,
@@ -369,7 +407,7 @@ impl Registries {
         };
         let took = now.saturating_duration_since(began);
         let observation = Observation {
-            question: Question::Domain { name: domain.to_owned() },
+            question,
             source,
             vantage: self.vantage.clone(),
             at,
@@ -381,7 +419,7 @@ impl Registries {
     }
 }
 
-fn source(name: &str, endpoint: &str, transport: Transport) -> Source {
+pub(super) fn source(name: &str, endpoint: &str, transport: Transport) -> Source {
     Source {
         authority: Authority::Registry,
         name: name.to_owned(),

@@ -8,6 +8,7 @@
 pub mod bootstrap;
 mod checks;
 mod grammar;
+mod network;
 mod rdap;
 mod status;
 pub mod strip;
@@ -27,6 +28,7 @@ use super::{
 use crate::clock::Timestamp;
 
 pub use checks::{Facts, registration};
+pub use network::{BadNetwork, Network, networks, read as read_network};
 pub use rdap::read as read_rdap;
 
 /// What a registry says of a domain.

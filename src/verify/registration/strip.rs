@@ -18,6 +18,21 @@ const KEPT: [&str; 8] = [
     "port43",
 ];
 
+/// The members of a network that are kept (RFC 9083 §5.4).
+const NETWORK: [&str; 11] = [
+    "objectClassName",
+    "handle",
+    "startAddress",
+    "endAddress",
+    "ipVersion",
+    "name",
+    "type",
+    "country",
+    "parentHandle",
+    "status",
+    "rdapConformance",
+];
+
 /// The most items of a list that are kept.
 const ITEMS_MAX: usize = 256;
 
@@ -85,6 +100,21 @@ impl Stripper {
         }
         let entities = list("entities").take(ITEMS_MAX).map(|e| self.entity(e)).collect();
         kept.insert("entities".into(), entities);
+        let original = json!({ "bytes": body.len(), "hmac": self.mac(body) });
+        kept.insert("tracegate_original".into(), original);
+        // Text for keys: it can be written.
+        Ok(serde_json::to_vec(&kept).unwrap_or_default())
+    }
+
+    /// An RDAP response about a network, without whoever is named in it.
+    ///
+    /// # Errors
+    /// When it is no JSON object.
+    pub fn network(&self, body: &[u8]) -> Result<Vec<u8>, NotJson> {
+        let Ok(Value::Object(came)) = serde_json::from_slice(body) else { return Err(NotJson) };
+        let members = NETWORK.iter().filter_map(|name| Some((*name, came.get(*name)?)));
+        let mut kept: Map<String, Value> =
+            members.map(|(name, value)| (name.to_owned(), plain(value))).collect();
         let original = json!({ "bytes": body.len(), "hmac": self.mac(body) });
         kept.insert("tracegate_original".into(), original);
         // Text for keys: it can be written.
