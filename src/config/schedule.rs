@@ -10,6 +10,8 @@ use super::ranges::{Limits, limits};
 pub struct Schedule {
     /// Whether targets of links are verified by themselves.
     pub enabled: bool,
+    /// Whether domains that somebody asks our resolver for are, too, when they are first seen.
+    pub resolved: bool,
     /// How often the queue is looked at, in milliseconds.
     pub poll_ms: u64,
     /// How many subjects are verified at a time.
@@ -46,6 +48,7 @@ impl Default for Schedule {
     fn default() -> Self {
         Self {
             enabled: true,
+            resolved: false,
             poll_ms: 1_000,
             concurrent_max: 4,
             again_s: 7 * 86_400,

@@ -33,7 +33,7 @@ mod zones;
 use std::{
     net::SocketAddr,
     path::Path,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -45,6 +45,7 @@ use message::{Ede, Rcode, class, rtype};
 use query::Query;
 use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::task::TaskTracker;
+pub use told::Seen;
 use upstream::Upstreams;
 pub use wait::{Caused, Done, Lookup, Pending};
 use wait::{Flights, Got, joined};
@@ -165,6 +166,8 @@ pub struct Resolver {
     clock: Clock,
     runtime: Handle,
     tasks: TaskTracker,
+    /// Who wants to know which names were asked upstream.
+    seen: OnceLock<Seen>,
 }
 
 impl Resolver {
@@ -223,6 +226,7 @@ impl Resolver {
             clock,
             runtime,
             tasks,
+            seen: OnceLock::new(),
         };
         Ok((Arc::new(resolver), reports))
     }

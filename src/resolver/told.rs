@@ -9,6 +9,9 @@ use std::{
 use super::{Context, Resolver, Step, Transport, entry::Entry, query::Query};
 use crate::name::Name;
 
+/// Is told of a name, in lower case and without the trailing dot.
+pub type Seen = Box<dyn Fn(&str) + Send + Sync>;
+
 impl Resolver {
     /// The zones that we serve, each with its serial.
     pub fn zones(&self) -> Vec<(String, u32)> {
@@ -41,6 +44,12 @@ impl Resolver {
             Step::Done(_) => Some(out),
             Step::Ask(pending) => Some(self.resolve(*pending).await.wire),
         }
+    }
+
+    /// Tells `seen` from now on of every name that upstream was asked about and that there is.
+    pub fn tell_seen(&self, seen: Seen) {
+        // Whoever was there first stays.
+        self.seen.set(seen).ok();
     }
 
     fn ourselves(&self) -> Context {

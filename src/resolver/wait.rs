@@ -223,6 +223,14 @@ impl Resolver {
         let expires = now.checked_add(Duration::from_secs(judged.keep_s.into()));
         let life = Life::until(now, expires);
         let entry = Arc::new(Entry::new(q, &judged.answer, life, &self.style));
+        if !judged.failed
+            && judged.answer.rcode == Rcode::NOERROR
+            && let Some(seen) = self.seen.get()
+        {
+            let mut name = String::new();
+            crate::name::print(q.lower.wire(), &mut name);
+            seen(&name);
+        }
         let key = Key::new(q);
         if judged.failed {
             judged.answer.ede.push(Extended::new(Ede::CACHED_ERROR, ""));

@@ -119,7 +119,9 @@ impl Core {
         let suffixes = Arc::new(PublicSuffixes::load(config.dns.public_suffix_file.as_deref())?);
         let tasks = TaskTracker::new();
         let (in_force, feeds_stop) = (InForce::new(), CancellationToken::new());
+        let book = super::verify::book_of(&config)?;
         let parts = policy::Parts {
+            book: &book,
             config: &config,
             spool: &spool,
             node: &node,
@@ -146,6 +148,7 @@ impl Core {
         let desk = of_reports.start(&parts, &secrets, &feeds)?;
         let here = super::here::here(&resolver, &in_force, config.dns.upstream.mode);
         let verifier = super::verify::verifier_of(&parts, &secrets, &verdicts, here)?;
+        super::verify::watch(&config, &resolver, &suffixes, &verdicts, &clock);
         let follower = shared.map(|store| follower_of(store, &links, &tokens, &feeds_stop));
         Ok(Self {
             follower,

@@ -19,12 +19,13 @@ use crate::{
     config::{Config, UpstreamMode},
     feeds::{
         self, FeedStore, Feeds, FeedsOptions, Protected, SqliteFeeds, Why,
-        source::{Files, Guard, Https, HttpsBounds, Resolve, Source, Sources},
+        source::{Files, Guard, Https, HttpsBounds, Resolve, Source, Sources, Verdicts},
     },
     metrics::Metrics,
     policy::InForce,
     record::{LaneId, NodeName, PublicSuffixes},
     spool::{Recovery, Spool},
+    verify::Book,
 };
 
 /// The database of policy, and its records that are in the spool by now.
@@ -46,6 +47,7 @@ pub(super) struct Parts<'a> {
     pub(super) sockets: &'a Sockets,
     pub(super) tasks: &'a TaskTracker,
     pub(super) stop: &'a CancellationToken,
+    pub(super) book: &'a Arc<Book>,
 }
 
 impl Opened {
@@ -75,7 +77,8 @@ impl Opened {
     pub(super) fn start(self, parts: &Parts<'_>) -> Result<(Arc<Feeds>, Transfers), Error> {
         let config = parts.config;
         let (sources, transfers) = sources(config, parts.clock, parts.metrics)?;
-        let sources: Arc<dyn Source> = Arc::new(sources);
+        let verdicts = super::verify::list(parts.book, parts.clock);
+        let sources: Arc<dyn Source> = Arc::new(sources.with_verdicts(Verdicts::new(verdicts)));
         let feeds = Feeds::open(FeedsOptions {
             config: config.feeds.clone(),
             dir: self.dir,

@@ -2,11 +2,13 @@
 
 use std::{
     fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -14,8 +16,10 @@ use super::{Error, core::Core, policy};
 use crate::{
     clock::Clock,
     config::Config,
+    feeds::source::Tell,
     links::{self, Secrets},
-    record::Table,
+    record::{PublicSuffixes, Table},
+    resolver::Resolver,
     verify::{
         self, Book, Occasion, Verdicts, Verifier, VerifierOptions,
         data::Data,
@@ -40,7 +44,7 @@ pub(super) fn verifier_of(
         node: parts.node.clone(),
         suffixes: Arc::clone(parts.suffixes),
         registries: registries_of(parts, secrets)?,
-        book: Arc::new(book_of(parts)?),
+        book: Arc::clone(parts.book),
         verdicts: Arc::clone(verdicts),
         data: Arc::new(Data::load(&parts.config.verify.data).map_err(verify::Error::from)?),
         protected: Arc::new(verify::protected(&parts.config.verify, parts.suffixes)?),
@@ -53,6 +57,26 @@ pub(super) fn verifier_of(
 pub(super) fn verdicts_of(config: &Config) -> Arc<Verdicts> {
     let schedule = &config.verify.schedule;
     Arc::new(Verdicts::new(schedule.verdicts_max, schedule.wanted_max))
+}
+
+/// Wants to know about every domain that the resolver meets, where the configuration says so.
+pub(super) fn watch(
+    config: &Config,
+    resolver: &Resolver,
+    suffixes: &Arc<PublicSuffixes>,
+    verdicts: &Arc<Verdicts>,
+    clock: &Clock,
+) {
+    let schedule = &config.verify.schedule;
+    if !(schedule.enabled && schedule.resolved && config.verify.network) {
+        return;
+    }
+    let (suffixes, verdicts) = (Arc::clone(suffixes), Arc::clone(verdicts));
+    let clock = clock.clone();
+    resolver.tell_seen(Box::new(move |name| {
+        let domain = suffixes.registrable_domain(name);
+        verdicts.standing_or_wanted(domain, clock.now(), Occasion::FirstSeen);
+    }));
 }
 
 /// What links know of the verdict on a host.
@@ -77,10 +101,32 @@ pub(super) fn standing(
     })
 }
 
-fn book_of(parts: &policy::Parts<'_>) -> Result<Book, Error> {
-    let path = parts.config.data_dir.join("verify.sqlite3");
-    let book = Book::open(&path, parts.config.verify.schedule.queue_max);
-    Ok(book.map_err(verify::Error::from)?)
+/// What is kept beside records.
+pub(super) fn book_of(config: &Config) -> Result<Arc<Book>, Error> {
+    let path = config.data_dir.join("verify.sqlite3");
+    let book = Book::open(&path, config.verify.schedule.queue_max);
+    Ok(Arc::new(book.map_err(verify::Error::from)?))
+}
+
+/// Verdicts as a list of rules: JSON lines, each with the findings, the record that they are in, and
+/// the time through which they may be believed.
+pub(super) fn list(book: &Arc<Book>, clock: &Clock) -> Tell {
+    let (book, clock) = (Arc::clone(book), clock.clone());
+    Arc::new(move |words| {
+        let found = book.named(words, clock.now()).map_err(|e| e.to_string())?;
+        let mut list = Vec::new();
+        for (subject, last) in found {
+            let key = if subject.parse::<IpAddr>().is_ok() { "address" } else { "name" };
+            let reason = format!("{}: {}", last.overall.name(), last.adverse.join(" "));
+            let line = json!({
+                key: subject, "reason": reason, "evidence": last.record,
+                "expires_at": last.valid_until.to_string(),
+            });
+            list.extend_from_slice(line.to_string().as_bytes());
+            list.push(b'\n');
+        }
+        Ok(list)
+    })
 }
 
 fn registries_of(

@@ -264,6 +264,30 @@ impl Book {
         Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
+    /// The subjects whose last verdict, believed at `now`, is one of `words`, or has a finding by one
+    /// of these ids; by name.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub fn named(
+        &self,
+        words: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<(String, Last)>, BookError> {
+        let sql = "SELECT subject, overall, adverse, at, valid_until, record FROM verdicts \
+                   WHERE valid_until >= ? AND (adverse != '' OR overall NOT LIKE 'verified%') \
+                   ORDER BY subject";
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map([now.0], last)?;
+        let is_named = |last: &Last| {
+            let mut found = last.adverse.iter().copied().chain([last.overall.name()]);
+            found.any(|name| words.iter().any(|w| w == name))
+        };
+        let all = rows.collect::<Result<Vec<_>, _>>()?;
+        Ok(all.into_iter().flatten().filter(|(_, last)| is_named(last)).collect())
+    }
+
     /// How much is verified at `now`.
     ///
     /// # Errors

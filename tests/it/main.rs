@@ -94,6 +94,7 @@ mod trace_notices;
 mod trace_reports;
 mod transfer;
 mod urls;
+mod verify_acts;
 mod verify_addresses;
 mod verify_agreement;
 mod verify_cli;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct SpecArgs {
     /// Where the list comes from: a file or directory of the server's machine, or an https://,
-    /// axfr://, ixfr:// or xot:// address.
+    /// axfr://, ixfr:// or xot:// address; or verdicts: and words, such as verdicts:RES-07,contradicted.
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
     /// Its place among the feeds: the lowest decides first [default: 100]
@@ -240,7 +240,7 @@ fn set(object: &mut Map<String, Value>, path: &str, value: Value) {
 
 /// A path as the server sees it, which stands elsewhere; an address as it is.
 fn absolute(source: &str) -> anyhow::Result<String> {
-    if source.contains("://") {
+    if source.contains("://") || source.starts_with("verdicts:") {
         return Ok(source.to_owned());
     }
     let path = std::path::absolute(source).with_context(|| source.to_owned())?;

@@ -201,7 +201,7 @@ impl Feeds {
     fn every(&self, spec: &FeedSpec) -> Duration {
         let refresh = if spec.refresh_s > 0 { spec.refresh_s } else { self.config.refresh_s };
         match spec.source {
-            Location::Path(_) => Duration::from_millis(self.config.file_poll_ms),
+            _ if spec.source.is_near() => Duration::from_millis(self.config.file_poll_ms),
             _ => Duration::from_secs(refresh),
         }
     }
@@ -271,7 +271,7 @@ impl Feeds {
 /// A tenth more or less, so that nodes that started together do not ask together; files have
 /// nobody to spare.
 fn jittered(wait: Duration, source: &Location) -> Duration {
-    if matches!(source, Location::Path(_)) {
+    if source.is_near() {
         return wait;
     }
     let mut byte = [128];

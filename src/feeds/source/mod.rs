@@ -13,6 +13,7 @@ mod https;
 mod incoming;
 mod signature;
 mod sources;
+mod verdicts;
 
 use std::{path::Path, time::Duration};
 
@@ -21,6 +22,7 @@ use futures_util::future::BoxFuture;
 pub use https::{Https, HttpsBounds};
 pub use incoming::{Incoming, Part};
 pub use sources::Sources;
+pub use verdicts::{Tell, Verdicts};
 
 use super::{FeedSpec, Meter};
 use crate::fetch;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::{Ask, Files, Https, Looked, Source, SourceError};
+use super::{Ask, Files, Https, Looked, Source, SourceError, Verdicts};
 use crate::feeds::Location;
 
 /// Sources by what feeds say: files, web servers, zones at name servers.
@@ -13,6 +13,7 @@ pub struct Sources {
     files: Files,
     https: Https,
     zones: Option<Arc<dyn Source>>,
+    verdicts: Option<Verdicts>,
 }
 
 impl std::fmt::Debug for Sources {
@@ -24,7 +25,14 @@ impl std::fmt::Debug for Sources {
 impl Sources {
     /// Files and web servers, and `zones` for transfers.
     pub fn new(files: Files, https: Https, zones: Option<Arc<dyn Source>>) -> Self {
-        Self { files, https, zones }
+        Self { files, https, zones, verdicts: None }
+    }
+
+    /// And our own verdicts.
+    #[must_use]
+    pub fn with_verdicts(mut self, verdicts: Verdicts) -> Self {
+        self.verdicts = Some(verdicts);
+        self
     }
 }
 
@@ -34,6 +42,10 @@ impl Source for Sources {
             (Location::Path(_), _) => self.files.look(ask),
             (Location::Https(_), _) => self.https.look(ask),
             (Location::Zone(_), Some(zones)) => zones.look(ask),
+            (Location::Verdicts(_), _) => match &self.verdicts {
+                Some(verdicts) => verdicts.look(ask),
+                None => Box::pin(async { Err(SourceError::Refused("nothing is verified".into())) }),
+            },
             (Location::Zone(_), None) => {
                 Box::pin(async { Err(SourceError::Refused("transfers are not set up".into())) })
             }

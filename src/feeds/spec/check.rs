@@ -81,6 +81,9 @@ impl FeedSpec {
         }
         let zone_text = !transfer || self.format == "rpz";
         ensure(zone_text, "format", Fault::NotOneOf(&["rpz"]))?;
+        let of_verdicts = matches!(self.source, Location::Verdicts(_));
+        let lines = !of_verdicts || self.format == "jsonl";
+        ensure(lines, "format", Fault::NotOneOf(&["jsonl"]))?;
         let unsigned = self.tsig_key.is_empty();
         ensure(unsigned || transfer, "tsig_key", Fault::OnlyFor("axfr, ixfr, xot"))?;
         ensure(unsigned || is_name(&self.tsig_key), "tsig_key", Fault::DomainName)?;
@@ -90,7 +93,7 @@ impl FeedSpec {
         let inside = self.ca_file.is_empty() || below_a_root(authorities, limits);
         ensure(inside, "ca_file", Fault::OutsideRoots)?;
         let key = &self.minisign_key;
-        let file = !transfer;
+        let file = !transfer && !of_verdicts;
         ensure(key.is_empty() || file, "minisign_key", Fault::OnlyFor("path, https"))?;
         let form = key.len() == 56 && key.starts_with("RW") && key.is_ascii();
         ensure(key.is_empty() || form, "minisign_key", Fault::MinisignKey)

@@ -74,8 +74,8 @@ impl fmt::Display for Fault {
             ),
             Self::Reserved => f.write_str("this name is our own: choose another"),
             Self::Source => f.write_str(
-                "write the absolute path of a file or directory, or an https://, axfr://, ixfr:// \
-                 or xot:// address without a password",
+                "write the absolute path of a file or directory, an https://, axfr://, ixfr:// or \
+                 xot:// address without a password, or verdicts: and words such as RES-07",
             ),
             Self::OutsideRoots => f.write_str("files must lie below one of feeds.roots"),
             Self::NotOneOf(words) => write!(f, "write one of: {}", words.join(", ")),
@@ -100,8 +100,8 @@ impl Fault {
                 "名单名称为 1 至 63 个 a-z 0-9 . _ - 字符，首尾须为字母或数字".to_owned()
             }
             Self::Reserved => "此名称为系统保留，请另选".to_owned(),
-            Self::Source => "请写文件或目录的绝对路径，或不含密码的 https://、axfr://、ixfr://、\
-                             xot:// 地址"
+            Self::Source => "请写文件或目录的绝对路径、不含密码的 https://、axfr://、ixfr://、\
+                             xot:// 地址，或 verdicts: 加结论或检查编号（如 RES-07）"
                 .to_owned(),
             Self::OutsideRoots => "文件须位于 feeds.roots 所列目录之下".to_owned(),
             Self::NotOneOf(words) => format!("请写其中之一：{}", words.join("、")),

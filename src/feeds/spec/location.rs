@@ -22,6 +22,8 @@ pub enum Location {
     Https(Url),
     /// A zone at a name server.
     Zone(Transfer),
+    /// Names by their verdicts and findings: `verdicts:RES-07,contradicted`.
+    Verdicts(Vec<String>),
 }
 
 /// A zone at a name server: `axfr://host[:port][/zone]`.
@@ -53,6 +55,20 @@ impl Location {
     /// Whether the list is a zone at a name server.
     pub const fn is_transfer(&self) -> bool {
         matches!(self, Self::Zone(_))
+    }
+
+    /// Whether it is on this machine, where looking costs nothing.
+    pub const fn is_near(&self) -> bool {
+        matches!(self, Self::Path(_) | Self::Verdicts(_))
+    }
+
+    fn of_words(words: &str) -> Option<Self> {
+        let is_word = |w: &str| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+            !w.is_empty() && w.bytes().all(plain)
+        };
+        let words: Vec<String> = words.split(',').map(str::to_owned).collect();
+        words.iter().all(|w| is_word(w)).then_some(Self::Verdicts(words))
     }
 
     fn of_path(path: &str) -> Option<Self> {
@@ -106,7 +122,11 @@ impl FromStr for Location {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
-        let read = if text.starts_with('/') { Self::of_path(text) } else { Self::of_url(text) };
+        let read = match text.strip_prefix("verdicts:") {
+            Some(words) => Self::of_words(words),
+            None if text.starts_with('/') => Self::of_path(text),
+            None => Self::of_url(text),
+        };
         read.ok_or_else(|| SpecError::new("source", Fault::Source))
     }
 }
@@ -117,6 +137,7 @@ impl fmt::Display for Location {
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Https(url) => write!(f, "{url}"),
             Self::Zone(zone) => write!(f, "{zone}"),
+            Self::Verdicts(words) => write!(f, "verdicts:{}", words.join(",")),
         }
     }
 }
@@ -147,7 +168,8 @@ impl JsonSchema for Location {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "An absolute path, or an https://, axfr://, ixfr:// or xot:// address",
+            "description": "An absolute path, an https://, axfr://, ixfr:// or xot:// address, or \
+                verdicts: and words of verdicts and ids of checks",
         })
     }
 }

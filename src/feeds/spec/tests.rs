@@ -100,6 +100,7 @@ fn locations_print_as_they_are_written() {
         "/srv/lists/a.txt",
         "https://lists.example.org/a?b=c",
         "axfr://192.0.2.1",
+        "verdicts:RES-07,contradicted",
         "axfr://192.0.2.1:5300/rpz.example",
         "axfr://192.0.2.1:80/rpz.example",
         "ixfr://ns.example.org/rpz.example",
@@ -113,9 +114,19 @@ fn locations_print_as_they_are_written() {
     };
     assert_eq!(transfer("xot://ns.example.org").port, 853);
     assert_eq!(transfer("axfr://ns.example.org/RPZ.example.").zone, "rpz.example");
-    for bad in
-        ["", "a", "./a", "ftp://a/b", "axfr://", "axfr://a:0/b", "axfr://a/b?c", "axfr://u@a"]
-    {
+    for bad in [
+        "",
+        "a",
+        "./a",
+        "ftp://a/b",
+        "axfr://",
+        "axfr://a:0/b",
+        "axfr://a/b?c",
+        "axfr://u@a",
+        "verdicts:",
+        "verdicts:a,",
+        "verdicts:a b",
+    ] {
         assert!(bad.parse::<Location>().is_err(), "{bad}");
     }
 }
