@@ -17,6 +17,7 @@ use crate::{
     clock::Clock,
     config::Config,
     feeds::source::Tell,
+    gateway::notice::TierRules,
     links::{self, Secrets},
     record::{PublicSuffixes, Table},
     resolver::Resolver,
@@ -37,6 +38,7 @@ pub(super) fn verifier_of(
     verdicts: &Arc<Verdicts>,
     here: Here,
 ) -> Result<Arc<Verifier>, Error> {
+    let tiers = TierRules::load(parts.config.gateway.notices.tier_rules.as_deref())?;
     Ok(Arc::new(Verifier::new(VerifierOptions {
         config: parts.config.verify.clone(),
         lane: parts.spool.shared(Table::Verifications)?,
@@ -49,6 +51,7 @@ pub(super) fn verifier_of(
         data: Arc::new(Data::load(&parts.config.verify.data).map_err(verify::Error::from)?),
         protected: Arc::new(verify::protected(&parts.config.verify, parts.suffixes)?),
         here,
+        policy_version: tiers.version().to_owned(),
         clock: parts.clock.clone(),
     })?))
 }

@@ -31,6 +31,8 @@ const REMEMBERED_MAX: usize = 65_536;
 pub(super) struct Keeper {
     verdicts: SharedLane,
     evidence: SharedLane,
+    /// The version of the rules that make tiers of findings.
+    policy_version: String,
     kept: Mutex<HashMap<EvidenceId, Timestamp>>,
 }
 
@@ -45,8 +47,8 @@ pub(super) struct About<'a> {
 }
 
 impl Keeper {
-    pub(super) fn new(verdicts: SharedLane, evidence: SharedLane) -> Self {
-        Self { verdicts, evidence, kept: Mutex::default() }
+    pub(super) fn new(verdicts: SharedLane, evidence: SharedLane, policy_version: String) -> Self {
+        Self { verdicts, evidence, policy_version, kept: Mutex::default() }
     }
 
     /// Keeps what `dossier` rests on, the dossier, and the verdict.
@@ -82,7 +84,7 @@ impl Keeper {
             grid: &json(&verdict.grid),
             findings: &json(&verdict.findings),
             evidence: &evidence,
-            policy_version: "",
+            policy_version: &self.policy_version,
             flow: about.flow,
             host: about.host,
             addresses: &dossier.addresses(),

@@ -60,7 +60,7 @@ impl Verdicts {
 
     /// Notes a verdict. Where there are too many, those that may not be believed any more go, and then
     /// any.
-    pub(super) fn put(&self, host: &str, last: Last, now: Timestamp) {
+    pub fn put(&self, host: &str, last: Last, now: Timestamp) {
         let mut by = self.by.write().unwrap_or_else(PoisonError::into_inner);
         if by.len() >= self.verdicts_max && !by.contains_key(host) {
             by.retain(|_, kept| now <= kept.valid_until);

@@ -72,6 +72,8 @@ pub struct VerifierOptions {
     pub protected: Arc<Protected>,
     /// What this node itself knows.
     pub here: Here,
+    /// The version of the rules that make tiers of findings.
+    pub policy_version: String,
     /// The clock.
     pub clock: Clock,
 }
@@ -162,6 +164,7 @@ impl Verifier {
             data,
             protected,
             here,
+            policy_version,
             clock,
         } = parts;
         let now = clock.now();
@@ -179,7 +182,7 @@ impl Verifier {
             },
             network: config.network,
             places: Semaphore::new(config.concurrent_max),
-            keeper: Keeper::new(lane, evidence),
+            keeper: Keeper::new(lane, evidence, policy_version),
             registries,
             book,
             verdicts,

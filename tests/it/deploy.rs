@@ -18,7 +18,7 @@ use tracegate::{
 /// Exposure in tenths, of 100, as `systemd-analyze security` counts it.
 const EXPOSURE_MAX: &str = "20";
 
-const DOCUMENTS: [&str; 2] = ["README.md", "deploy/README.md"];
+const DOCUMENTS: [&str; 3] = ["README.md", "deploy/README.md", "deploy/verification.md"];
 
 fn root(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -201,12 +201,14 @@ fn documents_show_commands_that_exist() {
 
 #[test]
 fn manual_shows_configurations_that_load() {
-    let text = fs::read_to_string(deploy("README.md")).unwrap();
-    let blocks = code(&text);
-    let mut shown = blocks.iter().filter(|(l, _)| *l == Some("toml")).peekable();
-    assert!(shown.peek().is_some());
-    for (_, block) in shown {
-        config::parse(Path::new("deploy/README.md"), block).unwrap();
+    for manual in ["README.md", "verification.md"] {
+        let text = fs::read_to_string(deploy(manual)).unwrap();
+        let blocks = code(&text);
+        let mut shown = blocks.iter().filter(|(l, _)| *l == Some("toml")).peekable();
+        assert!(shown.peek().is_some(), "{manual}");
+        for (_, block) in shown {
+            config::parse(Path::new(manual), block).unwrap();
+        }
     }
 }
 

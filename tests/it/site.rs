@@ -215,6 +215,7 @@ fn verifier(dir: &Path, config: &Config, spool: &Spool, clock: &Clock) -> Arc<Ve
         data: Arc::new(Data::load(&config.verify.data).unwrap()),
         protected: Arc::default(),
         here: Here::default(),
+        policy_version: String::new(),
         clock: clock.clone(),
     };
     Arc::new(Verifier::new(parts).unwrap())

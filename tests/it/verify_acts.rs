@@ -89,6 +89,8 @@ fn domains_that_the_resolver_meets_are_verified() {
     eventually("the domain is verified", || {
         let rows = page(&server, "apex.test")?;
         let row = rows.into_iter().find(|r| r["kind"] == "verification")?;
+        // Which rules would make tiers of what was found.
+        assert!(row["policy_version"].as_str().unwrap().contains('+'), "{row:#}");
         assert_eq!(
             (&row["subject"], &row["occasion"]),
             (&"apex.test".into(), &"first_seen".into())

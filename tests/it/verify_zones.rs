@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 use tracegate::{
     clock::Clock,
     verify::{
-        Area, Check, Dossier, Finding, Outcome, RULES_VERSION, Severity, Unasked, Verdict,
+        Area, Check, Dossier, Fault, Finding, Outcome, RULES_VERSION, Severity, Unasked, Verdict,
         dns::{Grounds, plan::Plan, reply::OwnName},
-        evidence::Bundle,
+        evidence::{Bundle, Got},
         gather,
     },
 };
@@ -60,9 +60,9 @@ impl World {
         runtime.block_on(gather::resolution(&self.settings, &clock, &host, &domain, probe))
     }
 
-    pub(crate) fn verdict(&self, host: &str) -> Verdict {
+    fn dossier(&self, host: &str) -> Dossier {
         let (plan, bundle) = self.gather(host);
-        let dossier = Dossier {
+        Dossier {
             rules_version: RULES_VERSION.to_owned(),
             at: Clock::system().now(),
             subject: host.to_owned(),
@@ -81,7 +81,11 @@ impl World {
             plan: Some(plan),
             grounds: self.grounds.clone(),
             bundle,
-        };
+        }
+    }
+
+    pub(crate) fn verdict(&self, host: &str) -> Verdict {
+        let dossier = self.dossier(host);
         let verdict = dossier.judge().unwrap();
         // The same evidence gives the same verdict, written down and read again.
         let again = Dossier::unpack(&dossier.packed(), dossier.bundle.bodies.clone()).unwrap();
@@ -142,4 +146,65 @@ fn what_nobody_serves_is_not_verified_and_not_accused() {
     assert_eq!(found(Check::Res02).outcome.name(), "not_evaluated", "{verdict:#?}");
     assert_eq!(world.lab.port, world.settings.port);
     assert_eq!(FIRST.octets()[0], 127);
+}
+
+/// Whatever fails to answer, and however: nothing that was not found to be false becomes it.
+#[test]
+fn no_fault_of_any_server_is_held_against_a_zone() {
+    let world = World::new(&zones(), "");
+    let faults = [
+        Fault::Unresolved,
+        Fault::Unreachable,
+        Fault::Untrusted,
+        Fault::Silent,
+        Fault::RateLimited { retry_at: None },
+        Fault::Failed { status: 2 },
+        Fault::NotAuthoritative,
+        Fault::Malformed { why: "x".into() },
+        Fault::Cut { at: 1 },
+        Fault::Refused,
+        Fault::Spared,
+        Fault::Deadline,
+    ];
+    for host in ["www.good.test", "www.signed.test", "www.nsec3.test", "to.alias.test"] {
+        let whole = world.dossier(host);
+        let bad = |dossier: &Dossier| -> BTreeSet<&'static str> {
+            let found = dossier.judge().unwrap().findings;
+            let bad = found.iter().filter(|f| f.outcome == Outcome::False);
+            bad.map(|f| f.id.entry().id).collect()
+        };
+        let before = bad(&whole);
+        let count = whole.bundle.observations.len();
+        // Each alone, and then any of them together.
+        let alone = (0..count).map(|at| vec![(at, at)]);
+        let mut random = Numbers(7);
+        let together = (0..2_000).map(|_| {
+            let share = random.below(100);
+            let each = (0..count).map(|at| (at, random.below(100), random.below(100)));
+            let hit = each.filter(|(_, dice, _)| *dice < share);
+            hit.map(|(at, _, which)| (at, which)).collect::<Vec<_>>()
+        });
+        let cases: Vec<Vec<(usize, usize)>> = alone.chain(together).collect();
+        for case in cases {
+            let mut dossier = whole.clone();
+            for (at, which) in &case {
+                let fault = faults[which % faults.len()].clone();
+                dossier.bundle.observations[*at].got = Got::Fault(fault);
+            }
+            let after = bad(&dossier);
+            let new: Vec<_> = after.difference(&before).collect();
+            assert!(new.is_empty(), "{host}: {new:?} of {case:?}: {:#?}", dossier.judge());
+        }
+    }
+}
+
+/// Numbers that look random and are the same each time (SplitMix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        ((z ^ (z >> 27)) % end as u64) as usize
+    }
 }

@@ -118,16 +118,18 @@ enum End {
 
 /// Where a name leads, over its aliases; `passed` are the names on the way to it.
 fn end(view: &View, name: &OwnName, passed: &mut Vec<OwnName>, used: &mut Vec<EvidenceId>) -> End {
-    let (mut is_known, mut is_there) = (false, false);
+    let (mut is_known, mut is_there) = (true, false);
     let mut aliases = Vec::new();
     for rtype in [Rtype::A, Rtype::AAAA] {
-        for said in view.finals(name, rtype) {
+        let finals = view.finals(name, rtype);
+        // Without an address of one family nobody knows that it has none.
+        is_known &= !finals.is_empty();
+        for said in finals {
             used.extend(said.evidence);
             let Ok(reply) = &said.reply else { continue };
             if reply.rcode == OptRcode::NXDOMAIN {
                 return End::Missing;
             }
-            is_known = true;
             is_there |= !reply.answer.is_empty();
             aliases.extend(targets(of(&reply.answer, name, Rtype::CNAME)));
         }

@@ -209,14 +209,21 @@ pub(super) fn glue(view: &View) -> Finding {
     names.dedup();
     let (mut differ, mut compared, mut used) = (Vec::new(), 0_usize, Vec::new());
     for name in &names {
-        let glue: BTreeSet<IpAddr> = heard(above(view)).flat_map(|(_, r)| r.glue(name)).collect();
+        let mut glue: BTreeSet<IpAddr> =
+            heard(above(view)).flat_map(|(_, r)| r.glue(name)).collect();
         let mut own = BTreeSet::new();
         let mut is_known = false;
         for rtype in [Rtype::A, Rtype::AAAA] {
             let said = view.own(name, rtype);
             used.extend(evidence(said));
-            for (_, reply) in heard(said).filter(|(_, r)| r.is_final()) {
-                is_known = true;
+            let mut finals = heard(said).filter(|(_, r)| r.is_final()).peekable();
+            if finals.peek().is_none() {
+                // What the zone did not tell of one family is not held against its glue.
+                glue.retain(|a| a.is_ipv4() != (rtype == Rtype::A));
+                continue;
+            }
+            is_known = true;
+            for (_, reply) in finals {
                 own.extend(addresses(reply.answers(name, rtype).into_iter()));
             }
         }

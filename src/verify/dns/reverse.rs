@@ -69,14 +69,21 @@ fn one(view: &View, address: IpAddr) -> Option<Finding> {
             replies.any(|r| addresses(r.answer.iter()).contains(&address))
         })
     };
+    let rtype = if address.is_ipv4() { Rtype::A } else { Rtype::AAAA };
+    let is_open = names.iter().any(|name| view.finals(name, rtype).is_empty());
     let finding = match names.iter().find(leads_back) {
+        None if is_open => {
+            let says = format!("{address} is {first}, and nobody told where that leads");
+            new(Outcome::Unknown(Unclear::Transport), says)
+        }
         Some(name) => new(Outcome::True, format!("{address} is {name}, which leads back to it")),
         None => {
             new(Outcome::False, format!("{address} is {first}, which does not lead back to it"))
                 .severity(Severity::Notice)
         }
     };
-    Some(finding.grade(Grade::B).arg("names", shown).by(used))
+    let finding = if finding.outcome.is_known() { finding.grade(Grade::B) } else { finding };
+    Some(finding.arg("names", shown).by(used))
 }
 
 #[cfg(test)]
