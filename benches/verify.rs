@@ -6,7 +6,7 @@
 //! what is measured is the CPU time of this thread. Packets, and times beside Zonemaster and DNSViz,
 //! are what `make agreement` writes down.
 
-#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures wall time")]
 #![expect(dead_code, reason = "each benchmark uses its share of `support`")]
 

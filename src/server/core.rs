@@ -74,22 +74,16 @@ pub(super) struct Sockets {
 impl Core {
     /// Builds everything; inside the shared runtime.
     pub(super) fn build(
-        config: Config,
+        mut config: Config,
         clock: Clock,
         metrics: Arc<Metrics>,
         alive: Arc<Alive>,
     ) -> Result<Self, Error> {
-        let mut config = config;
         let node = node_name(&config)?;
         let sockets = Sockets::bind(&config)?;
         let dir = &config.data_dir;
         policy::make_private(dir).map_err(Error::io("the data directory"))?;
-        let of_spool = spool::Options {
-            dir: dir.join("spool"),
-            node: node.clone(),
-            config: config.spool.clone(),
-            clock: clock.clone(),
-        };
+        let of_spool = spool_options(&config, &node, &clock);
         let told = Arc::clone(&alive);
         let progress = spool::Progress::new(move || told.step());
         let (spool, mut recovery) = Spool::open_with(of_spool, progress)?;
@@ -200,6 +194,15 @@ fn outbound_keys(config: &Config, secrets: &Secrets) -> Result<OutboundKeys, Err
         Some(file) => OutboundKeys::open(file)?,
         None => OutboundKeys::open_or_make(&secrets.path("outbound.keys"))?,
     })
+}
+
+fn spool_options(config: &Config, node: &NodeName, clock: &Clock) -> spool::Options {
+    spool::Options {
+        dir: config.data_dir.join("spool"),
+        node: node.clone(),
+        config: config.spool.clone(),
+        clock: clock.clone(),
+    }
 }
 
 /// Hears what other nodes change of links and tokens.

@@ -61,20 +61,29 @@ pub type Served = Box<dyn Fn(String, u16) -> BoxFuture<'static, Option<Vec<u8>>>
 /// Zones with their serials.
 pub type Zones = Box<dyn Fn() -> Vec<(String, u32)> + Send + Sync>;
 
+/// Finds the zone of its own that holds a name.
+pub type ZoneOf = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Asks a zone of its own: a name and a type into a whole message.
+pub type Held = Box<dyn Fn(&str, u16) -> Option<Vec<u8>> + Send + Sync>;
+
+/// Finds the first rule about a name that does anything at a time.
+pub type Rules = Box<dyn Fn(&str, Timestamp) -> Option<Listed> + Send + Sync>;
+
 /// What this node itself knows.
 pub struct Here {
     /// The zones that it serves.
     pub zones: Zones,
     /// The zone of its own that holds a name.
-    pub zone_of: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub zone_of: ZoneOf,
     /// What that zone says: a name and a type into a whole message.
-    pub held: Box<dyn Fn(&str, u16) -> Option<Vec<u8>> + Send + Sync>,
+    pub held: Held,
     /// What clients are told.
     pub served: Served,
     /// Whether clients are told anything of names of others.
     pub resolves: bool,
     /// The first rule about a name that does anything.
-    pub listed: Box<dyn Fn(&str, Timestamp) -> Option<Listed> + Send + Sync>,
+    pub listed: Rules,
     /// The records, as soon as there is somebody to ask.
     pub records: Arc<OnceLock<Records>>,
 }

@@ -98,6 +98,7 @@ mod verify_acts;
 mod verify_addresses;
 mod verify_agreement;
 mod verify_cli;
+mod verify_documents;
 mod verify_lab;
 mod verify_own;
 mod verify_peers;

@@ -25,7 +25,7 @@ use tracegate::{
 use crate::harness::python;
 
 /// Where `scripts/test-deps` keeps things: above the Python environment.
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let python = PathBuf::from(python().get_program().to_owned());
     python.ancestors().nth(3).unwrap().to_owned()
 }

@@ -133,7 +133,9 @@ impl Stripper {
         let mut kept = Map::new();
         kept.insert("roles".into(), roles.clone().into());
         if roles.contains(&"registrar") {
-            kept.insert("publicIds".into(), entity["publicIds"].clone());
+            let ids = entity["publicIds"].as_array().into_iter().flatten().take(ITEMS_MAX);
+            let ids = ids.map(|id| only(id, &["type", "identifier"])).collect();
+            kept.insert("publicIds".into(), ids);
             kept.insert("name".into(), card(entity, "fn").into());
         }
         if roles.contains(&"registrant") {
